@@ -1,0 +1,219 @@
+"""Configuration: what a campaign is, validated.
+
+Every default stands in one file, `pipelines/campaigns.yaml` (`WORLDVLA_CAMPAIGNS` names
+another): `defaults`, then named `presets`, then `campaigns`; later ones override. A
+variant made with `--set` is kept under the project's home and names the campaign it
+varies. Each node of the asset graph reads some top-level sections, and only a change in
+those makes it stale.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Scene(Section):
+    """The world: which simulator, which tasks."""
+
+    suite: str
+    tasks: list[str] = Field(min_length=1)
+    max_steps: int = Field(gt=0, description="actions an episode may take; a multiple of chunk")
+    chunk: int = Field(gt=0, description="actions a policy emits, and frames a world model imagines, at once")
+
+
+class Demonstrations(Section):
+    """Scripted experts with privileged state."""
+
+    per_task: int = Field(ge=1, description="successful demonstrations kept per task")
+
+
+class Perturbed(Section):
+    """Experts with perturbed aim: near-success and failure."""
+
+    per_task: int = Field(ge=0)
+
+
+class Exploration(Section):
+    """Rollouts of the base policy."""
+
+    per_task: int = Field(ge=0)
+    temperature: float = Field(ge=0)
+
+
+class Curation(Section):
+    """The near-success rule and the splits; see `worldvla.curation`."""
+
+    near_success_progress: float = Field(
+        gt=0, lt=1, description="a failure whose best progress reaches this is near-success"
+    )
+    validation: float = Field(ge=0, lt=1, description="share of initial states")
+    heldout: float = Field(gt=0, lt=1, description="share of initial states")
+
+
+class Autoencoder(Section):
+    latent_channels: int = Field(gt=0)
+    channels: list[int] = Field(
+        min_length=2, description="widths of the levels; each after the first halves the resolution"
+    )
+    layers_per_block: int = Field(gt=0)
+    steps: int = Field(ge=1)
+    batch_size: int = Field(gt=0)
+    learning_rate: float = Field(gt=0)
+    motion_weight: float = Field(
+        ge=0, description="extra weight on pixels that differ from the episode's first frame and mean"
+    )
+    kl_weight: float = Field(ge=0)
+
+
+class Transformer(Section):
+    layers: int = Field(gt=0)
+    heads: int = Field(gt=0)
+    head_dim: int = Field(gt=0)
+    patch: int = Field(gt=0)
+    history: int = Field(ge=1, description="latest frames given besides the first-frame anchor")
+
+
+class WorldModelTraining(Section):
+    batch_size: int = Field(gt=0)
+    learning_rate: float = Field(gt=0)
+    ema_decay: float = Field(ge=0, lt=1)
+    context_noise: float = Field(ge=0, lt=1, description="largest noise level put on history latents in training")
+    reward_weight: float = Field(ge=0)
+    action_dropout: float = Field(ge=0, lt=1)
+
+
+class WorldModelArchitecture(Section):
+    """What the pre-trained world model is and how it learns."""
+
+    image_size: int = Field(gt=0, description="pixels a side that models see; frames are stored larger")
+    autoencoder: Autoencoder
+    transformer: Transformer
+    training: WorldModelTraining
+    pretrain_steps: int = Field(ge=1)
+
+
+class WorldModelFineTuning(Section):
+    """How each iteration fine-tunes the pre-trained world model on its SANS."""
+
+    steps: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    sampling: dict[Literal["success", "near_success", "failure"], float] = Field(
+        description="share of training windows drawn from each label; labels absent give theirs to the others"
+    )
+
+
+class Imagination(Section):
+    """How frames are sampled from the world model, in alignment and in RL alike."""
+
+    denoising_steps: int = Field(ge=1)
+    success_threshold: float = Field(gt=0, lt=1, description="reward at which an imagined frame counts as success")
+
+
+class Judge(Section):
+    """The success classifier trained on real frames only."""
+
+    steps: int = Field(ge=1)
+    batch_size: int = Field(gt=0)
+    learning_rate: float = Field(gt=0)
+    channels: list[int] = Field(min_length=2)
+
+
+class Gate(Section):
+    """Thresholds a world model must reach before a policy may train in it."""
+
+    psnr_db: float
+    ssim: float
+    visual_alignment: float
+    reward_alignment: float
+
+
+class Alignment(Section):
+    episodes: int = Field(ge=2, description="held-out episodes, balanced by outcome, over all tasks")
+    gate: Gate
+
+
+class PolicyArchitecture(Section):
+    """The vision-language-action policy and its supervised fine-tuning."""
+
+    image_size: int = Field(gt=0)
+    patch: int = Field(gt=0)
+    width: int = Field(gt=0)
+    vision_layers: int = Field(gt=0)
+    language_layers: int = Field(gt=0)
+    heads: int = Field(gt=0)
+    bins: int = Field(ge=3, description="levels an action dimension is discretized into")
+    steps: int = Field(ge=1)
+    batch_size: int = Field(gt=0)
+    learning_rate: float = Field(gt=0)
+    label_smoothing: float = Field(ge=0, lt=1)
+
+
+class Keyframes(Section):
+    """Start states of imagined rollouts that lie near a failure (WoVR's KIR)."""
+
+    share: float = Field(ge=0, le=1, description="share of RL groups started at a keyframe")
+    lead: int = Field(ge=1, description="actions before a failure's best moment at which a keyframe is taken")
+
+
+class ReinforcementLearning(Section):
+    """GRPO inside the world model."""
+
+    updates: int = Field(ge=1)
+    groups: int = Field(ge=1, description="start states an update")
+    group_size: int = Field(ge=2)
+    temperature: float = Field(gt=0)
+    learning_rate: float = Field(gt=0)
+    clip_low: float = Field(gt=0, lt=1)
+    clip_high: float = Field(gt=0)
+    epochs: int = Field(ge=1, description="passes over an update's rollouts")
+    minibatch: int = Field(gt=0, description="action chunks a gradient step")
+
+
+class Deployment(Section):
+    """Real simulation after RL."""
+
+    evaluation_per_task: int = Field(
+        ge=1, description="held-out initial states on which base and new policy are compared"
+    )
+    collection_per_task: int = Field(ge=1, description="training initial states rolled out for feedback")
+    collection_temperature: float = Field(ge=0)
+
+
+class Execution(Section):
+    """How, not what: no asset's fingerprint reads it."""
+
+    workers: int = Field(ge=0, description="rollout processes; 0 means one per core")
+    checkpoint_seconds: float = Field(gt=0)
+
+
+class Nightly(Section):
+    """Whether and how far the schedule carries the campaign; no fingerprint reads it."""
+
+    enabled: bool
+    iterations: int = Field(ge=1, description="iterations after which the schedule stops")
+
+
+class Campaign(Section):
+    """One named configuration; a partition of every asset."""
+
+    seed: int = Field(ge=0)
+    scene: Scene
+    demonstrations: Demonstrations
+    perturbed: Perturbed
+    exploration: Exploration
+    curation: Curation
+    world_model: WorldModelArchitecture
+    fine_tuning: WorldModelFineTuning
+    imagination: Imagination
+    judge: Judge
+    alignment: Alignment
+    policy: PolicyArchitecture
+    keyframes: Keyframes
+    rl: ReinforcementLearning
+    deployment: Deployment
+    execution: Execution
+    nightly: Nightly

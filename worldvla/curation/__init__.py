@@ -1,0 +1,1 @@
+"""Curation: which episodes become training data, under which label and split."""

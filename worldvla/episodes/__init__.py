@@ -1,0 +1,1 @@
+"""What is recorded: episodes, their images, and the decoded form that models read."""

@@ -1,0 +1,100 @@
+"""The episode: one recorded attempt at a task, and the digests that name it.
+
+An episode of T actions has T + 1 observations. Row t of the `frames` table holds
+observation t, the action taken there (none at t = T), and whether the state that
+observation t shows is a success. Every digest is a SHA-256 over a canonical byte
+layout, so the same seed and the same code name the same episode on the same machine.
+"""
+
+import enum
+import hashlib
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+
+class Source(enum.StrEnum):
+    """Who acted."""
+
+    EXPERT = "expert"
+    PERTURBED = "perturbed"
+    POLICY = "policy"
+    TELEOP = "teleop"
+    IMPORT = "import"
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One attempt, with everything that a later reader needs to repeat or judge it.
+
+    Shapes: `images` T + 1 encoded RGB pictures (empty when nothing was rendered);
+    `proprio` float32 [T + 1, P]; `actions` float32 [T, 7] in [-1, 1] (translation,
+    rotation, gripper); `reward` float32 [T + 1], 1 where the state is a success;
+    `progress` float32 [T + 1] in [0, 1]; `initial_state` float64 [S], the simulator's.
+    `actor` names what acted: an expert with its version, or a policy's digest.
+    `settings` is everything else that shaped the episode (perturbation, temperature).
+    """
+
+    suite: str
+    task: str
+    instruction: str
+    seed: int
+    source: Source
+    actor: str
+    images: list[bytes]
+    proprio: np.ndarray
+    actions: np.ndarray
+    reward: np.ndarray
+    progress: np.ndarray
+    initial_state: np.ndarray
+    settings: dict = field(default_factory=dict)
+
+    @property
+    def length(self) -> int:
+        """T, the number of actions."""
+        return len(self.actions)
+
+    @property
+    def success(self) -> bool:
+        """Whether any state of the episode is a success."""
+        return bool((self.reward > 0.5).any())
+
+    @cached_property
+    def initial_state_digest(self) -> str:
+        return initial_state_digest(self.suite, self.task, self.initial_state)
+
+    @cached_property
+    def content_digest(self) -> str:
+        """Digest of what was recorded, whoever recorded it: finds duplicates."""
+        digest = hashlib.sha256()
+        for array in (self.proprio, self.actions, self.reward, self.progress):
+            array = np.ascontiguousarray(array, dtype=np.float32)
+            digest.update(str(array.shape).encode())
+            digest.update(array.tobytes())
+        for image in self.images:
+            digest.update(hashlib.sha256(image).digest())
+        return digest.hexdigest()
+
+    @cached_property
+    def episode_id(self) -> str:
+        """Digest of where the episode came from and of its content: the key of all lineage."""
+        origin = {
+            "suite": self.suite,
+            "task": self.task,
+            "seed": self.seed,
+            "source": str(self.source),
+            "actor": self.actor,
+            "settings": self.settings,
+            "content": self.content_digest,
+        }
+        return hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def initial_state_digest(suite: str, task: str, state: np.ndarray) -> str:
+    """Digest of a simulator's state after reset; positions rounded to 1e-6 (metres, radians)."""
+    rounded = np.round(np.asarray(state, dtype=np.float64), 6) + 0.0
+    digest = hashlib.sha256(f"{suite}/{task}/{rounded.shape}".encode())
+    digest.update(rounded.tobytes())
+    return digest.hexdigest()[:32]

@@ -1,0 +1,68 @@
+"""FrameBank: decoded episodes laid end to end, the form every model trains on."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class FrameBank:
+    """E episodes of N frames in all, concatenated in the order of `episode_ids`.
+
+    Shapes: `images` uint8 [N, H, W, 3]; `actions` float32 [N, 7], the action taken at a
+    frame, zero at an episode's last frame; `reward` and `progress` float32 [N];
+    `starts` int64 [E], each episode's first frame; `lengths` int64 [E], its number of
+    frames (actions + 1). `tasks`, `instructions`, `success` (bool) have one entry an episode.
+    """
+
+    episode_ids: list[str]
+    tasks: list[str]
+    instructions: list[str]
+    success: np.ndarray
+    images: np.ndarray
+    actions: np.ndarray
+    reward: np.ndarray
+    progress: np.ndarray
+    starts: np.ndarray
+    lengths: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.episode_ids)
+
+    @property
+    def frame_count(self) -> int:
+        return len(self.images)
+
+    def frames_of(self, episode: int) -> slice:
+        """The frames of the episode with this index."""
+        start = int(self.starts[episode])
+        return slice(start, start + int(self.lengths[episode]))
+
+    def episode_of_frame(self) -> np.ndarray:
+        """int64 [N]: the index of the episode each frame belongs to."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
+    def select(self, episodes: np.ndarray) -> "FrameBank":
+        """The bank of these episode indices, in this order."""
+        episodes = np.asarray(episodes, dtype=np.int64)
+        frames = (
+            np.concatenate([np.arange(s.start, s.stop) for s in map(self.frames_of, episodes)])
+            if len(episodes)
+            else np.zeros(0, dtype=np.int64)
+        )
+        lengths = self.lengths[episodes]
+        return replace(
+            self,
+            episode_ids=[self.episode_ids[i] for i in episodes],
+            tasks=[self.tasks[i] for i in episodes],
+            instructions=[self.instructions[i] for i in episodes],
+            success=self.success[episodes],
+            images=self.images[frames],
+            actions=self.actions[frames],
+            reward=self.reward[frames],
+            progress=self.progress[frames],
+            starts=np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)
+            if len(lengths)
+            else np.zeros(0, dtype=np.int64),
+            lengths=lengths,
+        )

@@ -1,0 +1,37 @@
+"""Images: encoding for storage, decoding and resizing for models.
+
+One resize for all readers: what a policy sees in the simulator and what a world model
+learned from must pass through the same filter.
+"""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+JPEG_QUALITY = 95
+
+
+def encode_image(image: np.ndarray) -> bytes:
+    """uint8 [H, W, 3] RGB to a JPEG (quality 95, no chroma subsampling)."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="JPEG", quality=JPEG_QUALITY, subsampling=0)
+    return buffer.getvalue()
+
+
+def decode_image(data: bytes) -> np.ndarray:
+    """Encoded picture to uint8 [H, W, 3] RGB; raises `PIL.UnidentifiedImageError`."""
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def resize(image: np.ndarray, size: int) -> np.ndarray:
+    """uint8 [H, W, 3] to uint8 [size, size, 3] by box averaging; the same size is returned as is."""
+    if image.shape[:2] == (size, size):
+        return image
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BOX))
+
+
+def as_observed(image: np.ndarray, size: int) -> np.ndarray:
+    """What a model sees of a rendered frame: encoded as it would be stored, decoded, resized."""
+    return resize(decode_image(encode_image(image)), size)

@@ -1,0 +1,1 @@
+"""The lake: tables, digests, commits and lineage."""

@@ -1,0 +1,107 @@
+"""The asset graph: what there is, what it reads, and the one edge that leads back.
+
+`assets/` builds its Dagster assets from these nodes, the planner compares against them,
+so both always speak of the same graph. Raise a node's `code_version` when a change to
+the code behind it may change its content.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Scope = Literal["campaign", "iteration"]
+
+
+@dataclass(frozen=True)
+class Node:
+    """One asset.
+
+    `scope` says whether it is made once a campaign or once an iteration; `reads` names the
+    top-level sections of the campaign's configuration that shape its content; `pool` is
+    the Dagster pool that bounds how many run at once. `holds_episodes` marks assets whose
+    content is a set of episodes. `feedback_from` marks the back edge: in iteration t the
+    node stands for what that asset published in all iterations before t.
+    """
+
+    name: str
+    scope: Scope
+    parents: tuple[str, ...]
+    code_version: str
+    reads: tuple[str, ...] = ()
+    pool: str | None = None
+    holds_episodes: bool = False
+    feedback_from: str | None = None
+
+
+NODES: tuple[Node, ...] = (
+    Node("demonstrations", "campaign", (), "1", ("seed", "scene", "demonstrations"), "simulator", True),
+    Node("perturbed_demonstrations", "campaign", (), "1", ("seed", "scene", "perturbed"), "simulator", True),
+    Node("base_policy", "campaign", ("demonstrations",), "1", ("seed", "scene", "policy"), "training"),
+    Node(
+        "exploration_rollouts", "campaign", ("base_policy",), "1", ("seed", "scene", "exploration"), "simulator", True
+    ),
+    Node(
+        "raw_episodes",
+        "campaign",
+        ("demonstrations", "perturbed_demonstrations", "exploration_rollouts"),
+        "1",
+        (),
+        holds_episodes=True,
+    ),
+    Node(
+        "pretrained_world_model",
+        "campaign",
+        ("raw_episodes",),
+        "1",
+        ("seed", "scene", "curation", "world_model"),
+        "training",
+    ),
+    Node("judge", "campaign", ("raw_episodes",), "1", ("seed", "curation", "world_model", "judge"), "training"),
+    Node("incoming_failures", "iteration", (), "1", holds_episodes=True, feedback_from="failure_rollouts"),
+    Node("sans", "iteration", ("raw_episodes", "incoming_failures"), "1", ("curation",)),
+    Node(
+        "world_model",
+        "iteration",
+        ("sans", "pretrained_world_model"),
+        "1",
+        ("seed", "scene", "world_model", "fine_tuning"),
+        "training",
+    ),
+    Node(
+        "alignment",
+        "iteration",
+        ("world_model", "sans", "judge"),
+        "1",
+        ("seed", "scene", "imagination", "alignment"),
+        "training",
+    ),
+    Node("keyframes", "iteration", ("sans",), "1", ("keyframes",)),
+    Node(
+        "rl_policy",
+        "iteration",
+        ("base_policy", "world_model", "alignment", "keyframes"),
+        "1",
+        ("seed", "scene", "imagination", "keyframes", "rl"),
+        "training",
+    ),
+    Node(
+        "evaluation",
+        "iteration",
+        ("rl_policy", "base_policy"),
+        "1",
+        ("seed", "scene", "curation", "deployment"),
+        "simulator",
+    ),
+    Node(
+        "policy_rollouts",
+        "iteration",
+        ("rl_policy",),
+        "1",
+        ("seed", "scene", "curation", "deployment"),
+        "simulator",
+        True,
+    ),
+    Node("failure_rollouts", "iteration", ("policy_rollouts",), "1", holds_episodes=True),
+    Node("iteration_record", "iteration", ("alignment", "evaluation", "failure_rollouts"), "1"),
+)
+
+GRAPH: dict[str, Node] = {node.name: node for node in NODES}

@@ -1,0 +1,1 @@
+"""The vision-language-action policy and its supervised fine-tuning."""

@@ -1,0 +1,1 @@
+"""Simulation: one protocol, its simulators, scripted experts and rollout workers."""

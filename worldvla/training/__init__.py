@@ -1,0 +1,1 @@
+"""What every training shares: resumable checkpoints, device and precision, progress."""

@@ -1,0 +1,1 @@
+"""The world model: autoencoder, video transformer, reward head, imagination."""
