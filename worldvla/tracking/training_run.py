@@ -1,0 +1,171 @@
+"""One MLflow run a training: parameters, metrics, the exact dataset version, the registered model.
+
+The lake remains the source of truth for weights and lineage; MLflow is where people
+compare trainings. A run that was killed leaves an MLflow run with status RUNNING; the
+next attempt at the same fingerprint takes that run up again.
+"""
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from worldvla.home import home, mlflow_uri
+
+FINGERPRINT_TAG = "worldvla.fingerprint"
+MODEL_TAG = "worldvla.model_id"
+
+
+@dataclass(frozen=True)
+class DatasetReference:
+    """The exact data a training read: a Lance table at a version, and the digest of the set in it."""
+
+    table: str
+    uri: str
+    version: int
+    digest: str
+    rows: int
+
+
+@dataclass
+class TrainingRun:
+    """A run that is under way. `log` has the signature every trainer takes."""
+
+    client: Any
+    run_id: str
+    experiment_id: str
+    _pending: list = field(default_factory=list)
+
+    def log(self, step: int, metrics: dict[str, float]) -> None:
+        """Keeps metrics (plain floats) of a step; sent in batches."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        self._pending += [Metric(name, float(value), now, step) for name, value in metrics.items()]
+        if len(self._pending) >= 200:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._pending:
+            self.client.log_batch(self.run_id, metrics=self._pending)
+            self._pending = []
+
+    def register(self, name: str, model_id: str, kind: str, config: dict, weights: bytes, parents: list[str]) -> str:
+        """Registers the trained model under `name` and returns `models:/name/version`.
+
+        `parents` are the `models:/name/version` that the training started from; they become inputs of the run.
+        """
+        from mlflow.entities import LoggedModelInput, LoggedModelOutput
+
+        versions = [self.client.get_model_version(*parent.removeprefix("models:/").rsplit("/", 1)) for parent in parents]
+        if versions:
+            self.client.log_inputs(self.run_id, models=[LoggedModelInput(version.model_id) for version in versions])
+        model = self.client.create_logged_model(
+            self.experiment_id, name=kind, source_run_id=self.run_id, model_type=kind, tags={MODEL_TAG: model_id}
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "weights.safetensors").write_bytes(weights)
+            (Path(folder) / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True))
+            self.client.log_model_artifacts(model.model_id, folder)
+        self.client.finalize_logged_model(model.model_id, "READY")
+        self.client.log_outputs(self.run_id, models=[LoggedModelOutput(model.model_id, step=0)])
+        return add_version(self.client, name, model_id, model.model_id, self.run_id)
+
+
+@contextmanager
+def training_run(
+    campaign: str, name: str, fingerprint: str, parameters: dict[str, Any], dataset: DatasetReference
+) -> Iterator[TrainingRun]:
+    """Opens the MLflow run of one training in the experiment of its campaign, and closes it with its outcome."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag, Param
+
+    tracking = client()
+    experiment_id = _experiment(tracking, campaign)
+    unfinished = tracking.search_runs(
+        [experiment_id], f"tags.`{FINGERPRINT_TAG}` = '{fingerprint}' and attributes.status = 'RUNNING'", max_results=1
+    )
+    if unfinished:
+        run_id = unfinished[0].info.run_id
+    else:
+        run_id = tracking.create_run(experiment_id, run_name=name, tags={FINGERPRINT_TAG: fingerprint}).info.run_id
+        flat = _flatten(parameters)
+        tracking.log_batch(run_id, params=[Param(key, str(value)[:6000]) for key, value in flat.items()])
+        source = json.dumps({"uri": dataset.uri, "version": dataset.version})
+        tracking.log_inputs(
+            run_id,
+            datasets=[
+                DatasetInput(
+                    dataset=Dataset(
+                        name=dataset.table,
+                        digest=dataset.digest,
+                        source_type="lance",
+                        source=source,
+                        profile=json.dumps({"rows": dataset.rows}),
+                    ),
+                    tags=[InputTag("mlflow.data.context", "training")],
+                )
+            ],
+        )
+    run = TrainingRun(tracking, run_id, experiment_id)
+    try:
+        yield run
+    except BaseException:
+        run.flush()
+        tracking.set_terminated(run_id, "FAILED")
+        raise
+    run.flush()
+    tracking.set_terminated(run_id, "FINISHED")
+
+
+def add_version(tracking: Any, name: str, model_id: str, logged_model_id: str, run_id: str) -> str:
+    """Adds a logged model to a registered name, which is made on first use."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        tracking.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    version = tracking.create_model_version(
+        name,
+        source=f"models:/{logged_model_id}",
+        run_id=run_id,
+        model_id=logged_model_id,
+        tags={MODEL_TAG: model_id},
+    )
+    return f"models:/{name}/{version.version}"
+
+
+def client() -> Any:
+    """An MLflow client on the project's tracking server or database."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    (home() / "mlflow").mkdir(parents=True, exist_ok=True)
+    import logging
+
+    import mlflow
+
+    # Alembic reports each of its migrations on a first use.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    mlflow.set_tracking_uri(mlflow_uri())
+    return mlflow.MlflowClient()
+
+
+def _experiment(tracking: Any, campaign: str) -> str:
+    found = tracking.get_experiment_by_name(campaign)
+    if found is not None:
+        return found.experiment_id
+    artifacts = (home() / "mlflow" / "artifacts").as_uri() if mlflow_uri().startswith("sqlite") else None
+    return tracking.create_experiment(campaign, artifact_location=artifacts)
+
+
+def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        flat.update(_flatten(value, f"{name}.") if isinstance(value, dict) else {name: value})
+    return flat
