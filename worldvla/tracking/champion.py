@@ -5,7 +5,7 @@ its success on the same held-out seeds under the same protocol exceeds the champ
 paired difference whose 95 % interval lies above zero.
 """
 
-from worldvla.tracking.training_run import MODEL_TAG, add_version, client
+from worldvla.tracking.training_run import MODEL_TAG, add_version, client, logged_model_id
 
 ALIAS = "champion"
 
@@ -41,6 +41,8 @@ def promote(campaign: str, model_id: str) -> str:
     if own:
         number = max(int(version.version) for version in own)
     else:
-        number = add_version(tracking, name, model_id, versions[0].model_id, versions[0].run_id).rsplit("/", 1)[1]
+        number = add_version(tracking, name, model_id, logged_model_id(versions[0]), versions[0].run_id).rsplit("/", 1)[
+            1
+        ]
     tracking.set_registered_model_alias(name, ALIAS, str(number))
     return f"models:/{name}/{number}"

@@ -62,9 +62,13 @@ class TrainingRun:
         """
         from mlflow.entities import LoggedModelInput, LoggedModelOutput
 
-        versions = [self.client.get_model_version(*parent.removeprefix("models:/").rsplit("/", 1)) for parent in parents]
+        versions = [
+            self.client.get_model_version(*parent.removeprefix("models:/").rsplit("/", 1)) for parent in parents
+        ]
         if versions:
-            self.client.log_inputs(self.run_id, models=[LoggedModelInput(version.model_id) for version in versions])
+            self.client.log_inputs(
+                self.run_id, models=[LoggedModelInput(logged_model_id(version)) for version in versions]
+            )
         model = self.client.create_logged_model(
             self.experiment_id, name=kind, source_run_id=self.run_id, model_type=kind, tags={MODEL_TAG: model_id}
         )
@@ -120,6 +124,11 @@ def training_run(
         raise
     run.flush()
     tracking.set_terminated(run_id, "FINISHED")
+
+
+def logged_model_id(version: Any) -> str:
+    """The logged model behind a registered version: its source is `models:/<id>`."""
+    return version.source.removeprefix("models:/")
 
 
 def add_version(tracking: Any, name: str, model_id: str, logged_model_id: str, run_id: str) -> str:
