@@ -173,14 +173,18 @@ class ReinforcementLearning(Section):
     minibatch: int = Field(gt=0, description="action chunks a gradient step")
 
 
-class Deployment(Section):
-    """Real simulation after RL."""
+class Evaluation(Section):
+    """Base and new policy on the same held-out initial states of the real simulator."""
 
-    evaluation_per_task: int = Field(
-        ge=1, description="held-out initial states on which base and new policy are compared"
-    )
-    collection_per_task: int = Field(ge=1, description="training initial states rolled out for feedback")
-    collection_temperature: float = Field(ge=0)
+    per_task: int = Field(ge=1, description="held-out initial states")
+    temperature: float = Field(ge=0, description="0 takes the most likely action")
+
+
+class Collection(Section):
+    """Rollouts of the new policy on training initial states; their failures feed the next iteration."""
+
+    per_task: int = Field(ge=1)
+    temperature: float = Field(ge=0)
 
 
 class Execution(Section):
@@ -214,6 +218,7 @@ class Campaign(Section):
     policy: PolicyArchitecture
     keyframes: Keyframes
     rl: ReinforcementLearning
-    deployment: Deployment
+    evaluation: Evaluation
+    collection: Collection
     execution: Execution
     nightly: Nightly

@@ -33,12 +33,10 @@ class Node:
 
 
 NODES: tuple[Node, ...] = (
-    Node("demonstrations", "campaign", (), "1", ("seed", "scene", "demonstrations"), "simulator", True),
-    Node("perturbed_demonstrations", "campaign", (), "1", ("seed", "scene", "perturbed"), "simulator", True),
-    Node("base_policy", "campaign", ("demonstrations",), "1", ("seed", "scene", "policy"), "training"),
-    Node(
-        "exploration_rollouts", "campaign", ("base_policy",), "1", ("seed", "scene", "exploration"), "simulator", True
-    ),
+    Node("demonstrations", "campaign", (), "1", ("scene", "demonstrations"), "simulator", True),
+    Node("perturbed_demonstrations", "campaign", (), "1", ("scene", "perturbed"), "simulator", True),
+    Node("base_policy", "campaign", ("demonstrations",), "1", ("seed", "scene", "curation", "policy"), "training"),
+    Node("exploration_rollouts", "campaign", ("base_policy",), "1", ("scene", "exploration"), "simulator", True),
     Node(
         "raw_episodes",
         "campaign",
@@ -74,7 +72,7 @@ NODES: tuple[Node, ...] = (
         ("seed", "scene", "imagination", "alignment"),
         "training",
     ),
-    Node("keyframes", "iteration", ("sans",), "1", ("keyframes",)),
+    Node("keyframes", "iteration", ("sans",), "1", ("scene", "keyframes")),
     Node(
         "rl_policy",
         "iteration",
@@ -88,7 +86,7 @@ NODES: tuple[Node, ...] = (
         "iteration",
         ("rl_policy", "base_policy"),
         "1",
-        ("seed", "scene", "curation", "deployment"),
+        ("scene", "curation", "evaluation"),
         "simulator",
     ),
     Node(
@@ -96,7 +94,7 @@ NODES: tuple[Node, ...] = (
         "iteration",
         ("rl_policy",),
         "1",
-        ("seed", "scene", "curation", "deployment"),
+        ("scene", "curation", "collection"),
         "simulator",
         True,
     ),
