@@ -1,0 +1,108 @@
+"""Supervised fine-tuning: behaviour cloning of successful demonstrations.
+
+Every frame t of every episode is a sample: the actions t .. t + K - 1 are its targets,
+those past the episode's end have no weight. The loss is cross-entropy over bins, with
+label smoothing (Szegedy et al. 2016, section 7), which leaves the policy enough entropy
+for reinforcement learning to explore.
+"""
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from worldvla.config import PolicyArchitecture
+from worldvla.episodes.frame_bank import FrameBank
+from worldvla.errors import UserError
+from worldvla.policy.discretization import to_tokens
+from worldvla.policy.vla import Policy
+from worldvla.training.checkpoint import Checkpointer, load_optimizer_tensors, optimizer_tensors
+from worldvla.training.device import device, generator
+from worldvla.training.progress import Log, ignore, track
+
+STAGE = "sft"
+MAX_SHIFT = 2
+WARMUP = 0.05
+WEIGHT_DECAY = 0.01
+LOG_EVERY = 20
+
+
+def fine_tune(
+    bank: FrameBank,
+    architecture: PolicyArchitecture,
+    chunk: int,
+    seed: int,
+    checkpointer: Checkpointer,
+    log: Log = ignore,
+) -> Policy:
+    """A policy cloned from `bank`; raises UserError when the bank holds no action.
+
+    A pure function of its arguments on one machine, interrupted or not: batches and
+    augmentation depend on (seed, step) alone.
+    """
+    frames, targets, valid = chunk_targets(bank, chunk)
+    if not len(frames):
+        raise UserError("policy: no successful demonstration to learn from; raise demonstrations.per_task")
+    policy = Policy.create(architecture, chunk, seed).to(device()).train()
+    optimizer = torch.optim.AdamW(
+        policy.parameters(), lr=architecture.learning_rate, betas=(0.9, 0.95), weight_decay=WEIGHT_DECAY
+    )
+    first = 0
+    if saved := checkpointer.load(STAGE):
+        first, groups = saved
+        policy.load_state_dict(groups["policy"])
+        load_optimizer_tensors(optimizer, groups["optimizer"])
+    images = policy.pixels(bank.images)
+    tokens = to_tokens(torch.from_numpy(targets), architecture.bins).to(device())
+    weight = torch.from_numpy(valid).float().to(device())
+    episode = bank.episode_of_frame()[frames]
+    for step in track(range(first, architecture.steps), "policy fine-tuning", architecture.steps, first):
+        random = generator(seed, STAGE, step)
+        rows = torch.randint(len(frames), (architecture.batch_size,), generator=random)
+        pixels = shift(images[torch.from_numpy(frames)[rows].to(device())], random)
+        logits = policy(pixels, *policy.text([bank.instructions[episode[row]] for row in rows.tolist()]))
+        loss = chunk_loss(logits, tokens[rows.to(device())], weight[rows.to(device())], architecture.label_smoothing)
+        for group in optimizer.param_groups:
+            group["lr"] = architecture.learning_rate * learning_rate_scale(step, architecture.steps)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
+        optimizer.step()
+        if (step + 1) % LOG_EVERY == 0:
+            log(step + 1, {"sft/loss": loss.item(), "sft/gradient_norm": norm.item()})
+        checkpointer.save(STAGE, step + 1, {"policy": policy.state_dict(), "optimizer": optimizer_tensors(optimizer)})
+    return policy.eval()
+
+
+def chunk_targets(bank: FrameBank, chunk: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Every frame that has an action: int64 [S] frame indices, float32 [S, K, 7] the actions
+    that follow, and bool [S, K] whether each lies within the episode."""
+    last = bank.starts + bank.lengths - 1
+    episode = bank.episode_of_frame()
+    frames = np.flatnonzero(np.arange(bank.frame_count) < last[episode])
+    index = frames[:, None] + np.arange(chunk)
+    valid = index < last[episode[frames]][:, None]
+    return frames, bank.actions[np.where(valid, index, frames[:, None])], valid
+
+
+def chunk_loss(logits: torch.Tensor, tokens: torch.Tensor, valid: torch.Tensor, smoothing: float) -> torch.Tensor:
+    """Mean cross-entropy of logits [B, K, 7, bins] and tokens [B, K, 7] over the actions where `valid` [B, K] is 1."""
+    loss = F.cross_entropy(logits.flatten(0, 2), tokens.flatten(), reduction="none", label_smoothing=smoothing)
+    return (loss.view(tokens.shape).mean(-1) * valid).sum() / valid.sum()
+
+
+def shift(images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+    """uint8 [B, 3, S, S], each moved by up to MAX_SHIFT pixels with its edge repeated (Kostrikov et al. 2020, DrQ)."""
+    size = images.shape[-1]
+    padded = F.pad(images.float(), (MAX_SHIFT,) * 4, mode="replicate").to(images.dtype)
+    offsets = torch.randint(2 * MAX_SHIFT + 1, (2, len(images), 1), generator=random)
+    rows, columns = (offsets + torch.arange(size)).to(images.device)
+    batch = torch.arange(len(images), device=images.device)
+    return padded.permute(0, 2, 3, 1)[batch[:, None, None], rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def learning_rate_scale(step: int, steps: int) -> float:
+    """Linear warm-up over the first WARMUP of the steps, then a cosine to 0."""
+    warmup = max(1, round(WARMUP * steps))
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + float(np.cos(np.pi * (step - warmup) / max(1, steps - warmup))))

@@ -1,0 +1,173 @@
+"""The vision-language-action policy: a small OpenVLA-OFT.
+
+A SigLIP vision tower encodes the image; its patches, projected to the language model's
+width, form one sequence with K learned action queries and the instruction's bytes
+(ByT5's tokenizer needs no vocabulary file). A Llama whose attention is bidirectional
+reads the sequence once, and a head turns the hidden state of each query into logits for
+the 7 dimensions of one action: parallel decoding of an action chunk (Kim et al. 2025,
+"Fine-Tuning Vision-Language-Action Models: Optimizing Speed and Success", section IV).
+OpenVLA-OFT spends 7 queries an action; one an action gives the same factorization, since
+all are decoded at once, at a seventh of the query tokens.
+
+No proprioception: an imagined frame has none.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import ByT5Tokenizer, LlamaConfig, LlamaModel, SiglipVisionConfig, SiglipVisionModel
+
+from worldvla.config import PolicyArchitecture
+from worldvla.episodes.images import resize
+from worldvla.policy.discretization import to_actions
+from worldvla.training import weights
+from worldvla.training.device import fast_dtype
+
+ACTION_DIM = 7
+MAX_INSTRUCTION_BYTES = 128
+TOKENIZER = ByT5Tokenizer(extra_ids=0)
+
+
+@dataclass(frozen=True)
+class ActionChunk:
+    """B chunks of K actions: `tokens` int64, `actions` float32, `log_prob` float32, each [B, K, 7]."""
+
+    tokens: torch.Tensor
+    actions: torch.Tensor
+    log_prob: torch.Tensor
+
+    def to(self, device: torch.device) -> "ActionChunk":
+        return ActionChunk(self.tokens.to(device), self.actions.to(device), self.log_prob.to(device))
+
+
+class Policy(nn.Module):
+    """Image and instruction in, a chunk of discretized actions out.
+
+    `config` is JSON-able and complete: with `to_bytes()` it is all that `from_bytes` needs.
+    Weights are initialized from torch's global generator.
+    """
+
+    def __init__(self, config: dict):
+        super().__init__()
+        self.config = config
+        self.image_size, self.chunk, self.bins = config["image_size"], config["chunk"], config["bins"]
+        width = config["width"]
+        self.vision = SiglipVisionModel(
+            SiglipVisionConfig(
+                hidden_size=width,
+                intermediate_size=4 * width,
+                num_hidden_layers=config["vision_layers"],
+                num_attention_heads=config["heads"],
+                image_size=config["image_size"],
+                patch_size=config["patch"],
+                vision_use_head=False,
+            )
+        )
+        self.projector = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
+        self.queries = nn.Parameter(torch.randn(self.chunk, width) * 0.02)
+        self.language = LlamaModel(
+            LlamaConfig(
+                vocab_size=len(TOKENIZER),
+                hidden_size=width,
+                intermediate_size=8 * width // 3,
+                num_hidden_layers=config["language_layers"],
+                num_attention_heads=config["heads"],
+                use_cache=False,
+            )
+        )
+        self.head = nn.Linear(width, ACTION_DIM * self.bins)
+        nn.init.normal_(self.head.weight, std=0.01)
+        nn.init.zeros_(self.head.bias)
+
+    @classmethod
+    def create(cls, architecture: PolicyArchitecture, chunk: int, seed: int) -> "Policy":
+        """An untrained policy; its weights are a pure function of (architecture, chunk, seed)."""
+        names = ("image_size", "patch", "width", "vision_layers", "language_layers", "heads", "bins")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return cls({name: getattr(architecture, name) for name in names} | {"chunk": chunk})
+
+    def to_bytes(self) -> bytes:
+        return weights.to_bytes(self.state_dict())
+
+    @classmethod
+    def from_bytes(cls, config: dict, data: bytes) -> "Policy":
+        """On the CPU; raises `safetensors.SafetensorError` on damage, RuntimeError where config and weights differ."""
+        with torch.random.fork_rng(devices=[]):
+            policy = cls(config)
+        policy.load_state_dict(weights.from_bytes(data))
+        return policy.eval()
+
+    @property
+    def device(self) -> torch.device:
+        return self.queries.device
+
+    def pixels(self, images: np.ndarray) -> torch.Tensor:
+        """uint8 [B, H, W, 3] of any size to uint8 [B, 3, S, S] on the policy's device."""
+        if images.shape[1:3] != (self.image_size, self.image_size):
+            images = np.stack([resize(image, self.image_size) for image in images])
+        return torch.from_numpy(np.ascontiguousarray(images)).to(self.device).permute(0, 3, 1, 2)
+
+    def text(self, instructions: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """B instructions to int64 [B, L] byte tokens padded at the end, and bool [B, L] true where there is one."""
+        encoded = [_encode(instruction) for instruction in instructions]
+        longest = max(map(len, encoded))
+        tokens = torch.full((len(encoded), longest), TOKENIZER.pad_token_id)
+        for row, ids in enumerate(encoded):
+            tokens[row, : len(ids)] = torch.tensor(ids)
+        return tokens.to(self.device), (tokens != TOKENIZER.pad_token_id).to(self.device)
+
+    def forward(self, pixels: torch.Tensor, tokens: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+        """Logits float32 [B, K, 7, bins] of `pixels` uint8 [B, 3, S, S] and the outputs of `text`."""
+        dtype = fast_dtype(self.device)
+        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
+            patches_BPW = self.projector(self.vision(pixels.float() / 127.5 - 1).last_hidden_state)
+            queries_BKW = self.queries.expand(len(pixels), -1, -1).to(patches_BPW.dtype)
+            text_BLW = self.language.embed_tokens(tokens).to(patches_BPW.dtype)
+            sequence = torch.cat([patches_BPW, queries_BKW, text_BLW], dim=1)
+            always = present.new_ones(len(pixels), patches_BPW.shape[1] + self.chunk)
+            visible = torch.cat([always, present], dim=1)
+            # A ready-made four-dimensional mask is the only thing LlamaModel does not turn causal.
+            mask = visible[:, None, None, :].expand(-1, 1, visible.shape[1], -1)
+            hidden = self.language(inputs_embeds=sequence, attention_mask=mask).last_hidden_state
+        states = hidden[:, patches_BPW.shape[1] :][:, : self.chunk].float()
+        with torch.autocast(self.device.type, enabled=False):
+            return self.head(states).unflatten(-1, (ACTION_DIM, self.bins))
+
+    @torch.no_grad()
+    def act(
+        self, images: np.ndarray, instructions: list[str], temperature: float, generator: torch.Generator | None = None
+    ) -> ActionChunk:
+        """A chunk for each of `images` uint8 [B, H, W, 3]; results are on the CPU.
+
+        `temperature` divides the logits, and `log_prob` is under the distribution so made;
+        0 takes the most likely bin, with log-probability 0. `generator` is a CPU generator,
+        of which one uniform number an action dimension is drawn, whatever the device.
+        """
+        logits = self(self.pixels(images), *self.text(instructions)).cpu()
+        if temperature == 0:
+            tokens = logits.argmax(-1)
+            return ActionChunk(tokens, to_actions(tokens, self.bins), torch.zeros(tokens.shape))
+        log_probs = torch.log_softmax(logits / temperature, dim=-1)
+        uniform = torch.rand((*log_probs.shape[:-1], 1), generator=generator)
+        tokens = (log_probs.exp().cumsum(-1) < uniform).sum(-1).clamp(max=self.bins - 1)
+        log_prob = log_probs.gather(-1, tokens[..., None])[..., 0]
+        return ActionChunk(tokens, to_actions(tokens, self.bins), log_prob)
+
+    def log_prob(
+        self, images: np.ndarray, instructions: list[str], tokens: torch.Tensor, temperature: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-probability and entropy (nats), each float32 [B, K, 7], of given `tokens`, with gradients."""
+        logits = self(self.pixels(images), *self.text(instructions))
+        log_probs = torch.log_softmax(logits / temperature, dim=-1)
+        entropy = -(log_probs.exp() * log_probs).sum(-1)
+        return log_probs.gather(-1, tokens.to(self.device)[..., None])[..., 0], entropy
+
+
+@lru_cache(maxsize=1024)
+def _encode(instruction: str) -> tuple[int, ...]:
+    """An instruction's byte tokens, at most MAX_INSTRUCTION_BYTES and the end-of-sequence token."""
+    return tuple(TOKENIZER(instruction, truncation=True, max_length=MAX_INSTRUCTION_BYTES + 1)["input_ids"])
