@@ -55,16 +55,17 @@ class Curation(Section):
 
 
 class Autoencoder(Section):
+    patch: int = Field(gt=0, description="pixels a side folded into channels before the first convolution")
     latent_channels: int = Field(gt=0)
     channels: list[int] = Field(
-        min_length=2, description="widths of the levels; each after the first halves the resolution"
+        min_length=2, description="widths of the levels, multiples of 8; each after the first halves the resolution"
     )
     layers_per_block: int = Field(gt=0)
     steps: int = Field(ge=1)
     batch_size: int = Field(gt=0)
     learning_rate: float = Field(gt=0)
     motion_weight: float = Field(
-        ge=0, description="extra weight on pixels that differ from the episode's first frame and mean"
+        ge=0, description="extra weight on pixels that differ from the median picture of their task"
     )
     kl_weight: float = Field(ge=0)
 
@@ -83,7 +84,6 @@ class WorldModelTraining(Section):
     ema_decay: float = Field(ge=0, lt=1)
     context_noise: float = Field(ge=0, lt=1, description="largest noise level put on history latents in training")
     reward_weight: float = Field(ge=0)
-    action_dropout: float = Field(ge=0, lt=1)
 
 
 class WorldModelArchitecture(Section):

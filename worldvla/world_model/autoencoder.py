@@ -1,0 +1,79 @@
+"""Frames to latents and back: diffusers' image autoencoder behind a pixel fold.
+
+Pixels are first folded into channels (patch x patch, `pixel_unshuffle`), so that no
+convolution runs at full resolution: on a processor that level costs more than all others.
+The mean picture of the training frames is taken off before and added after, so that the
+network spends itself on what differs between frames.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+from torch import nn
+
+NORM_GROUPS = 8
+
+
+class FrameAutoencoder(nn.Module):
+    """uint8 pictures [B, H, W, 3] to normalized latents float32 [B, C, h, w] and back; h = H / (patch 2^(levels-1)).
+
+    Buffers: `mean_picture` [3, H, W] in [-1, 1]; `latent_mean`, `latent_std` [1, C, 1, 1],
+    set once after training.
+    """
+
+    def __init__(self, image_size: int, patch: int, latent_channels: int, channels: list[int], layers_per_block: int):
+        super().__init__()
+        self.patch = patch
+        self.latent_size = image_size // (patch * 2 ** (len(channels) - 1))
+        levels = len(channels)
+        self.network = AutoencoderKL(
+            in_channels=3 * patch**2,
+            out_channels=3 * patch**2,
+            down_block_types=("DownEncoderBlock2D",) * levels,
+            up_block_types=("UpDecoderBlock2D",) * levels,
+            block_out_channels=tuple(channels),
+            layers_per_block=layers_per_block,
+            latent_channels=latent_channels,
+            norm_num_groups=NORM_GROUPS,
+            sample_size=image_size // patch,
+            mid_block_add_attention=False,
+        ).to(memory_format=torch.channels_last)
+        self.register_buffer("mean_picture", torch.zeros(3, image_size, image_size))
+        self.register_buffer("latent_mean", torch.zeros(1, latent_channels, 1, 1))
+        self.register_buffer("latent_std", torch.ones(1, latent_channels, 1, 1))
+
+    def posterior(self, pictures: torch.Tensor):
+        """The diffusers posterior of pictures float32 [B, 3, H, W] in [-1, 1]; not normalized."""
+        folded = F.pixel_unshuffle(pictures - self.mean_picture, self.patch)
+        return self.network.encode(folded.contiguous(memory_format=torch.channels_last)).latent_dist
+
+    def reconstruct(self, latents: torch.Tensor) -> torch.Tensor:
+        """Latents [B, C, h, w], not normalized, to pictures [B, 3, H, W] in about [-1, 1]."""
+        folded = self.network.decode(latents.contiguous(memory_format=torch.channels_last)).sample
+        return F.pixel_shuffle(folded.float(), self.patch) + self.mean_picture
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """uint8 [B, H, W, 3] to normalized latents float32 [B, C, h, w]: the posterior's mean, no noise."""
+        return (self.posterior(to_pictures(images)).mode().float() - self.latent_mean) / self.latent_std
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Normalized latents [B, C, h, w] to uint8 [B, H, W, 3]."""
+        pictures = self.reconstruct(latents * self.latent_std + self.latent_mean)
+        return ((pictures + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+
+
+def to_pictures(images: torch.Tensor) -> torch.Tensor:
+    """uint8 [B, H, W, 3] to float32 [B, 3, H, W] in [-1, 1]."""
+    return images.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def encode_all(autoencoder: FrameAutoencoder, images: np.ndarray, dtype: torch.dtype, batch: int = 256) -> torch.Tensor:
+    """Every frame's normalized latents, float32 [N, C, h, w] on the autoencoder's device."""
+    where = autoencoder.mean_picture.device
+    with torch.inference_mode(), torch.autocast(where.type, dtype, enabled=dtype != torch.float32):
+        parts = [
+            autoencoder.encode(torch.from_numpy(images[begin : begin + batch]).to(where))
+            for begin in range(0, len(images), batch)
+        ]
+    return torch.cat(parts).clone()

@@ -1,0 +1,160 @@
+"""The video transformer: Cosmos' blocks over a chunk of latent frames, conditioned on history and actions.
+
+History (first-frame anchor, then the latest frames) stands beside each noisy frame, channel
+by channel, instead of before it as further frames: attention then runs over the chunk's own
+tokens only, and copying the still background needs no attention at all. The noise level put
+on the history is one more channel.
+
+Actions enter twice (WoVR, arXiv 2602.13977): added to each frame's timestep embedding
+(AdaLN), and as cross-attention tokens.
+
+Shapes: B batch, K frames (one an action), S tokens a frame, D width, C latent channels.
+"""
+
+import torch
+import torch.nn.functional as F
+from diffusers import CosmosTransformer3DModel
+from torch import nn
+
+SIGMA_SCALE = 1000.0  # Cosmos' sinusoidal embedding expects timesteps of 0 to 1000
+
+
+class RotaryAttention:
+    """Self- or cross-attention of a diffusers `Attention`, with rotary positions in the working precision."""
+
+    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, image_rotary_emb=None):
+        source = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        query, key, value = (
+            projection(inputs).unflatten(2, (attn.heads, -1)).transpose(1, 2)
+            for projection, inputs in ((attn.to_q, hidden_states), (attn.to_k, source), (attn.to_v, source))
+        )
+        query = F.rms_norm(query, query.shape[-1:], attn.norm_q.weight.to(query.dtype), attn.norm_q.eps)
+        key = F.rms_norm(key, key.shape[-1:], attn.norm_k.weight.to(key.dtype), attn.norm_k.eps)
+        if image_rotary_emb is not None:
+            cos, sin = image_rotary_emb
+            query, key = rotate(query, cos, sin), rotate(key, cos, sin)
+        mixed = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+        return attn.to_out[0](mixed)
+
+
+def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Rotary position embedding of [B, heads, tokens, d] by cos and signed sin [tokens, d]."""
+    return x * cos + torch.roll(x, x.shape[-1] // 2, dims=-1) * sin
+
+
+class ChunkTransformer(CosmosTransformer3DModel):
+    """F of `flow.py` for one chunk: noisy latents [B, K, C, h, w] to the network's output, the same shape."""
+
+    _keep_in_fp32_modules = None
+
+    def __init__(
+        self,
+        latent_channels: int,
+        latent_size: int,
+        chunk: int,
+        action_dim: int,
+        layers: int,
+        heads: int,
+        head_dim: int,
+        patch: int,
+        history: int,
+    ):
+        width = heads * head_dim
+        super().__init__(
+            in_channels=latent_channels * (2 + history) + 1,
+            out_channels=latent_channels,
+            num_attention_heads=heads,
+            attention_head_dim=head_dim,
+            num_layers=layers,
+            text_embed_dim=width,
+            adaln_lora_dim=width // 2,
+            max_size=(chunk, latent_size, latent_size),
+            patch_size=(1, patch, patch),
+            rope_scale=(1.0, 1.0, 1.0),
+            concat_padding_mask=False,
+            extra_pos_embed_type=None,
+        )
+        self.position = nn.Parameter(torch.randn(1, 1, (latent_size // patch) ** 2, width) * 0.02)
+        self.action_modulation = nn.Sequential(
+            nn.Linear(2 * action_dim, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 4 * width)
+        )
+        self.action_tokens = nn.Sequential(nn.Linear(2 * action_dim, width), nn.SiLU(), nn.Linear(width, width))
+        self.action_position = nn.Parameter(torch.randn(1, chunk, width) * 0.02)
+        for block in self.transformer_blocks:
+            block.attn1.set_processor(RotaryAttention())
+            block.attn2.set_processor(RotaryAttention())
+        self._initialize(width)
+
+    def _initialize(self, width: int) -> None:
+        """Every block starts as a plain pre-norm block (shift and scale 0, gate 1), the output as zero."""
+        for block in self.transformer_blocks:
+            for norm in (block.norm1, block.norm2, block.norm3):
+                nn.init.zeros_(norm.linear_2.weight)
+        nn.init.zeros_(self.norm_out.linear_2.weight)
+        nn.init.zeros_(self.time_embed.t_embedder.linear_2.weight)
+        nn.init.zeros_(self.proj_out.weight)
+        modulation = self.action_modulation[-1]
+        nn.init.zeros_(modulation.weight)
+        nn.init.zeros_(modulation.bias)
+        nn.init.ones_(modulation.bias[3 * width :])
+
+    def forward(
+        self,
+        noisy: torch.Tensor,
+        sigma: torch.Tensor,
+        context: torch.Tensor,
+        context_sigma: torch.Tensor,
+        actions: torch.Tensor,
+    ) -> torch.Tensor:
+        """F of noisy latents [B, K, C, h, w] at noise levels `sigma` [B].
+
+        `context` [B, 1 + history, C, h, w] is the anchor and the latest frames, noised to
+        `context_sigma` [B]; `actions` [B, K, A] lead to the K frames.
+        """
+        batch, chunk, channels, height, width = noisy.shape
+        beside = torch.cat(
+            [
+                context.flatten(1, 2),
+                context_sigma.to(context.dtype)[:, None, None, None].expand(-1, 1, height, width),
+            ],
+            dim=1,
+        )
+        stacked = torch.cat([noisy, beside[:, None].expand(-1, chunk, -1, -1, -1)], dim=2).transpose(1, 2)
+        tokens_BKSD = self.patch_embed(stacked).flatten(2, 3) + self.position
+
+        features = torch.cat([actions, actions.cumsum(1) / 2], dim=-1)
+        modulation, embedding = self.action_modulation(features).split([3 * self.width, self.width], dim=-1)
+        time_modulation, time_embedding = self.time_embed(tokens_BKSD, sigma * SIGMA_SCALE)
+        temb = (time_modulation[:, None] + modulation)[:, :, None]
+        embedded = (time_embedding[:, None] + embedding)[:, :, None]
+        action_tokens = self.action_tokens(features) + self.action_position
+
+        cos, sin = self.rope(stacked)
+        half = sin.shape[-1] // 2
+        signed_sin = torch.cat([-sin[:, :half], sin[:, half:]], dim=-1)
+        rotary = (cos.to(tokens_BKSD.dtype), signed_sin.to(tokens_BKSD.dtype))
+
+        for block in self.transformer_blocks:
+            tokens_BKSD = apply_block(block, tokens_BKSD, embedded, temb, action_tokens, rotary)
+        tokens_BKSD = self.norm_out(tokens_BKSD, embedded, temb)
+        patch = self.config.patch_size[-1]
+        out = self.proj_out(tokens_BKSD).unflatten(-1, (patch, patch, channels))
+        out = out.unflatten(2, (height // patch, width // patch))
+        return out.permute(0, 1, 6, 2, 4, 3, 5).reshape(batch, chunk, channels, height, width)
+
+    @property
+    def width(self) -> int:
+        return self.config.num_attention_heads * self.config.attention_head_dim
+
+
+def apply_block(block, tokens_BKSD, embedded, temb, action_tokens, rotary):
+    """One Cosmos block with its modulation computed once a frame instead of once a token."""
+    chunk = tokens_BKSD.shape[1]
+    normed, gate = block.norm1(tokens_BKSD, embedded, temb)
+    mixed = block.attn1(normed.flatten(1, 2), image_rotary_emb=rotary)
+    tokens_BKSD = tokens_BKSD + gate * mixed.unflatten(1, (chunk, -1))
+    normed, gate = block.norm2(tokens_BKSD, embedded, temb)
+    mixed = block.attn2(normed.flatten(1, 2), encoder_hidden_states=action_tokens)
+    tokens_BKSD = tokens_BKSD + gate * mixed.unflatten(1, (chunk, -1))
+    normed, gate = block.norm3(tokens_BKSD, embedded, temb)
+    return tokens_BKSD + gate * block.ff(normed)

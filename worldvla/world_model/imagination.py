@@ -1,0 +1,111 @@
+"""Imagination: a batch of environments stepped inside the world model, chunk by chunk.
+
+Each chunk is drawn with Euler's method over rectified flow; its last latent frames are the
+next chunk's history, so frames are decoded only where someone looks at them.
+"""
+
+import copy
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from worldvla.training.device import device, fast_dtype, generator
+from worldvla.world_model.flow import schedule
+from worldvla.world_model.model import WorldModel
+
+CONTEXT_SIGMA = 0.05  # what imagined history is declared to be noised by
+DECODE_BATCH = 128
+
+
+@dataclass(frozen=True)
+class ImaginationState:
+    """Where B imagined rollouts stand: latents anchor [B, C, h, w], recent [B, history, C, h, w].
+
+    `rollout` counts the starts of one Imagination, `chunks` the steps since; both name the noise.
+    """
+
+    anchor: torch.Tensor
+    recent: torch.Tensor
+    rollout: int
+    chunks: int
+
+
+@dataclass(frozen=True)
+class Imagined:
+    """One chunk: images uint8 [B, K or 1, H, W, 3], reward float32 [B, K] in [0, 1], and the state after it."""
+
+    images: np.ndarray
+    reward: np.ndarray
+    state: ImaginationState
+
+
+class Imagination:
+    """Steps a world model; deterministic in (model, seed, order of starts, actions).
+
+    `imagined_steps` counts frames imagined so far over all rollouts: B · K a step.
+    """
+
+    def __init__(self, model: WorldModel, denoising_steps: int, generator_seed: int):
+        self.device = device()
+        self.dtype = fast_dtype(self.device)
+        self.model = copy.deepcopy(model).to(self.device).eval()
+        self.model.dynamics.to(self.dtype)
+        self.sigmas = schedule(denoising_steps)
+        self.seed = generator_seed
+        self.imagined_steps = 0
+        self._rollouts = 0
+
+    def start(self, anchor: np.ndarray, history: np.ndarray | None = None) -> ImaginationState:
+        """Begins B rollouts: anchor uint8 [B, H, W, 3] is each episode's first frame.
+
+        `history` uint8 [B, h, H, W, 3], oldest first, is the latest frames where a rollout
+        starts later; the oldest is repeated when there are fewer than the model reads.
+        """
+        anchor_latents = self._encode(anchor)
+        if history is None:
+            recent = anchor_latents[:, None].expand(-1, self.model.history, -1, -1, -1)
+        else:
+            kept = history[:, -self.model.history :]
+            kept = np.concatenate([kept[:, :1]] * (self.model.history - kept.shape[1]) + [kept], axis=1)
+            recent = self._encode(kept.reshape(-1, *kept.shape[2:])).unflatten(0, kept.shape[:2])
+        self._rollouts += 1
+        return ImaginationState(anchor_latents, recent, self._rollouts - 1, 0)
+
+    @torch.inference_mode()
+    def step(self, state: ImaginationState, actions: np.ndarray, decode: Literal["all", "last"] = "all") -> Imagined:
+        """Imagines the K frames that actions float32 [B, K, 7] lead to; `decode="last"` decodes one frame a rollout."""
+        model = self.model
+        actions_BKA = torch.as_tensor(actions, dtype=self.dtype, device=self.device)
+        batch, chunk = actions_BKA.shape[:2]
+        random = generator(self.seed, "imagine", state.rollout, state.chunks)
+        residual = torch.randn(batch, chunk, *state.anchor.shape[1:], generator=random).to(self.device)
+        context = torch.cat([state.anchor[:, None], state.recent], dim=1)
+        context_sigma = torch.full((batch,), CONTEXT_SIGMA if state.chunks else 0.0, device=self.device)
+        with self._precision():
+            for sigma, next_sigma in zip(self.sigmas, self.sigmas[1:], strict=False):
+                level = torch.full((batch,), sigma, device=self.device)
+                denoised = model.denoise(residual, level, context, context_sigma, actions_BKA)
+                residual = residual + (next_sigma - sigma) * (residual - denoised) / sigma
+            latents = residual * model.residual_std + state.recent[:, -1:]
+            reward = model.reward_head(latents, state.anchor).clamp(0, 1)
+        shown = latents if decode == "all" else latents[:, -1:]
+        images = self._decode(shown.flatten(0, 1)).reshape(batch, shown.shape[1], model.image_size, model.image_size, 3)
+        self.imagined_steps += batch * chunk
+        recent = torch.cat([state.recent, latents], dim=1)[:, -model.history :]
+        after = ImaginationState(state.anchor, recent, state.rollout, state.chunks + 1)
+        return Imagined(images, reward.float().cpu().numpy(), after)
+
+    @torch.inference_mode()
+    def _encode(self, images: np.ndarray) -> torch.Tensor:
+        with self._precision():
+            return self.model.autoencoder.encode(torch.from_numpy(np.ascontiguousarray(images)).to(self.device))
+
+    def _decode(self, latents: torch.Tensor) -> np.ndarray:
+        with self._precision():
+            parts = [self.model.autoencoder.decode(part) for part in latents.split(DECODE_BATCH)]
+        return torch.cat(parts).cpu().numpy()
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)

@@ -1,0 +1,181 @@
+"""Training of the world model: pre-training from scratch, fine-tuning on an iteration's SANS.
+
+    L = E_{t, σ, ε} [ n(σ)² ‖v̂ - v‖² + w (λ(σ) ‖r̂(x̂0) - r‖² + ‖r̂(x0) - r‖²) ]
+
+averaged over latents and frames: the flow loss of the residuals (`flow.py`); the joint
+reward loss of World-VLA-Loop (arXiv 2602.06508) on the denoised latents, whose gradient
+also reaches the transformer; and the same on clean latents, which keeps the head calibrated
+where no noise is. λ(σ) = SNR / (1 + SNR), r is 1 for a frame that shows success, and w is
+`training.reward_weight`.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from worldvla.config import WorldModelArchitecture, WorldModelFineTuning
+from worldvla.episodes.frame_bank import FrameBank
+from worldvla.training.checkpoint import Checkpointer
+from worldvla.training.device import device, fast_dtype, generator
+from worldvla.training.progress import Log
+from worldvla.world_model.autoencoder import encode_all
+from worldvla.world_model.autoencoder_training import train_autoencoder
+from worldvla.world_model.flow import flow_weight, reward_weight, sample_sigma
+from worldvla.world_model.model import WorldModel, model_config
+from worldvla.world_model.optimization import optimize
+from worldvla.world_model.windows import Windows, draw, mixture, windows_of
+
+SUCCESS_SHARE = 0.3  # of windows drawn show success: rare frames that the reward head must know
+
+
+def pretrain(
+    bank: FrameBank,
+    architecture: WorldModelArchitecture,
+    chunk: int,
+    seed: int,
+    checkpointer: Checkpointer,
+    log: Log,
+) -> WorldModel:
+    """A world model trained from scratch on a bank whose images have `architecture.image_size` pixels a side.
+
+    Stages `autoencoder` and `dynamics`, both resumable; `log` gets metrics named after them.
+    """
+    windows = windows_of(bank, chunk, architecture.transformer.history)
+    with torch.random.fork_rng():
+        torch.manual_seed(int(torch.randint(2**31, (), generator=generator(seed, "world_model", "weights"))))
+        model = WorldModel(model_config(architecture, chunk, bank.actions.shape[1])).to(device())
+    decay = architecture.training.ema_decay
+    train_autoencoder(model.autoencoder, bank, architecture.autoencoder, decay, seed, checkpointer, _named("ae", log))
+    latents = encode_all(model.autoencoder, bank.images, fast_dtype(device()))
+    model.residual_std.copy_(_residual_std(latents, windows))
+    everywhere = np.ones(len(windows), dtype=bool)
+    probabilities = mixture([(everywhere, 1 - SUCCESS_SHARE), (windows.succeeds, SUCCESS_SHARE)])
+    _train_dynamics(
+        model,
+        latents,
+        bank,
+        windows,
+        probabilities,
+        architecture,
+        architecture.pretrain_steps,
+        architecture.training.learning_rate,
+        seed,
+        checkpointer,
+        log,
+    )
+    return model.cpu()
+
+
+def fine_tune(
+    model: WorldModel,
+    bank: FrameBank,
+    labels: Sequence[str],
+    architecture: WorldModelArchitecture,
+    fine_tuning: WorldModelFineTuning,
+    seed: int,
+    checkpointer: Checkpointer,
+    log: Log,
+) -> WorldModel:
+    """A copy of the pre-trained `model`, trained on; the autoencoder and all statistics stay as they are.
+
+    `labels` has one of success, near_success, failure an episode; windows are drawn by
+    `fine_tuning.sampling`.
+    """
+    windows = windows_of(bank, model.chunk, model.history)
+    tuned = WorldModel(model.config).to(device())
+    tuned.load_state_dict(model.state_dict())
+    label_of_window = np.asarray(labels)[windows.episode]
+    groups = [(label_of_window == label, share) for label, share in sorted(fine_tuning.sampling.items())]
+    by_label = mixture(groups)
+    success = mixture([(windows.succeeds & (by_label > 0), 1.0)]) if windows.succeeds.any() else by_label
+    _train_dynamics(
+        tuned,
+        encode_all(tuned.autoencoder, bank.images, fast_dtype(device())),
+        bank,
+        windows,
+        (1 - SUCCESS_SHARE) * by_label + SUCCESS_SHARE * success,
+        architecture,
+        fine_tuning.steps,
+        fine_tuning.learning_rate,
+        seed,
+        checkpointer,
+        log,
+    )
+    return tuned.cpu()
+
+
+def _train_dynamics(
+    model: WorldModel,
+    latents: torch.Tensor,
+    bank: FrameBank,
+    windows: Windows,
+    probabilities: np.ndarray,
+    architecture: WorldModelArchitecture,
+    steps: int,
+    learning_rate: float,
+    seed: int,
+    checkpointer: Checkpointer,
+    log: Log,
+) -> None:
+    """Trains the transformer and the reward head in place on latents float32 [N, C, h, w] of the bank's frames."""
+    settings = architecture.training
+    where = latents.device
+    dtype = fast_dtype(where)
+    actions = torch.from_numpy(bank.actions).to(where)
+    rewards = torch.from_numpy((bank.reward > 0.5).astype(np.float32)).to(where)
+
+    def loss_at(step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        random = generator(seed, "dynamics", step)
+        index = draw(probabilities, settings.batch_size, random)
+        targets = torch.from_numpy(windows.targets[index]).to(where)
+        anchor = latents[torch.from_numpy(windows.anchor[index]).to(where)]
+        recent = latents[torch.from_numpy(windows.history[index]).to(where)]
+        future = latents[targets]
+        sigma = sample_sigma(settings.batch_size, random).to(where)
+        context_sigma = (settings.context_noise * _context_level(settings.batch_size, random)).to(where)
+        recent = recent + _wide(context_sigma) * torch.randn(recent.shape, generator=random).to(where)
+        clean = (future - recent[:, -1:]) / model.residual_std
+        noise = torch.randn(clean.shape, generator=random).to(where)
+        noisy = (1 - _wide(sigma)) * clean + _wide(sigma) * noise
+        context = torch.cat([anchor[:, None], recent], dim=1)
+        with torch.autocast(where.type, dtype, enabled=dtype != torch.float32):
+            denoised = model.denoise(noisy, sigma, context, context_sigma, actions[targets - 1])
+            imagined = denoised * model.residual_std + recent[:, -1:]
+            reward_error = (model.reward_head(imagined, anchor) - rewards[targets]) ** 2
+            clean_reward_error = (model.reward_head(future, anchor) - rewards[targets]) ** 2
+        # v̂ - v = (x0 - x̂0) / σ
+        velocity_error = ((denoised - clean) / _wide(sigma)) ** 2
+        flow = (flow_weight(sigma) * velocity_error.mean((1, 2, 3, 4))).mean()
+        reward = (reward_weight(sigma) * reward_error.mean(1)).mean() + clean_reward_error.mean()
+        metrics = {
+            "flow_loss": flow.detach(),
+            "reward_loss": reward.detach(),
+            "clean_reward_loss": clean_reward_error.detach().mean(),
+        }
+        return flow + settings.reward_weight * reward, metrics
+
+    trained = torch.nn.ModuleDict({"dynamics": model.dynamics, "reward_head": model.reward_head})
+    optimize("dynamics", trained, loss_at, steps, learning_rate, settings.ema_decay, checkpointer, _named("wm", log))
+
+
+def _context_level(count: int, random: torch.Generator) -> torch.Tensor:
+    """float32 [count] in [0, 1): one in four is 0, as where a rollout starts from real frames; the rest uniform."""
+    level = torch.rand(count, generator=random)
+    return torch.where(torch.rand(count, generator=random) < 0.25, torch.zeros(()), level)
+
+
+def _residual_std(latents: torch.Tensor, windows: Windows, most: int = 1024) -> torch.Tensor:
+    """[1, 1, C, 1, 1]: standard deviation of future minus latest latents over at most `most` windows."""
+    picked = np.linspace(0, len(windows) - 1, min(len(windows), most)).astype(np.int64)
+    residual = latents[windows.targets[picked]] - latents[windows.history[picked, -1]][:, None]
+    return residual.square().mean((0, 1, 3, 4), keepdim=True).sqrt().clamp(min=1e-3)
+
+
+def _wide(values: torch.Tensor) -> torch.Tensor:
+    """[B] to [B, 1, 1, 1, 1]."""
+    return values.view(-1, 1, 1, 1, 1)
+
+
+def _named(prefix: str, log: Log) -> Log:
+    return lambda step, metrics: log(step, {f"{prefix}/{name}": value for name, value in metrics.items()})

@@ -1,0 +1,69 @@
+"""Training windows: which frames of a bank make one example, and how often each is drawn.
+
+A window at frame t of an episode is its anchor (frame 0), the `history` latest frames up to
+t (the anchor repeated before the start), the K actions t .. t + K - 1 and the K frames that
+they lead to. Draws are pure functions of (seed, step).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from worldvla.episodes.frame_bank import FrameBank
+from worldvla.errors import UserError
+
+
+@dataclass(frozen=True)
+class Windows:
+    """All W windows of a bank, as indices of its frames.
+
+    `episode` int64 [W]; `anchor` int64 [W]; `history` int64 [W, h], oldest first, the last
+    one frame t; `targets` int64 [W, K], and action indices are `targets - 1`; `succeeds`
+    bool [W], whether a target shows success.
+    """
+
+    episode: np.ndarray
+    anchor: np.ndarray
+    history: np.ndarray
+    targets: np.ndarray
+    succeeds: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.episode)
+
+
+def windows_of(bank: FrameBank, chunk: int, history: int) -> Windows:
+    """Every window; episodes shorter than a chunk have none. Raises UserError when no episode has one."""
+    counts = np.maximum(bank.lengths - chunk, 0)
+    if counts.sum() == 0:
+        raise UserError(f"no episode has the {chunk} actions of one chunk (scene.chunk): nothing to train on")
+    episode = np.repeat(np.arange(len(bank)), counts)
+    offset = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    anchor = bank.starts[episode]
+    current = anchor + offset
+    targets = current[:, None] + 1 + np.arange(chunk)
+    latest = np.maximum(current[:, None] + np.arange(1 - history, 1), anchor[:, None])
+    return Windows(episode, anchor, latest, targets, (bank.reward[targets] > 0.5).any(1))
+
+
+def mixture(groups: list[tuple[np.ndarray, float]]) -> np.ndarray:
+    """Probability of each window, float64 [W], from (mask [W], share) groups.
+
+    A group's share is spread evenly over its windows; the share of a group with none goes
+    to the others in proportion.
+    """
+    weights = np.zeros(len(groups[0][0]))
+    for mask, share in groups:
+        if mask.any():
+            weights[mask] += share / mask.sum()
+    if weights.sum() == 0:
+        raise UserError("no training window has a share: fine_tuning.sampling gives every label present 0")
+    return weights / weights.sum()
+
+
+def draw(probabilities: np.ndarray, count: int, generator: torch.Generator) -> np.ndarray:
+    """int64 [count] windows, drawn with replacement."""
+    uniform = torch.rand(count, generator=generator, dtype=torch.float64).numpy()
+    cumulative = np.cumsum(probabilities)
+    return np.minimum(np.searchsorted(cumulative, uniform * cumulative[-1], side="right"), len(probabilities) - 1)
