@@ -9,7 +9,7 @@ those makes it stale.
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Section(BaseModel):
@@ -150,6 +150,16 @@ class PolicyArchitecture(Section):
     batch_size: int = Field(gt=0)
     learning_rate: float = Field(gt=0)
     label_smoothing: float = Field(ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def check_sizes(self) -> "PolicyArchitecture":
+        if self.bins % 2 == 0:
+            raise ValueError(f"bins {self.bins} must be odd, so that one bin is exactly 0")
+        if self.image_size % (2 * self.patch):
+            raise ValueError(f"image_size {self.image_size} must be a multiple of two patches of {self.patch} pixels")
+        if self.width % (2 * self.heads):
+            raise ValueError(f"width {self.width} must be a multiple of twice the {self.heads} heads")
+        return self
 
 
 class Keyframes(Section):

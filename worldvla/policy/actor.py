@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 
 from worldvla.episodes.episode import Source
-from worldvla.episodes.images import as_observed
 
 
 @dataclass(frozen=True)
@@ -40,10 +39,7 @@ class PolicySpec:
 
 
 class PolicyActor:
-    """Acts on one observation at a time, on the CPU; its choices are a pure function of the episode's seed.
-
-    It sees a frame as it would be stored, so that training and acting share one filter.
-    """
+    """Acts on one observation at a time, on the CPU; its choices are a pure function of the episode's seed."""
 
     def __init__(self, policy, temperature: float):
         self.policy = policy
@@ -56,6 +52,5 @@ class PolicyActor:
 
     def act(self, observation) -> np.ndarray:
         """float32 [K, 7]: the chunk to carry out next."""
-        image = as_observed(observation.image, self.policy.image_size)
-        chunk = self.policy.act(image[None], [observation.instruction], self.temperature, self.generator)
+        chunk = self.policy.act(observation.image[None], [observation.instruction], self.temperature, self.generator)
         return chunk.actions[0].numpy()

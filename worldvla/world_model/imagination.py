@@ -5,7 +5,7 @@ next chunk's history, so frames are decoded only where someone looks at them.
 """
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -30,6 +30,11 @@ class ImaginationState:
     recent: torch.Tensor
     rollout: int
     chunks: int
+
+    def select(self, rows: np.ndarray) -> "ImaginationState":
+        """The state of these rollouts alone, in this order: finished ones leave the batch."""
+        kept = torch.from_numpy(rows).to(self.anchor.device)
+        return replace(self, anchor=self.anchor[kept], recent=self.recent[kept])
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,111 @@
+"""Rollouts of a policy inside a world model: groups that share a start.
+
+As in the simulator, the policy looks once a chunk, at the last frame imagined, and acts
+blindly between. A trajectory leaves the batch once it succeeded or used up its steps.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+
+from worldvla.policy.vla import Policy
+from worldvla.rl.grpo import outcomes
+from worldvla.rl.starts import StartStates
+
+
+class State(Protocol):
+    """Where B imagined rollouts stand."""
+
+    def select(self, rows: np.ndarray) -> "State":
+        """The state of these rollouts alone, in this order."""
+        ...
+
+
+class Imagined(Protocol):
+    """`images` uint8 [B, K or 1, H, W, 3], `reward` float32 [B, K], and the state after the chunk."""
+
+    images: np.ndarray
+    reward: np.ndarray
+    state: Any
+
+
+class Dynamics(Protocol):
+    """What the rollouts need of `worldvla.world_model.imagination.Imagination`."""
+
+    imagined_steps: int
+
+    def start(self, anchor: np.ndarray, history: np.ndarray | None = None) -> Any: ...
+
+    def step(self, state: Any, actions: np.ndarray, decode: Literal["all", "last"] = "all") -> Imagined: ...
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """R = G * N trajectories, group by group, and the M chunks that the policy emitted in them.
+
+    Shapes: `images` uint8 [M, H, W, 3], what the policy saw; `tokens` int64 and `log_prob`
+    float32 [M, K, 7]; `trajectory` and `first_step` int64 [M]; `returns` float32 [G, N];
+    `valid_length` int64 [R], actions up to the first success; `starts` int64 [G], rows of
+    the start states.
+    """
+
+    images: np.ndarray
+    instructions: list[str]
+    tokens: torch.Tensor
+    log_prob: torch.Tensor
+    trajectory: torch.Tensor
+    first_step: torch.Tensor
+    returns: torch.Tensor
+    valid_length: torch.Tensor
+    starts: np.ndarray
+
+
+def imagine(
+    policy: Policy,
+    dynamics: Dynamics,
+    starts: StartStates,
+    drawn: np.ndarray,
+    group_size: int,
+    max_steps: int,
+    temperature: float,
+    success_threshold: float,
+    random: torch.Generator,
+) -> Rollouts:
+    """Rolls out `group_size` trajectories from each start in `drawn` int64 [G], none beyond step `max_steps`."""
+    rows = np.repeat(drawn, group_size)
+    chunks = np.maximum((max_steps - starts.step[rows]) // policy.chunk, 1)
+    reward = np.zeros((len(rows), chunks.max() * policy.chunk), dtype=np.float32)
+    active = np.arange(len(rows))
+    images = starts.history[rows][:, -1]
+    state = dynamics.start(starts.anchor[rows], starts.history[rows])
+    seen, acted, actors, begun = [], [], [], []
+    for chunk in range(chunks.max()):
+        steps = slice(chunk * policy.chunk, (chunk + 1) * policy.chunk)
+        action = policy.act(images, [starts.instructions[row] for row in rows[active]], temperature, random)
+        imagined = dynamics.step(state, action.actions.numpy(), decode="last")
+        reward[active, steps] = imagined.reward
+        seen.append(images)
+        acted.append(action)
+        actors.append(active)
+        begun.append(np.full(len(active), steps.start))
+        going = np.flatnonzero((imagined.reward < success_threshold).all(axis=1) & (chunk + 1 < chunks[active]))
+        if not len(going):
+            break
+        active, images, state = active[going], imagined.images[going, -1], imagined.state.select(going)
+    trajectory = np.concatenate(actors)
+    returns, valid_length = outcomes(
+        torch.from_numpy(reward), torch.from_numpy(chunks * policy.chunk), success_threshold
+    )
+    return Rollouts(
+        images=np.concatenate(seen),
+        instructions=[starts.instructions[row] for row in rows[trajectory]],
+        tokens=torch.cat([action.tokens for action in acted]),
+        log_prob=torch.cat([action.log_prob for action in acted]),
+        trajectory=torch.from_numpy(trajectory),
+        first_step=torch.from_numpy(np.concatenate(begun)),
+        returns=returns.view(len(drawn), group_size),
+        valid_length=valid_length,
+        starts=drawn,
+    )

@@ -1,0 +1,81 @@
+"""Start states: the real frames from which imagination departs."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from worldvla.episodes.frame_bank import FrameBank
+from worldvla.errors import UserError
+from worldvla.rl.keyframes import NEAR_FAILURE
+
+
+@dataclass(frozen=True)
+class StartStates:
+    """N moments of recorded episodes.
+
+    Shapes: `anchor` uint8 [N, H, W, 3], the episode's first frame; `history` uint8
+    [N, h, H, W, 3], the latest frames, the present one last, the first repeated where there
+    are fewer; `step` int64 [N], the actions already taken; `kind`, `instructions` and
+    `names` (episode@step) have N entries. `near_failure_share` of the groups start at
+    near-failure keyframes, where there are any.
+    """
+
+    anchor: np.ndarray
+    history: np.ndarray
+    step: np.ndarray
+    kind: list[str]
+    instructions: list[str]
+    names: list[str]
+    near_failure_share: float
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @classmethod
+    def from_bank(
+        cls, bank: FrameBank, keyframes: Iterable[Mapping], history: int, near_failure_share: float
+    ) -> "StartStates":
+        """The moments that rows of table `keyframes` name, with `history` frames each.
+
+        Raises UserError when there are none, ValueError when one names an episode that the bank lacks.
+        """
+        keyframes = list(keyframes)
+        if not keyframes:
+            raise UserError("rl: no start states; the train split holds no episode (curation.validation, heldout)")
+        index = {episode_id: episode for episode, episode_id in enumerate(bank.episode_ids)}
+        if missing := {row["episode_id"] for row in keyframes} - index.keys():
+            raise ValueError(f"keyframes name episodes that the bank lacks: {sorted(missing)[:3]}")
+        episodes = np.array([index[row["episode_id"]] for row in keyframes])
+        step = np.array([row["step"] for row in keyframes], dtype=np.int64)
+        latest = np.maximum(step[:, None] + np.arange(1 - history, 1), 0)
+        return cls(
+            anchor=bank.images[bank.starts[episodes]],
+            history=bank.images[bank.starts[episodes][:, None] + latest],
+            step=step,
+            kind=[row["kind"] for row in keyframes],
+            instructions=[bank.instructions[episode] for episode in episodes],
+            names=[f"{row['episode_id']}@{row['step']}" for row in keyframes],
+            near_failure_share=near_failure_share,
+        )
+
+    def draw(self, groups: int, random: torch.Generator) -> np.ndarray:
+        """int64 [groups]: distinct states as far as there are enough, near-failure ones in their share.
+
+        A share that is no whole number of groups is met on average over draws.
+        """
+        near = np.array([kind == NEAR_FAILURE for kind in self.kind])
+        count = int(self.near_failure_share * groups + torch.rand((), generator=random).item())
+        count = count if near.any() else 0
+        count = count if (~near).any() else groups
+        return np.concatenate(
+            [_sample(np.flatnonzero(~near), groups - count, random), _sample(np.flatnonzero(near), count, random)]
+        )
+
+
+def _sample(pool: np.ndarray, count: int, random: torch.Generator) -> np.ndarray:
+    """`count` entries of the pool, none again before all have been taken."""
+    rounds = -(-count // len(pool)) if count else 0
+    taken = [pool[torch.randperm(len(pool), generator=random).numpy()] for _ in range(rounds)]
+    return np.concatenate(taken)[:count] if taken else pool[:0]

@@ -1,0 +1,181 @@
+"""Reinforcement learning of a policy inside a world model: no simulator step is taken.
+
+Each update draws start states, imagines a group of rollouts from each, and takes gradient
+steps on the clipped surrogate over the chunks of groups whose outcomes differ.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from worldvla.config import Imagination as ImaginationConfig
+from worldvla.config import ReinforcementLearning
+from worldvla.policy.vla import Policy
+from worldvla.rl import grpo
+from worldvla.rl.imagined_rollouts import Dynamics, Rollouts, imagine
+from worldvla.rl.keyframes import NEAR_FAILURE
+from worldvla.rl.starts import StartStates
+from worldvla.training.checkpoint import Checkpointer, load_optimizer_tensors, optimizer_tensors
+from worldvla.training.device import device, generator
+from worldvla.training.progress import Log, Stopwatch, ignore, track
+from worldvla.world_model.imagination import Imagination
+from worldvla.world_model.model import WorldModel
+
+STAGE = "rl"
+
+
+@dataclass(frozen=True)
+class RLResult:
+    """The improved policy, what it cost, and one dict of metrics an update in `history`."""
+
+    policy: Policy
+    imagined_steps: int
+    real_steps: int
+    updates: int
+    history: list[dict[str, float]]
+
+
+def train(
+    policy: Policy,
+    world_model: WorldModel,
+    starts: StartStates,
+    rl: ReinforcementLearning,
+    imagination: ImaginationConfig,
+    chunk: int,
+    max_steps: int,
+    seed: int,
+    checkpointer: Checkpointer,
+    log: Log = ignore,
+) -> RLResult:
+    """Improves a copy of `policy` in imagination; a pure function of its arguments, interrupted or not.
+
+    Raises ValueError when policy and world model disagree about `chunk`.
+    """
+    if not policy.chunk == world_model.chunk == chunk:
+        raise ValueError(f"chunk is {chunk}, the policy's {policy.chunk}, the world model's {world_model.chunk}")
+
+    def open_imagination(update: int) -> Imagination:
+        noise = generator(seed, STAGE, "imagination", update).initial_seed()
+        return Imagination(world_model, imagination.denoising_steps, noise)
+
+    return improve(
+        policy, open_imagination, starts, rl, imagination.success_threshold, max_steps, seed, checkpointer, log
+    )
+
+
+def improve(
+    policy: Policy,
+    dynamics: Callable[[int], Dynamics],
+    starts: StartStates,
+    rl: ReinforcementLearning,
+    success_threshold: float,
+    max_steps: int,
+    seed: int,
+    checkpointer: Checkpointer,
+    log: Log = ignore,
+) -> RLResult:
+    """`train` with any dynamics: `dynamics(update)` opens those of one update."""
+    policy = Policy.from_bytes(policy.config, policy.to_bytes()).to(device())
+    optimizer = torch.optim.AdamW(policy.parameters(), lr=rl.learning_rate, betas=(0.9, 0.95), weight_decay=0.0)
+    first, history = 0, []
+    if saved := checkpointer.load(STAGE):
+        first, groups = saved
+        policy.load_state_dict(groups["policy"])
+        load_optimizer_tensors(optimizer, groups["optimizer"])
+        columns = {name: column.tolist() for name, column in groups["history"].items()}
+        history = [{name: column[update] for name, column in columns.items()} for update in range(first)]
+    for update in track(range(first, rl.updates), "policy in imagination", rl.updates, first):
+        watch = Stopwatch()
+        random = generator(seed, STAGE, "rollouts", update)
+        world = dynamics(update)
+        drawn = starts.draw(rl.groups, random)
+        rollouts = imagine(
+            policy, world, starts, drawn, rl.group_size, max_steps, rl.temperature, success_threshold, random
+        )
+        seconds_imagining = watch()
+        metrics = summary(rollouts, starts) | learn(
+            policy, optimizer, rollouts, rl, generator(seed, STAGE, "order", update)
+        )
+        metrics |= {"imagined_steps": float(world.imagined_steps)}
+        metrics |= {"seconds_imagining": seconds_imagining, "seconds": watch()}
+        history.append(metrics)
+        log(update + 1, {f"rl/{name}": value for name, value in metrics.items()})
+        columns = {name: torch.tensor([row[name] for row in history], dtype=torch.float64) for name in metrics}
+        checkpointer.save(
+            STAGE,
+            update + 1,
+            {"policy": policy.state_dict(), "optimizer": optimizer_tensors(optimizer), "history": columns},
+        )
+    imagined_steps = int(sum(row["imagined_steps"] for row in history))
+    return RLResult(policy.eval(), imagined_steps, 0, rl.updates, history)
+
+
+def learn(
+    policy: Policy,
+    optimizer: torch.optim.Optimizer,
+    rollouts: Rollouts,
+    rl: ReinforcementLearning,
+    random: torch.Generator,
+) -> dict[str, float]:
+    """Gradient steps over the chunks of informative groups, in minibatches; does nothing when there are none.
+
+    Each minibatch's loss is an unbiased estimate of the mean over the kept trajectories.
+    """
+    kept = grpo.informative_groups(rollouts.returns)
+    metrics = dict.fromkeys(("loss", "ratio", "clip_fraction", "entropy", "gradient_norm"), 0.0)
+    metrics |= {"groups": float(len(kept)), "groups_kept": float(kept.sum())}
+    if not kept.any():
+        return metrics | {"ratio": 1.0}
+    group_size = rollouts.returns.shape[1]
+    advantage = grpo.group_advantages(rollouts.returns).flatten()[rollouts.trajectory]
+    chunk = rollouts.tokens.shape[1]
+    weight = grpo.step_weights(rollouts.valid_length[rollouts.trajectory], rollouts.first_step, chunk)
+    weight /= kept.sum() * group_size
+    chunks = torch.nonzero(kept[rollouts.trajectory // group_size])[:, 0]
+    where = policy.device
+    measured = []
+    for _ in range(rl.epochs):
+        for rows in chunks[torch.randperm(len(chunks), generator=random)].split(rl.minibatch):
+            log_prob, entropy = policy.log_prob(
+                rollouts.images[rows.numpy()],
+                [rollouts.instructions[row] for row in rows.tolist()],
+                rollouts.tokens[rows],
+                rl.temperature,
+            )
+            surrogate = grpo.surrogate(
+                log_prob,
+                rollouts.log_prob[rows].to(where),
+                advantage[rows].to(where),
+                weight[rows].to(where) * (len(chunks) / len(rows)),
+                rl.clip_low,
+                rl.clip_high,
+            )
+            optimizer.zero_grad(set_to_none=True)
+            surrogate.loss.backward()
+            norm = torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
+            optimizer.step()
+            measured.append(
+                {
+                    "loss": surrogate.loss.item(),
+                    "ratio": surrogate.ratio,
+                    "clip_fraction": surrogate.clip_fraction,
+                    "entropy": entropy.mean().item(),
+                    "gradient_norm": norm.item(),
+                }
+            )
+    return metrics | {name: float(np.mean([row[name] for row in measured])) for name in measured[0]}
+
+
+def summary(rollouts: Rollouts, starts: StartStates) -> dict[str, float]:
+    """Share of imagined successes, from episode starts and from near-failure keyframes apart (0 where none), and
+    the mean number of actions until success or the end."""
+    near = torch.tensor([starts.kind[row] == NEAR_FAILURE for row in rollouts.starts])
+    success = rollouts.returns.mean(dim=1)
+    return {
+        "imagined_success": success.mean().item(),
+        "imagined_success_start": success[~near].mean().item() if not near.all() else 0.0,
+        "imagined_success_near_failure": success[near].mean().item() if near.any() else 0.0,
+        "valid_length": rollouts.valid_length.float().mean().item(),
+    }
