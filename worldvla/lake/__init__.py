@@ -1,1 +1,1 @@
-"""The lake: tables, digests, commits and lineage."""
+"""The lake: Lance tables, the digests that name their content, and the questions asked of them."""

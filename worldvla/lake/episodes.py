@@ -1,0 +1,245 @@
+"""Episodes in the lake: recording them, naming sets of them, and reading them back as training data.
+
+An episode's frames are written before its row in `episodes`, so a row there means a whole
+episode. Frames of an episode are contiguous and ascending by step: reading a window is
+reading one range.
+"""
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from itertools import islice
+
+import numpy as np
+import polars as pl
+
+from worldvla.episodes.episode import Episode, Source
+from worldvla.episodes.frame_bank import FrameBank
+from worldvla.episodes.images import decode_image, resize
+from worldvla.errors import UserError
+from worldvla.lake.commit import Commit
+from worldvla.lake.digests import canonical_json, set_version
+from worldvla.lake.store import Lake, is_in, quoted
+
+# Episodes decoded at once by `load_bank`: bounds the encoded images held in memory.
+BANK_BATCH = 64
+DECODING_THREADS = 4
+BANK_COLUMNS = ["episode_id", "step", "image", "action", "reward", "progress"]
+
+
+def write_episodes(lake: Lake, episodes: Iterable[Episode], commit: Commit, batch: int = 16) -> list[str]:
+    """Records episodes, `batch` at a time as they come; returns their ids in order.
+
+    Episodes that are there already are left as they are, so an interrupted call can be
+    repeated from its beginning.
+    """
+    ids: list[str] = []
+    stream = iter(episodes)
+    while group := list(islice(stream, batch)):
+        lake.insert("frames", [row for episode in group for row in _frame_rows(episode)], commit)
+        lake.insert("episodes", [_episode_row(episode) for episode in group], commit)
+        ids.extend(episode.episode_id for episode in group)
+    return ids
+
+
+def episode_rows(lake: Lake, ids: list[str] | None = None) -> pl.DataFrame:
+    """Rows of `episodes`, in the order of `ids` (those that exist), or all of them in the order written."""
+    if ids is None:
+        return lake.frame("episodes")
+    order = pl.DataFrame({"episode_id": list(ids)}, schema={"episode_id": pl.String})
+    return order.join(_where_episode(lake, "episodes", ids), on="episode_id", how="inner", maintain_order="left")
+
+
+def existing(lake: Lake, ids: Iterable[str]) -> set[str]:
+    """Those of the ids that are recorded, retracted or not."""
+    return set(_where_episode(lake, "episodes", list(ids), ["episode_id"])["episode_id"])
+
+
+def load_bank(lake: Lake, ids: list[str], image_size: int) -> FrameBank:
+    """The episodes, decoded and resized to `image_size` pixels a side, in the order of `ids`.
+
+    Raises `UserError` naming the episodes that are not recorded, lack frames, or hold an
+    image that cannot be decoded; `ValueError` when an id is given twice.
+    """
+    if len(set(ids)) != len(ids):
+        raise ValueError("an episode id is given twice")
+    rows = episode_rows(lake, ids)
+    if missing := set(ids) - set(rows["episode_id"]):
+        raise UserError(f"the lake has no episode {_few(missing)}: rematerialize the assets that name it")
+    lengths = rows["length"].to_numpy().astype(np.int64) + 1
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64) if len(ids) else np.zeros(0, np.int64)
+    total = int(lengths.sum())
+    bank = FrameBank(
+        episode_ids=list(ids),
+        tasks=rows["task"].to_list(),
+        instructions=rows["instruction"].to_list(),
+        success=rows["success"].to_numpy().astype(bool),
+        images=np.zeros((total, image_size, image_size, 3), np.uint8),
+        actions=np.zeros((total, 7), np.float32),
+        reward=np.zeros(total, np.float32),
+        progress=np.zeros(total, np.float32),
+        starts=starts,
+        lengths=lengths,
+    )
+    _fill(lake, bank, image_size)
+    return bank
+
+
+def load_images(lake: Lake, episode_id: str, steps: Iterable[int]) -> np.ndarray:
+    """The frames of an episode at these steps, as stored: uint8 [len(steps), H, W, 3]."""
+    steps = list(steps)
+    window = f"episode_id = {quoted(episode_id)} AND step >= {min(steps)} AND step <= {max(steps)}"
+    table = lake.read("frames", ["step", "image"], window)
+    encoded = dict(zip(table["step"].to_pylist(), table["image"].to_pylist(), strict=True))
+    if missing := [step for step in steps if encoded.get(step) is None]:
+        raise UserError(f"the lake has no image of episode {episode_id} at steps {_few(missing)}")
+    return np.stack([_decoded(encoded[step], episode_id, step) for step in steps])
+
+
+def write_set(lake: Lake, ids: Iterable[str], commit: Commit) -> str:
+    """Names a set of recorded episodes and returns its version; retracted ones do not enter.
+
+    A set is a pure function of its members: the order it keeps is by task, seed and id,
+    whatever order they are given in. Raises `ValueError` on ids that are not recorded.
+    """
+    rows = _where_episode(lake, "episodes", sorted(set(ids)), ["episode_id", "content_digest", "task", "seed"])
+    if missing := set(ids) - set(rows["episode_id"]):
+        raise ValueError(f"a set may hold recorded episodes only; the lake has no {_few(missing)}")
+    rows = rows.join(retracted(lake), on="episode_id", how="anti").sort("task", "seed", "episode_id")
+    version = set_version(rows.select("episode_id", "content_digest").rows())
+    members = [
+        {"set_version": version, "episode_id": episode_id, "position": position}
+        for position, episode_id in enumerate(rows["episode_id"])
+    ]
+    lake.insert("episode_sets", members, commit)
+    return version
+
+
+def set_members(lake: Lake, version: str) -> list[str]:
+    """The episodes of a set in its order, without those retracted since."""
+    members = lake.frame("episode_sets", ["episode_id", "position"], f"set_version = {quoted(version)}")
+    return members.join(retracted(lake), on="episode_id", how="anti").sort("position")["episode_id"].to_list()
+
+
+def observed_version(lake: Lake, version: str) -> tuple[str, list[str], list[str]]:
+    """What is there of a set: the version of its members that remain, the ids missing, the ids retracted.
+
+    The first equals `version` exactly when the set is whole.
+    """
+    return observed_versions(lake, [version])[version]
+
+
+def observed_versions(lake: Lake, versions: Iterable[str]) -> dict[str, tuple[str, list[str], list[str]]]:
+    """`observed_version` of many sets, reading each table once."""
+    versions = sorted(set(versions))
+    members = lake.frame("episode_sets", ["set_version", "episode_id"], is_in("set_version", versions))
+    present = lake.frame("episodes", ["episode_id", "content_digest"])
+    withdrawn = retracted(lake).with_columns(retracted=pl.lit(True))
+    found = members.join(present, on="episode_id", how="left").join(withdrawn, on="episode_id", how="left")
+    observed = {}
+    for version in versions:
+        rows = found.filter(pl.col("set_version") == version).sort("episode_id")
+        gone = rows.filter(pl.col("content_digest").is_null())["episode_id"].to_list()
+        out = rows.filter(pl.col("retracted") & pl.col("content_digest").is_not_null())["episode_id"].to_list()
+        whole = rows.filter(pl.col("retracted").is_null() & pl.col("content_digest").is_not_null())
+        observed[version] = (set_version(whole.select("episode_id", "content_digest").rows()), gone, out)
+    return observed
+
+
+def retract(lake: Lake, episode_id: str, reason: str) -> None:
+    """Withdraws an episode: it stays recorded, but every set that holds it is no longer whole."""
+    if not existing(lake, [episode_id]):
+        raise UserError(f"the lake has no episode {episode_id}")
+    row = {"episode_id": episode_id, "reason": reason, "retracted_at": datetime.now(UTC)}
+    lake.insert("retractions", [row], Commit(run_id="", asset="retraction"))
+
+
+def retracted(lake: Lake) -> pl.DataFrame:
+    """One column, `episode_id`: the episodes withdrawn."""
+    return lake.frame("retractions", ["episode_id"])
+
+
+def _where_episode(lake: Lake, table: str, ids: list[str], columns: list[str] | None = None) -> pl.DataFrame:
+    # A long IN list is slower than reading the small table whole.
+    if len(ids) <= 200:
+        return lake.frame(table, columns, is_in("episode_id", ids))
+    return lake.frame(table, columns).filter(pl.col("episode_id").is_in(set(ids)))
+
+
+def _episode_row(episode: Episode) -> dict:
+    best = int(np.argmax(episode.progress))
+    return {
+        "episode_id": episode.episode_id,
+        "content_digest": episode.content_digest,
+        "suite": episode.suite,
+        "task": episode.task,
+        "instruction": episode.instruction,
+        "seed": int(episode.seed),
+        "source": str(episode.source),
+        "actor": episode.actor,
+        "policy_id": episode.actor if episode.source == Source.POLICY else None,
+        "settings": canonical_json(episode.settings),
+        "initial_state_digest": episode.initial_state_digest,
+        "initial_state": np.asarray(episode.initial_state, np.float64),
+        "length": episode.length,
+        "success": episode.success,
+        "final_success": bool(episode.reward[-1] > 0.5),
+        "final_progress": float(episode.progress[-1]),
+        "best_progress": float(episode.progress[best]),
+        "best_progress_step": best,
+    }
+
+
+def _frame_rows(episode: Episode) -> Iterator[dict]:
+    for step in range(episode.length + 1):
+        yield {
+            "episode_id": episode.episode_id,
+            "step": step,
+            "image": episode.images[step] if episode.images else None,
+            "proprio": np.asarray(episode.proprio[step], np.float32),
+            "action": np.asarray(episode.actions[step], np.float32) if step < episode.length else None,
+            "reward": float(episode.reward[step]),
+            "progress": float(episode.progress[step]),
+        }
+
+
+def _fill(lake: Lake, bank: FrameBank, image_size: int) -> None:
+    """Reads the frames of the bank's episodes, some episodes at a time, into its arrays."""
+    start_of = dict(zip(bank.episode_ids, bank.starts.tolist(), strict=True))
+    filled = np.zeros(bank.frame_count, bool)
+    with ThreadPoolExecutor(DECODING_THREADS) as pool:
+        for begin in range(0, len(bank), BANK_BATCH):
+            ids = bank.episode_ids[begin : begin + BANK_BATCH]
+            table = lake.read("frames", BANK_COLUMNS, is_in("episode_id", ids))
+            names = table["episode_id"].to_pylist()
+            steps = table["step"].to_pylist()
+            at = np.array([start_of[name] + step for name, step in zip(names, steps, strict=True)], np.int64)
+            bank.reward[at] = table["reward"].to_numpy()
+            bank.progress[at] = table["progress"].to_numpy()
+            moving = np.flatnonzero(table["action"].is_valid().to_numpy())
+            flat = table["action"].combine_chunks().flatten().to_numpy()
+            bank.actions[at[moving]] = flat.reshape(len(moving), -1)
+
+            def decode(item: tuple[int, bytes | None, str, int]) -> None:
+                row, encoded, name, step = item
+                bank.images[row] = resize(_decoded(encoded, name, step), image_size)
+
+            list(pool.map(decode, zip(at.tolist(), table["image"].to_pylist(), names, steps, strict=True)))
+            filled[at] = True
+    if not filled.all():
+        broken = {bank.episode_ids[i] for i in np.unique(bank.episode_of_frame()[~filled])}
+        raise UserError(f"frames are missing of episode {_few(broken)}: record it again")
+
+
+def _decoded(encoded: bytes | None, episode_id: str, step: int) -> np.ndarray:
+    if encoded is None:
+        raise UserError(f"episode {episode_id} was recorded without images")
+    try:
+        return decode_image(encoded)
+    except OSError as error:
+        raise UserError(f"the image of episode {episode_id} at step {step} is damaged: {error}") from error
+
+
+def _few(items: Iterable) -> str:
+    items = sorted(map(str, items))
+    return ", ".join(items[:5]) + (f" and {len(items) - 5} more" if len(items) > 5 else "")

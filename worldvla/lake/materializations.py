@@ -1,0 +1,110 @@
+"""Publication: one appended row says that a node of the asset graph now has this content.
+
+Whatever the row points to was written before it, so what is published is whole. The newest
+row of a node is its current state, for the planner, the audits and Dagster alike.
+"""
+
+import json
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any
+
+from worldvla.lake.commit import Commit
+from worldvla.lake.digests import canonical_json
+from worldvla.lake.episodes import observed_version, retracted
+from worldvla.lake.models import KINDS, has_model
+from worldvla.lake.store import Lake, quoted
+from worldvla.planner.graph import GRAPH
+
+JSON_FIELDS = ("parents", "details", "tables")
+# Tables whose rows are an asset's content, and the column that holds its data version.
+CONTENT_ROWS = {
+    "sans": ("sans", "sans_version"),
+    "keyframes": ("keyframes", "keyframes_version"),
+    "alignment": ("alignments", "alignment_version"),
+}
+
+NodeKey = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Materialization:
+    """A node (asset, campaign, iteration) and the content it was given.
+
+    `iteration` is empty for assets made once a campaign. `parents` maps each parent asset to
+    the data version that was read; `fingerprint` digests code version, configuration and
+    parents; `details` holds what a person looks at (counts, metrics, `model_id`, `protocol`,
+    `rows`, the number of rows that `data_version` names). `blocking_failure` is the reason of
+    a gate that did not pass. `tables` maps the tables written to their Lance versions.
+    """
+
+    asset: str
+    campaign: str
+    iteration: str
+    data_version: str
+    code_version: str
+    config_digest: str
+    parents: dict[str, str]
+    fingerprint: str
+    run_id: str
+    details: dict[str, Any] = field(default_factory=dict)
+    blocking_failure: str | None = None
+    materialized_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    seconds: float = 0.0
+    real_steps: int = 0
+    imagined_steps: int = 0
+    tables: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def node(self) -> NodeKey:
+        return self.asset, self.campaign, self.iteration
+
+
+def publish(lake: Lake, materialization: Materialization, commit: Commit) -> int:
+    """Appends the row that makes content current; returns the version of `materializations`."""
+    row = {item.name: getattr(materialization, item.name) for item in fields(Materialization)}
+    return lake.append("materializations", [row | {name: canonical_json(row[name]) for name in JSON_FIELDS}], commit)
+
+
+def history(lake: Lake, where: str | None = None) -> list[Materialization]:
+    """All materializations that satisfy an SQL predicate, oldest first."""
+    rows = lake.read("materializations", where=where).to_pylist()
+    found = [Materialization(**row | {name: json.loads(row[name]) for name in JSON_FIELDS}) for row in rows]
+    return sorted(found, key=lambda item: item.materialized_at)
+
+
+def latest(lake: Lake) -> dict[NodeKey, Materialization]:
+    """The current materialization of every node that has one."""
+    return {item.node: item for item in history(lake)}
+
+
+def find(lake: Lake, fingerprint: str) -> Materialization | None:
+    """The newest materialization with this fingerprint whose content is still whole, in any campaign."""
+    candidates = history(lake, f"fingerprint = {quoted(fingerprint)}")
+    return next((item for item in reversed(candidates) if is_whole(lake, item)), None)
+
+
+def is_whole(lake: Lake, item: Materialization) -> bool:
+    """Whether what a materialization points to can still be read.
+
+    A set of episodes: every member is recorded and none retracted. A model: its row is
+    there. SANS, keyframes, alignment: `details["rows"]` rows of that version (at least one
+    where no number was given), none of a missing or retracted episode. Anything else holds
+    no rows of its own.
+    """
+    if GRAPH[item.asset].holds_episodes:
+        return observed_version(lake, item.data_version)[0] == item.data_version
+    if item.asset in KINDS:
+        return has_model(lake, item.details.get("model_id", item.data_version))
+    if item.asset not in CONTENT_ROWS:
+        return True
+    table, column = CONTENT_ROWS[item.asset]
+    rows = lake.frame(table, ["episode_id"], f"{column} = {quoted(item.data_version)}")
+    expected = item.details.get("rows")
+    if len(rows) != expected if expected is not None else not len(rows):
+        return False
+    members = rows.unique()
+    kept = members.join(lake.frame("episodes", ["episode_id"]), on="episode_id").join(
+        retracted(lake), on="episode_id", how="anti"
+    )
+    return len(kept) == len(members)

@@ -1,0 +1,138 @@
+"""The lake: a folder of Lance tables, written so that keys hold and nothing is ever half there.
+
+Lance commits are atomic and optimistic, and its declared primary keys are "unenforced": two
+writers that insert the same new keys at once both succeed when the transaction goes through
+`merge_insert(...).execute_uncommitted()`, the only route that carries transaction properties
+(pylance 14 drops the key filter there). So each table has one writer at a time, by an
+advisory lock that the operating system releases when its holder dies, and an insert is:
+read the keys that are there, append the rows that are missing, in their order, in one commit.
+See docs/decisions/lake-writes.md.
+"""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lance
+import polars as pl
+import pyarrow as pa
+
+from worldvla.home import lake_root
+from worldvla.lake.commit import Commit
+from worldvla.lake.tables import TABLES, Table
+
+# An IN list longer than this costs more to compare than reading the key column whole.
+LONGEST_IN_LIST = 1000
+
+
+def quoted(value: Any) -> str:
+    """A value as an SQL literal of a Lance filter."""
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)
+
+
+def is_in(column: str, values: list) -> str:
+    """The Lance filter `column IN (values)`; true of no row when there are none."""
+    return f"{column} IN ({', '.join(map(quoted, values))})" if values else "1 = 0"
+
+
+class Lake:
+    """The tables under `root`. Holds no state: every call sees the newest version."""
+
+    def __init__(self, root: Path):
+        self.root = Path(root)
+
+    @classmethod
+    def default(cls) -> "Lake":
+        """The lake in the project's home."""
+        return cls(lake_root())
+
+    def path(self, table: str) -> Path:
+        return self.root / f"{TABLES[table].name}.lance"
+
+    def exists(self, table: str) -> bool:
+        """Whether the table was ever opened for use."""
+        return (self.path(table) / "_versions").is_dir()
+
+    def open(self, table: str) -> lance.LanceDataset:
+        """The newest version; makes the empty table on first use."""
+        if not self.exists(table):
+            with self._writing(table):
+                if not self.exists(table):
+                    lance.write_dataset(TABLES[table].empty(), self.path(table), mode="create")
+        return lance.dataset(self.path(table))
+
+    def version(self, table: str) -> int:
+        """The number of the newest version."""
+        return self.open(table).version
+
+    def insert(self, table: str, rows: pa.Table | list[dict], commit: Commit) -> int:
+        """Adds the rows whose keys are not there yet, in one commit; rows that are there stay as they are.
+
+        Returns the table's version: a new one only if something was added. Of rows with equal
+        keys the first counts. Raises `ValueError` on a null key or an unknown column.
+        """
+        spec = TABLES[table]
+        incoming = _arrow(spec, rows)
+        for key in spec.keys:
+            if incoming[key].null_count:
+                raise ValueError(f"table {table}: key {key} of a row is null")
+        dataset = self.open(table)
+        if not incoming.num_rows:
+            return dataset.version
+        with self._writing(table):
+            dataset.checkout_latest()
+            missing = _missing(dataset, spec, incoming)
+            if not len(missing):
+                return dataset.version
+            return self._add(table, incoming.take(pa.array(missing)), commit)
+
+    def append(self, table: str, rows: pa.Table | list[dict], commit: Commit) -> int:
+        """Adds all rows in one commit, for tables without a key; returns the new version."""
+        incoming = _arrow(TABLES[table], rows)
+        self.open(table)
+        with self._writing(table):
+            return self._add(table, incoming, commit)
+
+    def delete(self, table: str, where: str) -> int:
+        """Removes the rows for which the SQL predicate holds; returns the version after it."""
+        dataset = self.open(table)
+        with self._writing(table):
+            dataset.checkout_latest()
+            dataset.delete(where)
+        return self.version(table)
+
+    def read(self, table: str, columns: list[str] | None = None, where: str | None = None) -> pa.Table:
+        """Rows of the newest version; without `columns`, all but the heavy ones."""
+        return self.open(table).to_table(columns=columns or TABLES[table].light, filter=where)
+
+    def frame(self, table: str, columns: list[str] | None = None, where: str | None = None) -> pl.DataFrame:
+        """`read` as a polars frame."""
+        return pl.DataFrame(pl.from_arrow(self.read(table, columns, where)))
+
+    def _add(self, table: str, rows: pa.Table, commit: Commit) -> int:
+        dataset = lance.write_dataset(rows, self.path(table), mode="append", transaction_properties=commit.properties())
+        return dataset.version
+
+    @contextmanager
+    def _writing(self, table: str) -> Iterator[None]:
+        self.root.mkdir(parents=True, exist_ok=True)
+        with open(self.root / f"{TABLES[table].name}.lock", "w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def _arrow(spec: Table, rows: pa.Table | list[dict]) -> pa.Table:
+    return spec.arrow(rows) if isinstance(rows, list) else rows.select(spec.schema.names).cast(spec.schema)
+
+
+def _missing(dataset: lance.LanceDataset, spec: Table, incoming: pa.Table) -> list[int]:
+    """Indices of the incoming rows whose keys the dataset lacks, the first of equal keys, ascending."""
+    keys = list(spec.keys)
+    leading = incoming[keys[0]].unique().to_pylist()
+    where = is_in(keys[0], leading) if len(leading) <= LONGEST_IN_LIST else None
+    present = pl.DataFrame(pl.from_arrow(dataset.to_table(columns=keys, filter=where)))
+    wanted = pl.DataFrame(pl.from_arrow(incoming.select(keys))).with_row_index("row")
+    wanted = wanted.unique(subset=keys, keep="first", maintain_order=True)
+    return wanted.join(present, on=keys, how="anti")["row"].sort().to_list()

@@ -1,0 +1,240 @@
+"""The tables of the lake: their columns and their keys.
+
+Keys are declared to Lance as unenforced primary keys (non-null fields with the metadata
+`lance-schema:unenforced-primary-key`); `worldvla.lake.store` is what enforces them. `JSON`
+columns hold canonical JSON text, which DuckDB takes apart with `->>`.
+"""
+
+from dataclasses import dataclass
+
+import lance
+import pyarrow as pa
+
+PRIMARY_KEY = {b"lance-schema:unenforced-primary-key": b"true"}
+
+TEXT, FLAG, SINGLE, DOUBLE, SMALL, LARGE = (
+    pa.string(),
+    pa.bool_(),
+    pa.float32(),
+    pa.float64(),
+    pa.int32(),
+    pa.int64(),
+)
+CURVE = pa.list_(pa.float32())
+INSTANT = pa.timestamp("us", tz="UTC")
+JSON = TEXT
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table. `heavy` names its columns of bytes, which queries and default reads leave out."""
+
+    name: str
+    schema: pa.Schema
+    keys: tuple[str, ...] = ()
+    heavy: tuple[str, ...] = ()
+
+    @property
+    def light(self) -> list[str]:
+        """The columns that are not heavy, in order."""
+        return [name for name in self.schema.names if name not in self.heavy]
+
+    @property
+    def blobs(self) -> list[str]:
+        """The columns stored out of line as Lance blobs."""
+        return [field.name for field in self.schema if isinstance(field.type, lance.blob.BlobType)]
+
+    def arrow(self, rows: list[dict]) -> pa.Table:
+        """Rows as an Arrow table of this schema; raises `ValueError` on a column that does not exist."""
+        unknown = {name for row in rows for name in row} - set(self.schema.names)
+        if unknown:
+            raise ValueError(f"table {self.name} has no column {', '.join(sorted(unknown))}")
+        columns = []
+        for field in self.schema:
+            values = [row.get(field.name) for row in rows]
+            is_blob = isinstance(field.type, lance.blob.BlobType)
+            columns.append(lance.blob_array(values) if is_blob else pa.array(values, field.type))
+        return pa.Table.from_arrays(columns, schema=self.schema)
+
+    def empty(self) -> pa.Table:
+        return self.arrow([])
+
+
+def _table(name: str, keys: tuple[str, ...], heavy: tuple[str, ...] = (), **columns: pa.DataType) -> Table:
+    fields = [
+        lance.blob_field(column)
+        if isinstance(kind, lance.blob.BlobType)
+        else pa.field(column, kind, nullable=column not in keys, metadata=PRIMARY_KEY if column in keys else None)
+        for column, kind in columns.items()
+    ]
+    return Table(name, pa.schema(fields), keys, heavy)
+
+
+_ALL = (
+    _table(
+        "episodes",
+        ("episode_id",),
+        episode_id=TEXT,
+        content_digest=TEXT,
+        suite=TEXT,
+        task=TEXT,
+        instruction=TEXT,
+        seed=LARGE,
+        source=TEXT,
+        actor=TEXT,
+        policy_id=TEXT,
+        settings=JSON,
+        initial_state_digest=TEXT,
+        initial_state=pa.list_(pa.float64()),
+        length=SMALL,
+        success=FLAG,
+        final_success=FLAG,
+        final_progress=SINGLE,
+        best_progress=SINGLE,
+        best_progress_step=SMALL,
+    ),
+    _table(
+        "frames",
+        ("episode_id", "step"),
+        ("image",),
+        episode_id=TEXT,
+        step=SMALL,
+        image=pa.binary(),
+        proprio=CURVE,
+        action=CURVE,
+        reward=SINGLE,
+        progress=SINGLE,
+    ),
+    _table("episode_sets", ("set_version", "episode_id"), set_version=TEXT, episode_id=TEXT, position=SMALL),
+    _table(
+        "sans",
+        ("sans_version", "episode_id"),
+        sans_version=TEXT,
+        episode_id=TEXT,
+        split=TEXT,
+        label=TEXT,
+        rule=TEXT,
+        success_frames=SMALL,
+        best_progress=SINGLE,
+        best_progress_step=SMALL,
+        final_progress=SINGLE,
+        threshold=SINGLE,
+        origin=TEXT,
+        origin_iteration=TEXT,
+        policy_id=TEXT,
+    ),
+    _table(
+        "models",
+        ("model_id",),
+        ("weights",),
+        model_id=TEXT,
+        kind=TEXT,
+        config=JSON,
+        weights=lance.blob.BlobType(),
+        parents=JSON,
+        metrics=JSON,
+        mlflow_run_id=TEXT,
+        mlflow_model=TEXT,
+    ),
+    _table(
+        "training_membership",
+        ("model_id", "episode_id"),
+        model_id=TEXT,
+        episode_id=TEXT,
+        label=TEXT,
+        set_version=TEXT,
+        lance_version=LARGE,
+    ),
+    _table(
+        "keyframes",
+        ("keyframes_version", "episode_id", "step"),
+        keyframes_version=TEXT,
+        episode_id=TEXT,
+        step=SMALL,
+        kind=TEXT,
+        task=TEXT,
+    ),
+    _table(
+        "alignments",
+        ("alignment_version", "episode_id"),
+        ("strip",),
+        alignment_version=TEXT,
+        model_id=TEXT,
+        episode_id=TEXT,
+        task=TEXT,
+        protocol=TEXT,
+        true_success=FLAG,
+        judged_success_imagined=FLAG,
+        judged_success_real=FLAG,
+        reward_success=FLAG,
+        psnr_last=SINGLE,
+        psnr=SINGLE,
+        ssim=SINGLE,
+        flip=SINGLE,
+        lpips=SINGLE,
+        psnr_curve=CURVE,
+        ssim_curve=CURVE,
+        reward_curve=CURVE,
+        judge_curve=CURVE,
+        judge_real_curve=CURVE,
+        strip=pa.binary(),
+    ),
+    _table(
+        "evaluations",
+        ("policy_id", "protocol", "task", "seed"),
+        policy_id=TEXT,
+        protocol=TEXT,
+        task=TEXT,
+        seed=LARGE,
+        initial_state_digest=TEXT,
+        success=FLAG,
+        steps=SMALL,
+        best_progress=SINGLE,
+    ),
+    _table(
+        "materializations",
+        (),
+        asset=TEXT,
+        campaign=TEXT,
+        iteration=TEXT,
+        data_version=TEXT,
+        code_version=TEXT,
+        config_digest=TEXT,
+        parents=JSON,
+        fingerprint=TEXT,
+        details=JSON,
+        blocking_failure=TEXT,
+        run_id=TEXT,
+        materialized_at=INSTANT,
+        seconds=DOUBLE,
+        real_steps=LARGE,
+        imagined_steps=LARGE,
+        tables=JSON,
+    ),
+    _table(
+        "iterations",
+        ("campaign", "iteration"),
+        campaign=TEXT,
+        iteration=TEXT,
+        versions=JSON,
+        tables=JSON,
+        models=JSON,
+        real_steps=LARGE,
+        imagined_steps=LARGE,
+        committed_at=INSTANT,
+    ),
+    _table("retractions", ("episode_id",), episode_id=TEXT, reason=TEXT, retracted_at=INSTANT),
+    _table(
+        "quarantine",
+        ("record_id",),
+        ("payload",),
+        record_id=TEXT,
+        location=TEXT,
+        reason=TEXT,
+        rule=TEXT,
+        payload=pa.binary(),
+        quarantined_at=INSTANT,
+    ),
+)
+
+TABLES: dict[str, Table] = {table.name: table for table in _ALL}
