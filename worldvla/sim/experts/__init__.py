@@ -1,0 +1,1 @@
+"""Scripted experts: one file a family of tasks."""

@@ -1,0 +1,83 @@
+"""One episode: an actor acts in a simulator until success or the last allowed action."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from worldvla.episodes.episode import Episode
+from worldvla.episodes.images import decode_image, encode_image
+from worldvla.sim.actors import Actor, ActorSpec
+from worldvla.sim.protocol import Observation, Simulator
+
+
+@dataclass(frozen=True)
+class RolloutRequest:
+    """Which episode to make.
+
+    `chunk`: the episode's length is a multiple of it; `max_steps` must be one. `render`
+    "every_step" records a picture of every state; "chunk" renders only what the actor
+    looks at and records none.
+    """
+
+    suite: str
+    task: str
+    seed: int
+    actor: ActorSpec
+    max_steps: int
+    chunk: int
+    render: Literal["every_step", "chunk"] = "every_step"
+
+    def __post_init__(self) -> None:
+        if self.max_steps % self.chunk:
+            raise ValueError(f"max_steps {self.max_steps} is not a multiple of chunk {self.chunk}")
+
+
+def rollout(simulator: Simulator, actor: Actor, request: RolloutRequest) -> Episode:
+    """Records T actions and T + 1 states; T is the end of the chunk in which success first occurs, or `max_steps`.
+
+    The actor sees frames as they decode from what is stored, so that a policy meets in the
+    simulator what it was trained on.
+    """
+    recorded = request.render == "every_step"
+    watching = getattr(actor, "needs_image", True)
+    images: list[bytes] = []
+
+    def seen(observation: Observation, wanted: bool) -> Observation:
+        if recorded:
+            images.append(encode_image(observation.image))
+            return replace(observation, image=decode_image(images[-1]) if wanted else None)
+        return replace(observation, image=decode_image(encode_image(simulator.render()))) if wanted else observation
+
+    observation = simulator.reset(request.seed, render=recorded)
+    actor.reset(simulator, request.seed)
+    initial_state = simulator.state()
+    reward, progress = [float(simulator.success())], [simulator.progress()]
+    proprio, actions = [observation.proprio], []
+    pending: list[np.ndarray] = []
+    observation = seen(observation, watching)
+    while len(actions) < request.max_steps and (len(actions) % request.chunk or not any(reward)):
+        if not pending:
+            pending = list(actor.act(observation))
+        action = pending.pop(0)
+        result = simulator.step(action, render=recorded)
+        actions.append(action)
+        proprio.append(result.observation.proprio)
+        reward.append(float(result.success))
+        progress.append(result.progress)
+        observation = seen(result.observation, watching and not pending)
+    return Episode(
+        suite=request.suite,
+        task=request.task,
+        instruction=simulator.instruction,
+        seed=request.seed,
+        source=request.actor.source,
+        actor=request.actor.name,
+        images=images,
+        proprio=np.stack(proprio).astype(np.float32),
+        actions=np.stack(actions).astype(np.float32),
+        reward=np.array(reward, dtype=np.float32),
+        progress=np.array(progress, dtype=np.float32),
+        initial_state=initial_state,
+        settings=request.actor.settings,
+    )

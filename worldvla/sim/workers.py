@@ -1,0 +1,135 @@
+"""Rollouts in parallel: worker processes, each with one simulator a task.
+
+An episode depends on its request alone, so results depend neither on the number of workers
+nor on who made which episode. The workers are fresh interpreters rather than forks: Lance
+and torch do not survive a fork, and `multiprocessing`'s own spawn would import the parent's
+main module again in each. A worker ends when its pipe to the parent does, however the
+parent ended.
+"""
+
+import os
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+
+from worldvla.episodes.episode import Episode, initial_state_digest
+from worldvla.sim import suites
+from worldvla.sim.protocol import SimulatorError
+from worldvla.sim.rollout import RolloutRequest
+from worldvla.training.progress import track
+
+AHEAD = 8  # episodes a worker may finish ahead of the oldest one that is missing: bounds what is held in memory
+
+
+def default_workers() -> int:
+    """One per core this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def collect(requests: Iterable[RolloutRequest], workers: int, description: str) -> Iterator[Episode]:
+    """Episodes in request order, as they are made. `workers` 0 means one per core.
+
+    Raises `UserError` before anything starts when a task is unknown, and `SimulatorError`
+    naming task and seed when an episode fails or a worker dies. Leaving the iteration ends
+    the workers.
+    """
+    requests = list(requests)
+    for suite, task in {(request.suite, request.task) for request in requests}:
+        suites.check(suite, task)
+    if not requests:
+        return
+    pool = _Pool(min(workers or default_workers(), len(requests)))
+    try:
+        yield from track(pool.run(requests), description, total=len(requests))
+    finally:
+        pool.close()
+
+
+def initial_states(suite: str, task: str, seeds: Iterable[int], workers: int = 1) -> list[str]:
+    """The `initial_state_digest` of each seed, as its episode will have it.
+
+    Nothing is rendered and nothing is stepped, so it runs here: 500 seeds a second are
+    faster than a worker starts.
+    """
+    simulator = suites.make(suite, task, rendering=False)
+    try:
+        return [initial_state_digest(suite, task, simulator.initial_state(seed)) for seed in seeds]
+    finally:
+        simulator.close()
+
+
+class _Pool:
+    """Worker processes by the pipe to each, and the request each one has."""
+
+    def __init__(self, workers: int) -> None:
+        self._processes: dict[Connection, subprocess.Popen] = {}
+        self._given: dict[Connection, tuple[int, RolloutRequest]] = {}
+        # LP_NUM_THREADS: llvmpipe rasterizes; with one worker a core its own threads only contend.
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "OMP_NUM_THREADS": "1",
+            "LP_NUM_THREADS": "1",
+        }
+        for _ in range(workers):
+            ours, theirs = Pipe()
+            command = [sys.executable, "-m", "worldvla.sim.worker", str(theirs.fileno())]
+            self._processes[ours] = subprocess.Popen(
+                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=sys.stderr, env=environment
+            )
+            theirs.close()
+
+    def run(self, requests: list[RolloutRequest]) -> Iterator[Episode]:
+        waiting = deque(enumerate(requests))
+        finished: dict[int, Episode] = {}
+        for due in range(len(requests)):
+            self._hand_out(waiting, due)
+            while due not in finished:
+                for pipe in wait(list(self._given)):
+                    index, episode = self._receive(pipe)
+                    finished[index] = episode
+                self._hand_out(waiting, due)
+            yield finished.pop(due)
+
+    def close(self) -> None:
+        for pipe in self._processes:
+            pipe.close()
+        for process in self._processes.values():
+            process.terminate()
+        for process in self._processes.values():
+            try:
+                process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _hand_out(self, waiting: deque[tuple[int, RolloutRequest]], due: int) -> None:
+        for pipe in self._processes:
+            if pipe in self._given or not waiting or waiting[0][0] >= due + AHEAD * len(self._processes):
+                continue
+            self._given[pipe] = waiting.popleft()
+            try:
+                pipe.send(self._given[pipe][1])
+            except BrokenPipeError:
+                raise self._death(pipe) from None
+
+    def _receive(self, pipe: Connection) -> tuple[int, Episode]:
+        try:
+            result = pipe.recv()
+        except (EOFError, ConnectionResetError):
+            raise self._death(pipe) from None
+        index, request = self._given.pop(pipe)
+        if isinstance(result, str):
+            raise SimulatorError(f"{request.suite}/{request.task} seed {request.seed} failed in a worker:\n{result}")
+        return index, result
+
+    def _death(self, pipe: Connection) -> SimulatorError:
+        _, request = self._given[pipe]
+        code = self._processes[pipe].wait(timeout=30)
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
+        return SimulatorError(
+            f"the worker that rolled out {request.suite}/{request.task} seed {request.seed} {how}; "
+            "its own message, if any, is above (signal 9 usually means that memory ran out)"
+        )
