@@ -23,7 +23,7 @@ from worldvla.lake.store import Lake, is_in, quoted
 
 # Episodes decoded at once by `load_bank`: bounds the encoded images held in memory.
 BANK_BATCH = 64
-DECODING_THREADS = 4
+DECODING_THREADS = 2
 BANK_COLUMNS = ["episode_id", "step", "image", "action", "reward", "progress"]
 
 
@@ -183,6 +183,7 @@ def _episode_row(episode: Episode) -> dict:
         "initial_state": np.asarray(episode.initial_state, np.float64),
         "length": episode.length,
         "success": episode.success,
+        "success_frames": int((episode.reward > 0.5).sum()),
         "final_success": bool(episode.reward[-1] > 0.5),
         "final_progress": float(episode.progress[-1]),
         "best_progress": float(episode.progress[best]),
@@ -213,22 +214,30 @@ def _fill(lake: Lake, bank: FrameBank, image_size: int) -> None:
             table = lake.read("frames", BANK_COLUMNS, is_in("episode_id", ids))
             names = table["episode_id"].to_pylist()
             steps = table["step"].to_pylist()
+            images = table["image"].to_pylist()
             at = np.array([start_of[name] + step for name, step in zip(names, steps, strict=True)], np.int64)
             bank.reward[at] = table["reward"].to_numpy()
             bank.progress[at] = table["progress"].to_numpy()
             moving = np.flatnonzero(table["action"].is_valid().to_numpy())
             flat = table["action"].combine_chunks().flatten().to_numpy()
             bank.actions[at[moving]] = flat.reshape(len(moving), -1)
-
-            def decode(item: tuple[int, bytes | None, str, int]) -> None:
-                row, encoded, name, step = item
-                bank.images[row] = resize(_decoded(encoded, name, step), image_size)
-
-            list(pool.map(decode, zip(at.tolist(), table["image"].to_pylist(), names, steps, strict=True)))
+            jobs = [
+                pool.submit(_decode_into, bank.images, at[part], images[part], names[part], steps[part], image_size)
+                for part in (slice(row, row + 128) for row in range(0, len(at), 128))
+            ]
+            for job in jobs:
+                job.result()
             filled[at] = True
     if not filled.all():
         broken = {bank.episode_ids[i] for i in np.unique(bank.episode_of_frame()[~filled])}
         raise UserError(f"frames are missing of episode {_few(broken)}: record it again")
+
+
+def _decode_into(
+    target: np.ndarray, rows: np.ndarray, encoded: list, names: list[str], steps: list[int], image_size: int
+) -> None:
+    for row, data, name, step in zip(rows.tolist(), encoded, names, steps, strict=True):
+        target[row] = resize(_decoded(data, name, step), image_size)
 
 
 def _decoded(encoded: bytes | None, episode_id: str, step: int) -> np.ndarray:

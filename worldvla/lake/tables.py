@@ -88,6 +88,7 @@ _ALL = (
         initial_state=pa.list_(pa.float64()),
         length=SMALL,
         success=FLAG,
+        success_frames=SMALL,
         final_success=FLAG,
         final_progress=SINGLE,
         best_progress=SINGLE,
