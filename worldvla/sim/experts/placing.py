@@ -33,9 +33,7 @@ def place(look: Look, aim: Aim, height: float, align: bool) -> Iterator[Target]:
         return square_turn(scene["tcp"], scene["item"]) if align else None
 
     def over_item(above: float):
-        return lambda scene: Target(
-            scene["item"][:3] + np.array([0.0, 0.0, above]), OPEN, turn(scene), speed=aim.speed
-        )
+        return lambda scene: Target(scene["item"][:3] + np.array([0.0, 0.0, above]), OPEN, turn(scene), speed=aim.speed)
 
     def over_base(above: float, speed: float):
         # The grasp is never exactly central: steer the item, not the hand.
