@@ -73,7 +73,7 @@ class Autoencoder(Section):
 class Transformer(Section):
     layers: int = Field(gt=0)
     heads: int = Field(gt=0)
-    head_dim: int = Field(gt=0)
+    head_dim: int = Field(ge=12)
     patch: int = Field(gt=0)
     history: int = Field(ge=1, description="latest frames given besides the first-frame anchor")
 

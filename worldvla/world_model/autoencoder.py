@@ -38,7 +38,7 @@ class FrameAutoencoder(nn.Module):
             norm_num_groups=NORM_GROUPS,
             sample_size=image_size // patch,
             mid_block_add_attention=False,
-        ).to(memory_format=torch.channels_last)
+        )
         self.register_buffer("mean_picture", torch.zeros(3, image_size, image_size))
         self.register_buffer("latent_mean", torch.zeros(1, latent_channels, 1, 1))
         self.register_buffer("latent_std", torch.ones(1, latent_channels, 1, 1))

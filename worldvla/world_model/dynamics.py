@@ -19,33 +19,40 @@ from torch import nn
 SIGMA_SCALE = 1000.0  # Cosmos' sinusoidal embedding expects timesteps of 0 to 1000
 
 
-class RotaryAttention:
-    """Self- or cross-attention of a diffusers `Attention`, with rotary positions in the working precision."""
+class ChunkAttention:
+    """Attention processor of Cosmos' blocks: self-attention over the chunk, cross-attention to the actions.
 
-    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, image_rotary_emb=None):
+    Positions are learned and added to the tokens, so nothing is rotated here.
+    """
+
+    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None):
         source = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         query, key, value = (
             projection(inputs).unflatten(2, (attn.heads, -1)).transpose(1, 2)
             for projection, inputs in ((attn.to_q, hidden_states), (attn.to_k, source), (attn.to_v, source))
         )
-        query = F.rms_norm(query, query.shape[-1:], attn.norm_q.weight.to(query.dtype), attn.norm_q.eps)
-        key = F.rms_norm(key, key.shape[-1:], attn.norm_k.weight.to(key.dtype), attn.norm_k.eps)
-        if image_rotary_emb is not None:
-            cos, sin = image_rotary_emb
-            query, key = rotate(query, cos, sin), rotate(key, cos, sin)
-        mixed = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
-        return attn.to_out[0](mixed)
+        mixed = attend(attn.norm_q(query), attn.norm_k(key), value)
+        return attn.to_out[0](mixed.transpose(1, 2).flatten(2))
 
 
-def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """Rotary position embedding of [B, heads, tokens, d] by cos and signed sin [tokens, d]."""
-    return x * cos + torch.roll(x, x.shape[-1] // 2, dims=-1) * sin
+def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """Softmax attention of [B, heads, tokens, d].
+
+    On a processor by plain products: a chunk has so few tokens that they beat torch's flash
+    kernel, whose backward pass in bfloat16 is four to ten times slower there.
+    """
+    if query.is_cuda:
+        return F.scaled_dot_product_attention(query, key, value)
+    query, key, value_flat = query.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1)
+    nothing = query.new_zeros(())
+    scores = torch.baddbmm(nothing, query, key.transpose(1, 2), beta=0, alpha=query.shape[-1] ** -0.5)
+    return torch.bmm(scores.softmax(-1), value_flat).unflatten(0, value.shape[:2])
 
 
 class ChunkTransformer(CosmosTransformer3DModel):
     """F of `flow.py` for one chunk: noisy latents [B, K, C, h, w] to the network's output, the same shape."""
 
-    _keep_in_fp32_modules = None
+    _keep_in_fp32_modules = None  # there is no learnable_pos_embed
 
     def __init__(
         self,
@@ -67,22 +74,25 @@ class ChunkTransformer(CosmosTransformer3DModel):
             attention_head_dim=head_dim,
             num_layers=layers,
             text_embed_dim=width,
-            adaln_lora_dim=width // 2,
+            adaln_lora_dim=width // 4,
             max_size=(chunk, latent_size, latent_size),
             patch_size=(1, patch, patch),
             rope_scale=(1.0, 1.0, 1.0),
             concat_padding_mask=False,
             extra_pos_embed_type=None,
         )
-        self.position = nn.Parameter(torch.randn(1, 1, (latent_size // patch) ** 2, width) * 0.02)
+        self.position = nn.Parameter(torch.randn(1, chunk, (latent_size // patch) ** 2, width) * 0.02)
         self.action_modulation = nn.Sequential(
             nn.Linear(2 * action_dim, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 4 * width)
         )
         self.action_tokens = nn.Sequential(nn.Linear(2 * action_dim, width), nn.SiLU(), nn.Linear(width, width))
         self.action_position = nn.Parameter(torch.randn(1, chunk, width) * 0.02)
         for block in self.transformer_blocks:
-            block.attn1.set_processor(RotaryAttention())
-            block.attn2.set_processor(RotaryAttention())
+            for attention in (block.attn1, block.attn2):
+                attention.set_processor(ChunkAttention())
+                # One fused kernel, where RMS normalization takes five passes on a processor.
+                attention.norm_q = nn.LayerNorm(head_dim, bias=False)
+                attention.norm_k = nn.LayerNorm(head_dim, bias=False)
         self._initialize(width)
 
     def _initialize(self, width: int) -> None:
@@ -120,22 +130,19 @@ class ChunkTransformer(CosmosTransformer3DModel):
             dim=1,
         )
         stacked = torch.cat([noisy, beside[:, None].expand(-1, chunk, -1, -1, -1)], dim=2).transpose(1, 2)
-        tokens_BKSD = self.patch_embed(stacked).flatten(2, 3) + self.position
+        tokens_BKSD = self.patch_embed(stacked).flatten(2, 3)
+        tokens_BKSD = tokens_BKSD + self.position.to(tokens_BKSD.dtype)
 
         features = torch.cat([actions, actions.cumsum(1) / 2], dim=-1)
         modulation, embedding = self.action_modulation(features).split([3 * self.width, self.width], dim=-1)
         time_modulation, time_embedding = self.time_embed(tokens_BKSD, sigma * SIGMA_SCALE)
-        temb = (time_modulation[:, None] + modulation)[:, :, None]
-        embedded = (time_embedding[:, None] + embedding)[:, :, None]
-        action_tokens = self.action_tokens(features) + self.action_position
-
-        cos, sin = self.rope(stacked)
-        half = sin.shape[-1] // 2
-        signed_sin = torch.cat([-sin[:, :half], sin[:, half:]], dim=-1)
-        rotary = (cos.to(tokens_BKSD.dtype), signed_sin.to(tokens_BKSD.dtype))
+        temb = (time_modulation[:, None] + modulation)[:, :, None].to(tokens_BKSD.dtype)
+        embedded = (time_embedding[:, None] + embedding)[:, :, None].to(tokens_BKSD.dtype)
+        action_tokens = self.action_tokens(features)
+        action_tokens = action_tokens + self.action_position.to(action_tokens.dtype)
 
         for block in self.transformer_blocks:
-            tokens_BKSD = apply_block(block, tokens_BKSD, embedded, temb, action_tokens, rotary)
+            tokens_BKSD = apply_block(block, tokens_BKSD, embedded, temb, action_tokens)
         tokens_BKSD = self.norm_out(tokens_BKSD, embedded, temb)
         patch = self.config.patch_size[-1]
         out = self.proj_out(tokens_BKSD).unflatten(-1, (patch, patch, channels))
@@ -147,14 +154,20 @@ class ChunkTransformer(CosmosTransformer3DModel):
         return self.config.num_attention_heads * self.config.attention_head_dim
 
 
-def apply_block(block, tokens_BKSD, embedded, temb, action_tokens, rotary):
+def apply_block(block, tokens_BKSD, embedded, temb, action_tokens):
     """One Cosmos block with its modulation computed once a frame instead of once a token."""
     chunk = tokens_BKSD.shape[1]
-    normed, gate = block.norm1(tokens_BKSD, embedded, temb)
-    mixed = block.attn1(normed.flatten(1, 2), image_rotary_emb=rotary)
-    tokens_BKSD = tokens_BKSD + gate * mixed.unflatten(1, (chunk, -1))
-    normed, gate = block.norm2(tokens_BKSD, embedded, temb)
-    mixed = block.attn2(normed.flatten(1, 2), encoder_hidden_states=action_tokens)
-    tokens_BKSD = tokens_BKSD + gate * mixed.unflatten(1, (chunk, -1))
-    normed, gate = block.norm3(tokens_BKSD, embedded, temb)
-    return tokens_BKSD + gate * block.ff(normed)
+    normed, gate = modulate(block.norm1, tokens_BKSD, embedded, temb)
+    mixed = block.attn1(normed.flatten(1, 2)).unflatten(1, (chunk, -1))
+    tokens_BKSD = torch.addcmul(tokens_BKSD, gate, mixed)
+    normed, gate = modulate(block.norm2, tokens_BKSD, embedded, temb)
+    mixed = block.attn2(normed.flatten(1, 2), encoder_hidden_states=action_tokens).unflatten(1, (chunk, -1))
+    tokens_BKSD = torch.addcmul(tokens_BKSD, gate, mixed)
+    normed, gate = modulate(block.norm3, tokens_BKSD, embedded, temb)
+    return torch.addcmul(tokens_BKSD, gate, block.ff(normed))
+
+
+def modulate(norm, tokens_BKSD, embedded, temb):
+    """A `CosmosAdaLayerNormZero` in fewer passes: (normed, shifted and scaled tokens, gate)."""
+    shift, scale, gate = (norm.linear_2(norm.linear_1(norm.activation(embedded))) + temb).chunk(3, dim=-1)
+    return torch.addcmul(shift, norm.norm(tokens_BKSD), 1 + scale), gate

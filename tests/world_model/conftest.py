@@ -1,0 +1,90 @@
+"""A toy world to imagine: a square that the actions push over a patterned floor."""
+
+import numpy as np
+import pytest
+import torch
+
+from worldvla.config import WorldModelArchitecture
+from worldvla.episodes.frame_bank import FrameBank
+from worldvla.training.checkpoint import Checkpointer
+from worldvla.training.progress import ignore
+from worldvla.world_model.training import pretrain
+
+IMAGE_SIZE = 32
+CHUNK = 4
+
+
+def toy_bank(episodes: int = 6, length: int = 9, seed: int = 0) -> FrameBank:
+    """Episodes of `length` frames; every other one ends with the square in the right half, which is success."""
+    random = np.random.default_rng(seed)
+    floor = random.integers(60, 120, (IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
+    images, actions, rewards = [], [], []
+    for episode in range(episodes):
+        push = np.zeros((length, 7), dtype=np.float32)
+        push[:-1, 0] = random.uniform(0.5, 1.0, length - 1) * (1 if episode % 2 else -0.2)
+        x = 6 + 2 * np.concatenate([[0], push[:-1, 0].cumsum()])
+        frames = np.repeat(floor[None], length, axis=0)
+        for frame, at in zip(frames, x.round().astype(int), strict=True):
+            frame[12:20, at : at + 6] = (220, 30, 30)
+        images.append(frames)
+        actions.append(push)
+        rewards.append((x >= IMAGE_SIZE // 2).astype(np.float32))
+    lengths = np.full(episodes, length, dtype=np.int64)
+    reward = np.concatenate(rewards)
+    return FrameBank(
+        episode_ids=[f"{index:04d}" for index in range(episodes)],
+        tasks=["toy"] * episodes,
+        instructions=["push the square to the right"] * episodes,
+        success=np.array([values.any() for values in rewards]),
+        images=np.concatenate(images),
+        actions=np.concatenate(actions),
+        reward=reward,
+        progress=reward,
+        starts=np.arange(episodes, dtype=np.int64) * length,
+        lengths=lengths,
+    )
+
+
+def toy_architecture(autoencoder_steps: int = 12, pretrain_steps: int = 12) -> WorldModelArchitecture:
+    return WorldModelArchitecture(
+        image_size=IMAGE_SIZE,
+        autoencoder={
+            "patch": 4,
+            "latent_channels": 4,
+            "channels": [8, 8],
+            "layers_per_block": 1,
+            "steps": autoencoder_steps,
+            "batch_size": 4,
+            "learning_rate": 1e-3,
+            "motion_weight": 4.0,
+            "kl_weight": 1e-6,
+        },
+        transformer={"layers": 1, "heads": 2, "head_dim": 16, "patch": 2, "history": 2},
+        training={
+            "batch_size": 4,
+            "learning_rate": 1e-3,
+            "ema_decay": 0.9,
+            "context_noise": 0.3,
+            "reward_weight": 1.0,
+        },
+        pretrain_steps=pretrain_steps,
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Models this small lose more to waiting threads than they gain from them."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def bank() -> FrameBank:
+    return toy_bank()
+
+
+@pytest.fixture(scope="session")
+def model(bank):
+    return pretrain(bank, toy_architecture(), CHUNK, 0, Checkpointer(None), ignore)

@@ -1,0 +1,73 @@
+"""Imagination: shapes, counts, determinism, and that actions have consequences."""
+
+import numpy as np
+import pytest
+
+from tests.world_model.conftest import CHUNK, IMAGE_SIZE
+from worldvla.world_model.imagination import Imagination
+
+
+@pytest.fixture
+def anchors(bank):
+    return bank.images[bank.starts[:3]]
+
+
+def rollout(imagination, anchors, actions, decode="all"):
+    state = imagination.start(anchors)
+    images, rewards = [], []
+    for chunk in actions:
+        imagined = imagination.step(state, chunk, decode)
+        state = imagined.state
+        images.append(imagined.images)
+        rewards.append(imagined.reward)
+    return np.concatenate(images, 1), np.concatenate(rewards, 1)
+
+
+def chunks(seed, count=2):
+    return np.random.default_rng(seed).uniform(-1, 1, (count, 3, CHUNK, 7)).astype(np.float32)
+
+
+def test_shapes_and_count_of_imagined_steps(model, anchors):
+    imagination = Imagination(model, 2, 0)
+    images, rewards = rollout(imagination, anchors, chunks(0))
+    assert images.shape == (3, 2 * CHUNK, IMAGE_SIZE, IMAGE_SIZE, 3) and images.dtype == np.uint8
+    assert rewards.shape == (3, 2 * CHUNK) and rewards.dtype == np.float32
+    assert 0 <= rewards.min() and rewards.max() <= 1
+    assert imagination.imagined_steps == 3 * 2 * CHUNK
+
+
+def test_same_seed_same_frames(model, anchors):
+    first, second, other = (rollout(Imagination(model, 2, seed), anchors, chunks(0)) for seed in (5, 5, 6))
+    np.testing.assert_array_equal(first[0], second[0])
+    np.testing.assert_array_equal(first[1], second[1])
+    assert (first[0] != other[0]).any()
+
+
+def test_a_state_can_be_stepped_again_to_the_same_frames(model, anchors):
+    imagination = Imagination(model, 2, 0)
+    state = imagination.start(anchors)
+    first, again = (imagination.step(state, chunks(0)[0]) for _ in range(2))
+    np.testing.assert_array_equal(first.images, again.images)
+
+
+def test_decoding_only_the_last_frame_changes_nothing_else(model, anchors):
+    every, every_reward = rollout(Imagination(model, 2, 0), anchors, chunks(0))
+    last, last_reward = rollout(Imagination(model, 2, 0), anchors, chunks(0), decode="last")
+    assert last.shape[1] == 2
+    difference = np.abs(last.astype(int) - every[:, CHUNK - 1 :: CHUNK])
+    assert difference.max() <= 3  # batches of another size may round otherwise
+    np.testing.assert_allclose(last_reward, every_reward, atol=1e-2)
+
+
+def test_actions_have_consequences(model, anchors):
+    one, _ = rollout(Imagination(model, 2, 0), anchors, chunks(0))
+    other, _ = rollout(Imagination(model, 2, 0), anchors, chunks(1))
+    assert (one != other).any()
+
+
+def test_history_shorter_than_the_model_reads_is_repeated(model, bank, anchors):
+    imagination = Imagination(model, 2, 0)
+    one = imagination.start(anchors, anchors[:, None])
+    many = imagination.start(anchors, np.stack([bank.images[bank.starts[:3] + 1], anchors, anchors], axis=1))
+    assert one.recent.shape == many.recent.shape == (3, 2, *one.anchor.shape[1:])
+    np.testing.assert_allclose(one.recent.numpy(), many.recent.numpy(), atol=1e-2)

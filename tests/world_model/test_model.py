@@ -1,0 +1,82 @@
+"""The bundle: shapes, bytes, and what its parts read."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.world_model.conftest import CHUNK, IMAGE_SIZE, toy_architecture
+from worldvla.errors import UserError
+from worldvla.world_model.autoencoder_training import salient_pixels
+from worldvla.world_model.model import WorldModel, model_config
+
+
+def test_bytes_carry_the_whole_model(model):
+    data = model.to_bytes()
+    restored = WorldModel.from_bytes(model.config, data)
+    assert restored.to_bytes() == data
+    assert (restored.chunk, restored.image_size) == (CHUNK, IMAGE_SIZE)
+
+
+def test_autoencoder_folds_eight_pixels_into_a_latent(model, bank):
+    images = torch.from_numpy(bank.images[:3])
+    latents = model.autoencoder.encode(images)
+    assert latents.shape == (3, 4, IMAGE_SIZE // 8, IMAGE_SIZE // 8)
+    decoded = model.autoencoder.decode(latents)
+    assert decoded.shape == images.shape and decoded.dtype == torch.uint8
+
+
+def test_latents_of_the_training_frames_are_normalized(model, bank):
+    with torch.no_grad():
+        latents = model.autoencoder.encode(torch.from_numpy(bank.images))
+    assert latents.mean((0, 2, 3)).abs().max() < 0.05
+    assert (latents.std((0, 2, 3)) - 1).abs().max() < 0.05
+
+
+def test_salient_pixels_are_those_of_the_moving_square(bank):
+    salient = salient_pixels(bank)
+    assert salient[:, 12:20].any()
+    assert not salient[:, :12].any() and not salient[:, 20:].any()
+    assert not salient.all()
+
+
+def test_every_input_of_the_transformer_matters(model, bank):
+    """Also each action for its own frame and those after; a change of the last action alone is seen."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.dynamics.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    size = model.autoencoder.latent_size
+    inputs = {
+        "noisy": torch.randn(1, CHUNK, 4, size, size),
+        "sigma": torch.tensor([0.6]),
+        "context": torch.randn(1, 3, 4, size, size),
+        "context_sigma": torch.tensor([0.1]),
+        "actions": torch.randn(1, CHUNK, 7),
+    }
+    with torch.no_grad():
+        output = model.denoise(**inputs)
+        assert output.shape == inputs["noisy"].shape
+        for name in inputs:
+            changed = inputs | {name: inputs[name] * 0.5}
+            assert not torch.allclose(output, model.denoise(**changed)), name
+        last = inputs["actions"].clone()
+        last[:, -1] += 1
+        moved = (model.denoise(**inputs | {"actions": last}) - output).abs().mean((0, 2, 3, 4))
+    assert moved.argmax() == CHUNK - 1
+
+
+def test_reward_head_gives_one_scalar_a_frame(model):
+    size = model.autoencoder.latent_size
+    latents = torch.randn(2, CHUNK, 4, size, size)
+    assert model.reward_head(latents, latents[:, 0]).shape == (2, CHUNK)
+
+
+def test_sizes_that_do_not_fold_are_refused():
+    architecture = toy_architecture().model_copy(update={"image_size": 36})
+    with pytest.raises(UserError, match="image_size 36"):
+        model_config(architecture, CHUNK, 7)
+
+
+def test_config_is_json(model):
+    assert isinstance(model.config["autoencoder"]["channels"], list)
+    assert np.isscalar(model.config["action_dim"])

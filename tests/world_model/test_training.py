@@ -1,0 +1,115 @@
+"""Training: learns the toy, resumes to the same bytes, and fine-tuning leaves the autoencoder alone."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from tests.world_model.conftest import CHUNK, toy_architecture, toy_bank
+from worldvla.config import WorldModelFineTuning
+from worldvla.training.checkpoint import Checkpointer
+from worldvla.training.progress import ignore
+from worldvla.world_model.optimization import learning_rate_at
+from worldvla.world_model.training import fine_tune, pretrain
+
+FINE_TUNING = WorldModelFineTuning(
+    steps=6, learning_rate=1e-3, sampling={"success": 0.4, "near_success": 0.4, "failure": 0.2}
+)
+
+
+class Killed(Exception):
+    pass
+
+
+class DyingCheckpointer(Checkpointer):
+    """Dies right after the first save of a stage at or past a step."""
+
+    def __init__(self, directory, stage, step):
+        super().__init__(directory, every_seconds=0)
+        self.death = (stage, step)
+
+    def save(self, stage, step, groups, force=False):
+        super().save(stage, step, groups, force)
+        if stage == self.death[0] and step >= self.death[1]:
+            raise Killed
+
+
+@pytest.mark.parametrize("stage", ["autoencoder", "dynamics"])
+def test_an_interrupted_training_ends_at_the_same_bytes(tmp_path, bank, model, stage):
+    with pytest.raises(Killed):
+        pretrain(bank, toy_architecture(), CHUNK, 0, DyingCheckpointer(tmp_path, stage, 5), ignore)
+    resumed = pretrain(bank, toy_architecture(), CHUNK, 0, Checkpointer(tmp_path), ignore)
+    uninterrupted = pretrain(bank, toy_architecture(), CHUNK, 0, Checkpointer(None), ignore)
+    assert resumed.to_bytes() == uninterrupted.to_bytes()
+
+
+TRAIN_IN_A_PROCESS = """
+import sys
+from pathlib import Path
+from tests.world_model.conftest import CHUNK, toy_architecture, toy_bank
+from worldvla.training.checkpoint import Checkpointer
+from worldvla.training.progress import ignore
+from worldvla.world_model.training import pretrain
+model = pretrain(toy_bank(), toy_architecture(40, 400), CHUNK, 0, Checkpointer(Path(sys.argv[1]), 0), ignore)
+Path(sys.argv[2]).write_bytes(model.to_bytes())
+"""
+
+
+@pytest.mark.slow
+def test_a_training_killed_with_sigkill_ends_at_the_same_bytes(tmp_path):
+    def start(name):
+        arguments = [sys.executable, "-c", TRAIN_IN_A_PROCESS, str(tmp_path / name), str(tmp_path / f"{name}.bin")]
+        return subprocess.Popen(arguments, env=os.environ | {"PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"})
+
+    victim = start("killed")
+    while not (tmp_path / "killed" / "dynamics.safetensors").exists():
+        assert victim.poll() is None
+        time.sleep(0.05)
+    victim.send_signal(signal.SIGKILL)
+    assert victim.wait() == -signal.SIGKILL
+    assert start("killed").wait() == 0
+    assert start("whole").wait() == 0
+    assert (tmp_path / "killed.bin").read_bytes() == (tmp_path / "whole.bin").read_bytes()
+
+
+def test_fine_tuning_changes_the_dynamics_and_leaves_the_rest(bank, model):
+    labels = ["success" if success else "failure" for success in bank.success]
+    before = model.to_bytes()
+    tuned = fine_tune(model, bank, labels, toy_architecture(), FINE_TUNING, 1, Checkpointer(None), ignore)
+    assert model.to_bytes() == before
+    changed = {
+        name.split(".")[0]
+        for name, tensor in tuned.state_dict().items()
+        if not torch.equal(tensor, model.state_dict()[name])
+    }
+    assert changed == {"dynamics", "reward_head"}
+
+
+def test_another_seed_gives_other_weights(bank, model):
+    other = pretrain(bank, toy_architecture(), CHUNK, 1, Checkpointer(None), ignore)
+    assert other.to_bytes() != model.to_bytes()
+
+
+def test_losses_fall_on_the_toy():
+    logged = {}
+
+    def log(step, metrics):
+        for name, value in metrics.items():
+            logged.setdefault(name, []).append(value)
+
+    pretrain(toy_bank(episodes=8, length=13), toy_architecture(150, 200), CHUNK, 0, Checkpointer(None), log)
+    assert logged["ae/psnr_db"][-1] > logged["ae/psnr_db"][0] + 1
+    assert np.mean(logged["wm/flow_loss"][-2:]) < 0.9 * logged["wm/flow_loss"][0]
+    assert logged["wm/clean_reward_loss"][-1] < 0.1
+
+
+def test_learning_rate_warms_up_and_decays():
+    rates = [learning_rate_at(step, 200, 1e-3) for step in range(200)]
+    assert rates[9] == max(rates) == 1e-3
+    assert rates[:9] == sorted(rates[:9]) and rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] < 2e-5
