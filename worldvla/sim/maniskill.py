@@ -15,6 +15,7 @@ import os
 
 import numpy as np
 
+from worldvla.sim import shaders
 from worldvla.sim.protocol import ACTION_SIZE, Observation, SimulatorError, Snapshot, StepResult
 from worldvla.sim.tabletop import TASKS
 
@@ -147,7 +148,7 @@ def _make(task: str, rendering: bool):
         sim_backend="cpu",
         render_backend="cpu" if rendering else "none",
         sensor_configs={
-            "shader_pack": "minimal",
+            "shader_pack": shaders.register(),
             "width": IMAGE_SIZE,
             "height": IMAGE_SIZE,
             "base_camera": {"pose": look_at(camera.eye, camera.target), "fov": camera.fov},

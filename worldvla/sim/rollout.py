@@ -7,6 +7,7 @@ import numpy as np
 
 from worldvla.episodes.episode import Episode
 from worldvla.episodes.images import decode_image, encode_image
+from worldvla.sim import suites
 from worldvla.sim.actors import Actor, ActorSpec
 from worldvla.sim.protocol import Observation, Simulator
 
@@ -31,6 +32,12 @@ class RolloutRequest:
     def __post_init__(self) -> None:
         if self.max_steps % self.chunk:
             raise ValueError(f"max_steps {self.max_steps} is not a multiple of chunk {self.chunk}")
+
+    @property
+    def settings(self) -> dict:
+        """What `Episode.settings` records: all that shapes the episode besides suite, task, seed and actor."""
+        own = {"suite_version": suites.version(self.suite), "max_steps": self.max_steps, "chunk": self.chunk}
+        return own | self.actor.settings
 
 
 def rollout(simulator: Simulator, actor: Actor, request: RolloutRequest) -> Episode:
@@ -79,5 +86,5 @@ def rollout(simulator: Simulator, actor: Actor, request: RolloutRequest) -> Epis
         reward=np.array(reward, dtype=np.float32),
         progress=np.array(progress, dtype=np.float32),
         initial_state=initial_state,
-        settings=request.actor.settings,
+        settings=request.settings,
     )

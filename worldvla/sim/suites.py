@@ -20,6 +20,12 @@ def check(suite: str, task: str) -> None:
         raise UserError(f"scene.tasks: suite {suite} has no task {task!r}; known: {', '.join(known)}")
 
 
+def version(suite: str) -> int:
+    """Part of every episode's identity: grows when the suite's cameras, action scale or progress change."""
+    tasks(suite)
+    return tabletop.VERSION
+
+
 def instruction(suite: str, task: str) -> str:
     check(suite, task)
     return SUITES[suite][task].instruction

@@ -29,12 +29,12 @@ def serve(pipe: Connection) -> None:
         except (EOFError, ConnectionResetError):
             return
         try:
-            where = request.suite, request.task
-            if where not in simulators:
-                simulators[where] = suites.make(*where)
             recipe = pickle.dumps(request.actor)
             if recipe not in actors:
                 actors[recipe] = request.actor.build()
+            where = request.suite, request.task
+            if where not in simulators:
+                simulators[where] = suites.make(*where)
             answer = rollout(simulators[where], actors[recipe], request)
         except Exception:
             answer = traceback.format_exc()

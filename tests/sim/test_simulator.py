@@ -1,0 +1,129 @@
+"""ManiSkill through the protocol: repeatable, exact to restore, honest about success."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from worldvla.errors import UserError
+from worldvla.sim import suites
+from worldvla.sim.actors import ExpertSpec
+from worldvla.sim.protocol import Simulator, SimulatorError
+from worldvla.sim.rollout import RolloutRequest, rollout
+from worldvla.sim.workers import initial_states
+
+SUITE = "maniskill_tabletop"
+PUSH = "PushCube-v1"
+
+
+@pytest.fixture(scope="module")
+def push() -> Simulator:
+    return suites.make(SUITE, PUSH)
+
+
+def actions(count: int) -> np.ndarray:
+    return np.random.default_rng(0).uniform(-1, 1, (count, 7)).astype(np.float32)
+
+
+def test_an_episode_is_the_same_with_and_without_rendering_and_after_other_episodes(push):
+    def play(render: bool) -> tuple[list[np.ndarray], np.ndarray]:
+        push.reset(3, render=render)
+        states = [push.state()]
+        for action in actions(12):
+            push.step(action, render=render)
+            states.append(push.state())
+        return states, push.render()
+
+    states, image = play(render=True)
+    push.reset(4, render=False)
+    for action in actions(20):
+        push.step(action, render=False)
+    again, image_again = play(render=False)
+    assert all(np.array_equal(a, b) for a, b in zip(states, again, strict=True))
+    assert np.array_equal(image, image_again)
+
+
+def test_a_restored_episode_goes_on_as_if_never_interrupted(push):
+    push.reset(5, render=False)
+    for action in actions(10):
+        push.step(action, render=False)
+    snapshot, image = push.snapshot(), push.render()
+
+    def go_on() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        results = [push.step(action, render=False) for action in actions(15)[10:]]
+        return push.state(), results[-1].observation.proprio, push.render()
+
+    uninterrupted = go_on()
+    push.reset(6, render=False)
+    assert np.array_equal(push.restore(snapshot).image, image)
+    for a, b in zip(uninterrupted, go_on(), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_a_snapshot_that_cannot_be_reached_is_refused(push):
+    push.reset(5, render=False)
+    snapshot = push.snapshot()
+    with pytest.raises(SimulatorError, match="PushCube-v1 seed 5"):
+        push.restore(dataclasses.replace(snapshot, state=snapshot.state + 1e-9))
+    with pytest.raises(SimulatorError, match="StackCube-v1"):
+        push.restore(dataclasses.replace(snapshot, task="StackCube-v1"))
+
+
+def test_the_hand_goes_and_turns_where_the_action_says(push):
+    for axis in range(6):
+        push.reset(0, render=False)
+        before = push.privileged()["tcp"]
+        for _ in range(4):
+            push.step(np.eye(7, dtype=np.float32)[axis], render=False)
+        after = push.privileged()["tcp"]
+        if axis < 3:
+            moved = after[:3] - before[:3]
+        else:
+            moved = rotation_vector(before[3:], after[3:])
+        assert np.argmax(np.abs(moved)) == axis % 3
+        assert moved[axis % 3] > 0.04
+
+
+def rotation_vector(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """The rotation about the base's axes that takes quaternion `before` (w x y z) to `after`, for small angles."""
+    w0, v0 = before[0], -before[1:]
+    w1, v1 = after[0], after[1:]
+    w, v = w1 * w0 - v1 @ v0, w1 * v0 + w0 * v1 + np.cross(v1, v0)
+    return 2 * v * np.sign(w)
+
+
+def test_initial_states_are_those_of_the_episodes(push):
+    spec = ExpertSpec()
+    digests = initial_states(SUITE, PUSH, [7, 8, 7])
+    episodes = [
+        rollout(push, spec.build(), RolloutRequest(SUITE, PUSH, seed, spec, 8, 8, render="chunk")) for seed in (7, 8)
+    ]
+    assert digests == [episodes[0].initial_state_digest, episodes[1].initial_state_digest, digests[0]]
+    assert digests[0] != digests[1]
+
+
+@pytest.mark.parametrize("task", suites.tasks(SUITE))
+def test_the_expert_succeeds_and_progress_is_one_exactly_at_success(task):
+    simulator, spec = suites.make(SUITE, task), ExpertSpec()
+    for seed in (0, 1):
+        request = RolloutRequest(SUITE, task, seed, spec, suites.horizon(SUITE, task), 8, render="chunk")
+        episode = rollout(simulator, spec.build(), request)
+        assert episode.success
+        assert episode.progress[0] < 0.5
+        assert np.array_equal(episode.progress == 1, episode.reward == 1)
+        assert episode.length % 8 == 0
+        assert np.argmax(episode.reward) > episode.length - 8
+
+
+def test_a_recorded_episode_has_a_picture_of_every_state(push):
+    spec = ExpertSpec(perturbation=1.0)
+    episode = rollout(push, spec.build(), RolloutRequest(SUITE, PUSH, 1, spec, 8, 8))
+    assert len(episode.images) == len(episode.proprio) == len(episode.reward) == episode.length + 1
+    assert episode.settings["perturbation"] == 1.0
+
+
+def test_unknown_names_are_answered_with_the_known_ones():
+    with pytest.raises(UserError, match="maniskill_tabletop"):
+        suites.make("maniskill_kitchen", PUSH)
+    with pytest.raises(UserError, match="PushCube-v1, PullCube-v1"):
+        suites.make(SUITE, "PourTea-v1")
