@@ -1,0 +1,98 @@
+"""A world of one rule for policies to learn in, and states to start from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from worldvla.config import PolicyArchitecture, ReinforcementLearning
+from worldvla.policy.vla import Policy
+from worldvla.rl.starts import StartStates
+
+CHUNK = 2
+SIZE = 8
+
+
+@dataclass(frozen=True)
+class Positions:
+    position: np.ndarray
+    goal: np.ndarray
+
+    def select(self, rows: np.ndarray) -> "Positions":
+        return Positions(self.position[rows], self.goal[rows])
+
+
+@dataclass(frozen=True)
+class Moved:
+    images: np.ndarray
+    reward: np.ndarray
+    state: Positions
+
+
+class Line:
+    """A point on a line that the first action dimension moves; success is beyond 1 on the side that the start's
+    shade names: bright right, dark left. The picture is the start's shade, darkened a little by each step right."""
+
+    def __init__(self) -> None:
+        self.imagined_steps = 0
+
+    def start(self, anchor: np.ndarray, history: np.ndarray | None = None) -> Positions:
+        goal = np.where(anchor.mean(axis=(1, 2, 3)) > 127, 1.0, -1.0)
+        return Positions(np.zeros(len(anchor)), goal)
+
+    def step(self, state: Positions, actions: np.ndarray, decode: str = "all") -> Moved:
+        path = state.position[:, None] + np.cumsum(actions[:, :, 0], axis=1)
+        reward = (path * state.goal[:, None] >= 1.0).astype(np.float32)
+        self.imagined_steps += reward.size
+        shade = (127.5 + 100 * state.goal - 5 * path[:, -1].clip(-5, 5)).astype(np.uint8)
+        images = np.broadcast_to(shade[:, None, None, None, None], (len(shade), 1, SIZE, SIZE, 3))
+        return Moved(np.ascontiguousarray(images), reward, Positions(path[:, -1], state.goal))
+
+
+@pytest.fixture
+def policy() -> Policy:
+    architecture = PolicyArchitecture(
+        image_size=SIZE,
+        patch=4,
+        width=32,
+        vision_layers=1,
+        language_layers=1,
+        heads=2,
+        bins=5,
+        steps=1,
+        batch_size=1,
+        learning_rate=1e-3,
+        label_smoothing=0.0,
+    )
+    return Policy.create(architecture, CHUNK, seed=0).eval()
+
+
+@pytest.fixture
+def starts() -> StartStates:
+    """Two bright and two dark starts; the last is a keyframe two actions before the end."""
+    shade = np.array([227, 27, 227, 27], dtype=np.uint8)
+    anchor = np.ascontiguousarray(np.broadcast_to(shade[:, None, None, None], (4, SIZE, SIZE, 3)))
+    return StartStates(
+        anchor=anchor,
+        history=np.repeat(anchor[:, None], 2, axis=1),
+        step=np.array([0, 0, 0, 2]),
+        kind=["start", "start", "start", "near_failure"],
+        instructions=["go"] * 4,
+        names=[f"episode-{i}@0" for i in range(4)],
+        near_failure_share=0.25,
+    )
+
+
+@pytest.fixture
+def rl() -> ReinforcementLearning:
+    return ReinforcementLearning(
+        updates=12,
+        groups=4,
+        group_size=8,
+        temperature=1.0,
+        learning_rate=1e-2,
+        clip_low=0.2,
+        clip_high=0.28,
+        epochs=1,
+        minibatch=32,
+    )

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+import torch
+
+from tests.rl.conftest import CHUNK, Line
+from worldvla.rl import grpo
+from worldvla.rl.imagined_rollouts import imagine
+from worldvla.rl.training import improve, learn
+from worldvla.training.checkpoint import Checkpointer
+from worldvla.training.device import generator
+
+MAX_STEPS = 4
+
+
+def roll(policy, starts, world=None):
+    drawn = np.arange(len(starts))
+    return imagine(policy, world or Line(), starts, drawn, 8, MAX_STEPS, 1.0, 0.5, generator(0))
+
+
+def test_rollouts_end_at_success_or_at_the_last_step(policy, starts):
+    world = Line()
+    rollouts = roll(policy, starts, world)
+    assert rollouts.returns.shape == (4, 8) and 0 < rollouts.returns.mean() < 1
+    returns = rollouts.returns.flatten()
+    for trajectory in range(32):
+        mine = rollouts.trajectory == trajectory
+        length = int(rollouts.valid_length[trajectory])
+        horizon = MAX_STEPS - starts.step[rollouts.starts[trajectory // 8]]
+        assert rollouts.first_step[mine].tolist() == list(range(0, length, CHUNK))
+        assert length <= horizon and (returns[trajectory] == 1 or length == horizon)
+    assert world.imagined_steps == len(rollouts.tokens) * CHUNK
+    weight = grpo.step_weights(rollouts.valid_length[rollouts.trajectory], rollouts.first_step, CHUNK)
+    assert weight.sum().item() == pytest.approx(32, rel=1e-5)
+
+
+def test_log_probs_of_rollouts_are_those_of_the_policy(policy, starts):
+    rollouts = roll(policy, starts)
+    log_prob, _ = policy.log_prob(rollouts.images, rollouts.instructions, rollouts.tokens, 1.0)
+    torch.testing.assert_close(log_prob.cpu(), rollouts.log_prob, atol=1e-4, rtol=1e-4)
+
+
+def test_groups_that_are_alike_teach_nothing(policy, starts, rl):
+    rollouts = roll(policy, starts)
+    optimizer = torch.optim.AdamW(policy.parameters(), lr=1e-2, weight_decay=0.0)
+    before = policy.to_bytes()
+    uniform = {"returns": torch.ones_like(rollouts.returns)}
+    metrics = learn(policy, optimizer, type(rollouts)(**(vars(rollouts) | uniform)), rl, generator(0))
+    assert metrics["groups_kept"] == 0 and policy.to_bytes() == before
+    assert learn(policy, optimizer, rollouts, rl, generator(0))["groups_kept"] > 0
+    assert policy.to_bytes() != before
+
+
+def test_success_rises_in_a_world_with_a_rule(policy, starts, rl):
+    before = policy.to_bytes()
+    result = improve(policy, lambda update: Line(), starts, rl, 0.5, MAX_STEPS, 0, Checkpointer(None))
+    success = [row["imagined_success"] for row in result.history]
+    assert np.mean(success[:2]) < 0.6 and np.mean(success[-3:]) > 0.9
+    assert policy.to_bytes() == before, "the policy given is left as it is"
+    assert result.real_steps == 0 and result.updates == rl.updates == len(result.history)
+    assert result.imagined_steps == sum(row["imagined_steps"] for row in result.history) > 0
+
+
+def test_a_killed_training_resumes_to_the_same_bytes(policy, starts, rl, tmp_path):
+    class Killed(Exception):
+        pass
+
+    def kill(update: int, _) -> None:
+        if update == 3:
+            raise Killed
+
+    rl = rl.model_copy(update={"updates": 5, "epochs": 2})
+    arguments = (policy, lambda update: Line(), starts, rl, 0.5, MAX_STEPS, 7)
+    whole = improve(*arguments, Checkpointer(None))
+    with pytest.raises(Killed):
+        improve(*arguments, Checkpointer(tmp_path, 0), kill)
+    resumed = improve(*arguments, Checkpointer(tmp_path, 0))
+    assert resumed.policy.to_bytes() == whole.policy.to_bytes()
+    assert resumed.imagined_steps == whole.imagined_steps
+
+    def told(result):
+        return [{name: value for name, value in row.items() if "seconds" not in name} for row in result.history]
+
+    assert told(resumed) == told(whole)
