@@ -69,7 +69,7 @@ class Lake:
 
     def versions(self) -> dict[str, int]:
         """The newest version of every table that is in use."""
-        return {name: self.version(name) for name in TABLES if self.exists(name)}
+        return {table: self.version(table) for table in TABLES if self.exists(table)}
 
     def insert(self, table: str, rows: pa.Table | list[dict], commit: Commit) -> int:
         """Adds the rows whose keys are not there yet, in one commit; rows that are there stay as they are.
@@ -99,15 +99,17 @@ class Lake:
         with self._writing(table):
             return self._add(table, incoming, commit)
 
-    def upsert(self, table: str, rows: list[dict]) -> int:
-        """Adds rows, each in place of the one with its key, in one commit; returns the new version."""
+    def upsert(self, table: str, rows: pa.Table | list[dict], commit: Commit) -> int:
+        """Adds the rows, in place of those with the same keys, in one commit; returns the new version."""
         spec = TABLES[table]
+        incoming = _arrow(spec, rows)
         dataset = self.open(table)
         with self._writing(table):
             dataset.checkout_latest()
             merge = dataset.merge_insert(list(spec.keys)).when_matched_update_all().when_not_matched_insert_all()
-            merge.execute(_arrow(spec, rows))
-        return self.version(table)
+            transaction, _ = merge.execute_uncommitted(incoming)
+            transaction.transaction_properties = commit.properties()
+            return lance.LanceDataset.commit(dataset, transaction).version
 
     def delete(self, table: str, where: str) -> int:
         """Removes the rows for which the SQL predicate holds; returns the version after it."""

@@ -99,7 +99,24 @@ NODES: tuple[Node, ...] = (
         True,
     ),
     Node("failure_rollouts", "iteration", ("policy_rollouts",), "1", holds_episodes=True),
-    Node("iteration_record", "iteration", ("alignment", "evaluation", "failure_rollouts"), "1"),
+    Node(
+        "iteration_record",
+        "iteration",
+        (
+            "base_policy",
+            "pretrained_world_model",
+            "judge",
+            "sans",
+            "world_model",
+            "alignment",
+            "keyframes",
+            "rl_policy",
+            "evaluation",
+            "policy_rollouts",
+            "failure_rollouts",
+        ),
+        "1",
+    ),
 )
 
 GRAPH: dict[str, Node] = {node.name: node for node in NODES}

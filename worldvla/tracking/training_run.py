@@ -34,11 +34,12 @@ class DatasetReference:
 
 @dataclass
 class TrainingRun:
-    """A run that is under way. `log` has the signature every trainer takes."""
+    """A run that is under way. `log` has the signature every trainer takes; `last` holds each metric's newest value."""
 
     client: Any
     run_id: str
     experiment_id: str
+    last: dict[str, float] = field(default_factory=dict)
     _pending: list = field(default_factory=list)
 
     def log(self, step: int, metrics: dict[str, float]) -> None:
@@ -46,6 +47,7 @@ class TrainingRun:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
+        self.last |= {name: float(value) for name, value in metrics.items()}
         self._pending += [Metric(name, float(value), now, step) for name, value in metrics.items()]
         if len(self._pending) >= 200:
             self.flush()

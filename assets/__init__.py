@@ -1,0 +1,1 @@
+"""Assets and their checks, one module an artifact family. Thin: they call worldvla."""

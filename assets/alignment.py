@@ -1,0 +1,80 @@
+"""Alignment: does the world model say what would really have happened, and well enough to train a policy in."""
+
+import dagster as dg
+
+from assets.pictures import line_plot, picture
+from assets.publication import Check, Content, Step, loop_asset
+from assets.sans import sans_rows, training_rows
+from assets.trained import model_metadata, store, tracked
+from worldvla.lake.digests import rows_version
+from worldvla.lake.episodes import episode_rows, load_bank
+from worldvla.lake.models import read_model
+
+
+def judge(step: Step) -> Content:
+    """A success classifier trained on real frames only: it tells what an imagined video shows."""
+    from worldvla.alignment.judge import train
+
+    config, version = step.config, step.parents["raw_episodes"]
+    rows = training_rows(step, "raw_episodes")
+    members = list(zip(rows["episode_id"], rows["source"], strict=True))
+    with tracked(step, "episodes", version, len(rows)) as run:
+        bank = load_bank(step.lake, rows["episode_id"].to_list(), config.world_model.image_size)
+        model = train(bank, config.judge, config.world_model.image_size, config.seed, step.checkpoints, run.log)
+        model_id = store(step, run, model, {}, members, version)
+        metadata = model_metadata(run, model_id, len(rows))
+    return Content(model_id, details={"episodes": len(rows), "frames": bank.frame_count}, metadata=metadata)
+
+
+def alignment(step: Step) -> Content:
+    """Held-out episodes replayed in the world model from their first frame; the gate before any policy trains."""
+    from worldvla.alignment.gate import check
+    from worldvla.alignment.judge import Judge
+    from worldvla.alignment.replay import protocol, replay
+    from worldvla.alignment.selection import balanced
+    from worldvla.alignment.summary import summarize
+    from worldvla.world_model.model import WorldModel
+
+    config = step.config
+    model = read_model(step.lake, step.parents["world_model"])
+    judging = read_model(step.lake, step.parents["judge"])
+    heldout = sans_rows(step, "heldout")
+    tasks = episode_rows(step.lake, heldout["episode_id"].to_list()).select("episode_id", "task")
+    chosen = balanced(heldout.join(tasks, on="episode_id").to_dicts(), config.alignment.episodes)
+    conditions = protocol(config.scene, config.imagination, config.world_model.image_size, config.seed, judging.model_id)
+    rows = replay(
+        WorldModel.from_bytes(model.config, model.weights),
+        Judge.from_bytes(judging.config, judging.weights),
+        load_bank(step.lake, chosen, config.world_model.image_size),
+        config.imagination,
+        config.seed,
+    )
+    rows = [{"model_id": model.model_id, "protocol": conditions["digest"], **row} for row in rows]
+    version = rows_version(rows)
+    step.lake.insert("alignments", [{"alignment_version": version, **row} for row in rows], step.commit)
+    summary = summarize(rows)
+    failures = check(summary, config.alignment.gate)
+    return Content(
+        version,
+        details={"rows": len(rows), "protocol": conditions, "summary": summary},
+        metadata=pictures(rows, summary),
+        checks=(Check("gate", not failures, "; ".join(failures) or "every threshold is reached", gate=True),),
+        imagined_steps=sum(len(row["reward_curve"]) for row in rows),
+    )
+
+
+def pictures(rows: list[dict], summary: dict) -> dict[str, dg.MetadataValue]:
+    """The figures as a table, the curves over the horizon, and some strips of real against imagined frames."""
+    table = [
+        {"figure": name, **{key: summary[name][key] for key in ("k", "n", "rate", "low", "high")}}
+        for name in ("visual_alignment", "reward_alignment", "judge_accuracy_real")
+    ]
+    strips = [row for row in rows if row.get("strip")]
+    return {
+        "alignment": dg.MetadataValue.table([dg.TableRecord(row) for row in table]),
+        "psnr over the horizon": line_plot({"PSNR": summary["curves"]["psnr"]}, "step", "PSNR (dB)"),
+        **{f"strip {n}": picture(row["strip"], "real above imagined") for n, row in enumerate(strips)},
+    }
+
+
+ASSETS: list[dg.AssetsDefinition] = [loop_asset(judge), loop_asset(alignment, gates=("gate",))]

@@ -1,0 +1,92 @@
+"""The policy: supervised fine-tuning, start states, and GRPO inside the world model."""
+
+import dagster as dg
+import polars as pl
+
+from assets.publication import Content, Step, loop_asset
+from assets.sans import sans_rows, training_rows
+from assets.trained import model_metadata, store, tracked
+from worldvla.lake.digests import rows_version
+from worldvla.lake.episodes import episode_rows, load_bank
+from worldvla.lake.models import read_model
+
+
+def base_policy(step: Step) -> Content:
+    """The policy every iteration starts from: supervised fine-tuning on the successful demonstrations."""
+    from worldvla.policy.sft import fine_tune
+
+    config, version = step.config, step.parents["demonstrations"]
+    rows = training_rows(step, "demonstrations")
+    members = [(episode, "success") for episode in rows["episode_id"]]
+    with tracked(step, "episodes", version, len(rows)) as run:
+        bank = load_bank(step.lake, rows["episode_id"].to_list(), config.policy.image_size)
+        policy = fine_tune(bank, config.policy, config.scene.chunk, config.seed, step.checkpoints, run.log)
+        model_id = store(step, run, policy, {}, members, version)
+        metadata = model_metadata(run, model_id, len(rows))
+    return Content(model_id, details={"episodes": len(rows), "frames": bank.frame_count}, metadata=metadata)
+
+
+def keyframes(step: Step) -> Content:
+    """Where imagined rollouts may start: first frames, and moments before a failure was closest to success."""
+    from worldvla.rl.keyframes import choose
+
+    sans = sans_rows(step, "train")
+    episodes = episode_rows(step.lake, sans["episode_id"].to_list()).select("episode_id", "task", "length")
+    rows = choose(
+        sans.join(episodes, on="episode_id").sort("episode_id").to_dicts(),
+        step.config.keyframes.lead,
+        step.config.scene.chunk,
+    )
+    version = rows_version(rows)
+    step.lake.insert("keyframes", [{"keyframes_version": version, **row} for row in rows], step.commit)
+    counts = pl.DataFrame(rows).group_by("kind").len("keyframes").sort("kind").to_dicts()
+    return Content(
+        version,
+        details={"rows": len(rows), "counts": counts},
+        metadata={"by kind": dg.MetadataValue.table([dg.TableRecord(row) for row in counts])},
+    )
+
+
+def rl_policy(step: Step) -> Content:
+    """The base policy after GRPO in this iteration's world model: no step of the real simulator is taken."""
+    from assets.pictures import line_plot
+    from worldvla.policy.vla import Policy
+    from worldvla.rl.starts import StartStates
+    from worldvla.rl.training import train
+    from worldvla.world_model.model import WorldModel
+
+    config, version = step.config, step.parents["keyframes"]
+    base = read_model(step.lake, step.parents["base_policy"])
+    imagined = read_model(step.lake, step.parents["world_model"])
+    rows = step.lake.frame("keyframes", where=f"keyframes_version = '{version}'").sort("episode_id", "step")
+    ids = rows["episode_id"].unique().sort().to_list()
+    with tracked(step, "keyframes", version, len(rows)) as run:
+        model = WorldModel.from_bytes(imagined.config, imagined.weights)
+        bank = load_bank(step.lake, ids, config.world_model.image_size)
+        history = config.world_model.transformer.history
+        starts = StartStates.from_bank(bank, rows.to_dicts(), history, config.keyframes.share)
+        result = train(
+            Policy.from_bytes(base.config, base.weights),
+            model,
+            starts,
+            config.rl,
+            config.imagination,
+            config.scene.chunk,
+            config.scene.max_steps,
+            config.seed,
+            step.checkpoints,
+            run.log,
+        )
+        parents = {"base_policy": base.model_id, "world_model": imagined.model_id}
+        model_id = store(step, run, result.policy, parents, [(episode, "start") for episode in ids], version)
+        metadata = model_metadata(run, model_id, len(ids))
+    success = [update["imagined_success"] for update in result.history]
+    return Content(
+        model_id,
+        details={"history": result.history, "starts": len(rows)},
+        metadata={**metadata, "imagined success": line_plot({"imagined success": success}, "GRPO update", "rate")},
+        imagined_steps=result.imagined_steps,
+    )
+
+
+ASSETS: list[dg.AssetsDefinition] = [loop_asset(base_policy), loop_asset(keyframes), loop_asset(rl_policy)]

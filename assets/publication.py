@@ -1,0 +1,241 @@
+"""How every asset is published: compute once, write, audit, then publish.
+
+An asset's own module says what it computes from a `Step` and returns a `Content`. What
+all of them share is here: the fingerprint that finds the same content in the lake, the
+checks that run before anything is published, the one row that publishes, and what Dagster
+is told. A crash before that row leaves the lake as readers see it unchanged.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+import dagster as dg
+
+from assets.partitions import CAMPAIGN, CAMPAIGNS, ITERATION, LOOP, partition_key
+from worldvla import campaigns
+from worldvla.config import Campaign
+from worldvla.errors import UserError
+from worldvla.home import checkpoint_directory
+from worldvla.lake.commit import Commit
+from worldvla.lake.episodes import set_members
+from worldvla.lake.materializations import Materialization, find, latest, publish
+from worldvla.lake.store import Lake
+from worldvla.planner.fingerprints import config_digest, fingerprint
+from worldvla.planner.graph import GRAPH, Node
+from worldvla.planner.observe import incoming_versions, parent_versions
+from worldvla.planner.partitions import iteration_key
+
+
+@dataclass(frozen=True)
+class Check:
+    """The outcome of one asset check. A blocking check that fails keeps the content unpublished;
+    a gate lets it be published and keeps everything downstream from running."""
+
+    name: str
+    passed: bool
+    description: str
+    metadata: dict[str, Any] = field(default_factory=dict)
+    gate: bool = False
+
+
+@dataclass(frozen=True)
+class Content:
+    """What an asset made: the digest of it, facts for the lake, pictures and tables for people."""
+
+    data_version: str
+    details: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, dg.MetadataValue] = field(default_factory=dict)
+    checks: tuple[Check, ...] = ()
+    real_steps: int = 0
+    imagined_steps: int = 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One asset of one campaign and iteration, about to be computed."""
+
+    node: Node
+    campaign: str
+    iteration: str
+    lake: Lake
+    run_id: str
+
+    @cached_property
+    def config(self) -> Campaign:
+        return campaigns.load(self.campaign)
+
+    @cached_property
+    def records(self) -> dict[tuple[str, str, str], Materialization]:
+        """The newest record of every node of the lake, as it stood when the step began."""
+        return latest(self.lake)
+
+    @cached_property
+    def parents(self) -> dict[str, str]:
+        """Each parent's data version."""
+        return parent_versions(self.lake, self.node, self.campaign, self.iteration, self.records)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return fingerprint(self.node, self.node.code_version, config_digest(self.node, self.config), self.parents)
+
+    @property
+    def commit(self) -> Commit:
+        return Commit(self.run_id, self.node.name, self.campaign, self.iteration, self.node.code_version)
+
+    @property
+    def checkpoints(self) -> Any:
+        """Where this step's training keeps what it needs to resume."""
+        from worldvla.training.checkpoint import Checkpointer
+
+        return Checkpointer(checkpoint_directory(self.fingerprint), self.config.execution.checkpoint_seconds)
+
+    def record(self, asset: str, iteration: str | None = None) -> Materialization:
+        """The newest record of an asset of this campaign, in this iteration where it has iterations."""
+        scope = (self.iteration if iteration is None else iteration) if GRAPH[asset].scope == "iteration" else ""
+        try:
+            return self.records[(asset, self.campaign, scope)]
+        except KeyError:
+            where = f"{self.campaign} {scope}".strip()
+            raise UserError(
+                f"{asset} of {where} was never materialized; run `worldvla loop --campaign {self.campaign}`"
+            ) from None
+
+    def members(self, asset: str, iteration: str | None = None) -> list[str]:
+        """The episodes of an asset that holds episodes, without those retracted."""
+        return set_members(self.lake, self.record(asset, iteration).data_version)
+
+
+def loop_asset(
+    compute: Callable[[Step], Content], checks: Sequence[str] = (), gates: Sequence[str] = ()
+) -> dg.AssetsDefinition:
+    """The Dagster asset of the node that `compute` is named after."""
+    node = GRAPH[compute.__name__]
+
+    @dg.asset(
+        name=node.name,
+        deps=list(node.parents),
+        partitions_def=CAMPAIGNS if node.scope == "campaign" else LOOP,
+        code_version=node.code_version,
+        pool=node.pool,
+        group_name=node.scope,
+        kinds={"lance"},
+        description=compute.__doc__,
+        check_specs=[dg.AssetCheckSpec(name, asset=node.name, blocking=True) for name in (*checks, *gates)],
+        # A worker that dies or a lake that is busy is worth another try; a training resumes where it stopped.
+        retry_policy=dg.RetryPolicy(max_retries=1, delay=5),
+    )
+    def asset(
+        context: dg.AssetExecutionContext,
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult | dg.AssetObservation]:
+        yield from _materialize(context, node, compute)
+
+    return asset
+
+
+def _materialize(context: dg.AssetExecutionContext, node: Node, compute: Callable[[Step], Content]) -> Iterator[Any]:
+    step = _step(context, node)
+    try:
+        begin = time.perf_counter()
+        found = find(step.lake, step.fingerprint)
+        if found is not None:
+            context.log.info(f"{node.name}: computed before, by run {found.run_id}")
+            record, content = _again(step, found), _recall(found)
+        else:
+            content = compute(step)
+            failed = [check for check in content.checks if not check.passed and not check.gate]
+            if failed:
+                yield from map(_check_result, content.checks)
+                raise dg.Failure(
+                    "; ".join(f"{check.name}: {check.description}" for check in failed), allow_retries=False
+                )
+            record = _record(step, content, time.perf_counter() - begin)
+        publish(step.lake, record, step.commit)
+        yield from _feedback(step)
+    except UserError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+    yield dg.MaterializeResult(
+        data_version=dg.DataVersion(record.data_version),
+        metadata={**_common_metadata(step, record, found is not None), **content.metadata},
+        check_results=[_check_result(check) for check in content.checks],
+    )
+
+
+def _step(context: dg.AssetExecutionContext, node: Node) -> Step:
+    key = context.partition_key
+    dimensions = key.keys_by_dimension if isinstance(key, dg.MultiPartitionKey) else {CAMPAIGN: key, ITERATION: ""}
+    return Step(node, dimensions[CAMPAIGN], dimensions[ITERATION], Lake.default(), context.run_id)
+
+
+def _record(step: Step, content: Content, seconds: float) -> Materialization:
+    gates = [check.description for check in content.checks if check.gate and not check.passed]
+    checks = [
+        {"name": c.name, "passed": c.passed, "description": c.description, "gate": c.gate} for c in content.checks
+    ]
+    return Materialization(
+        asset=step.node.name,
+        campaign=step.campaign,
+        iteration=step.iteration,
+        data_version=content.data_version,
+        code_version=step.node.code_version,
+        config_digest=config_digest(step.node, step.config),
+        parents=step.parents,
+        fingerprint=step.fingerprint,
+        details={**content.details, "checks": checks},
+        blocking_failure="; ".join(gates) or None,
+        run_id=step.run_id,
+        materialized_at=datetime.now(UTC),
+        seconds=seconds,
+        real_steps=content.real_steps,
+        imagined_steps=content.imagined_steps,
+        tables=step.lake.versions(),
+    )
+
+
+def _again(step: Step, found: Materialization) -> Materialization:
+    """The record that publishes, under this campaign and run, what was computed before, with the budget it took."""
+    return replace(
+        found,
+        campaign=step.campaign,
+        iteration=step.iteration,
+        parents=step.parents,
+        run_id=step.run_id,
+        materialized_at=datetime.now(UTC),
+    )
+
+
+def _recall(found: Materialization) -> Content:
+    return Content(found.data_version, found.details, checks=tuple(Check(**check) for check in found.details["checks"]))
+
+
+def _feedback(step: Step) -> Iterator[dg.AssetObservation]:
+    """Tells Dagster that the next iteration has new input: the edge that leads back."""
+    for node in GRAPH.values():
+        if node.feedback_from == step.node.name:
+            following = iteration_key(int(step.iteration) + 1)
+            version = incoming_versions(step.lake, step.campaign, node.name)[following]
+            yield dg.AssetObservation(
+                asset_key=node.name,
+                partition=str(partition_key(step.campaign, following)),
+                tags={"dagster/data_version": version},
+            )
+
+
+def _check_result(check: Check) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        check_name=check.name, passed=check.passed, description=check.description, metadata=check.metadata
+    )
+
+
+def _common_metadata(step: Step, record: Materialization, recalled: bool) -> dict[str, Any]:
+    return {
+        "fingerprint": step.fingerprint,
+        "computed before": recalled,
+        "seconds": record.seconds,
+        "real steps": record.real_steps,
+        "imagined steps": record.imagined_steps,
+        "lance versions": record.tables,
+    }

@@ -1,0 +1,102 @@
+"""Deployment in the real simulator: evaluation on held-out states, collection, and the failures that go back."""
+
+import dagster as dg
+from worldvla.alignment.intervals import paired_difference, wilson
+
+from assets.actors import policy_actor
+from assets.episodes import counts, recorded, table_metadata
+from assets.publication import Content, Step, loop_asset
+from worldvla.lake.digests import rows_version
+from worldvla.lake.episodes import episode_rows, write_set
+from worldvla.sim.evaluation import evaluate, protocol
+from worldvla.sim.seeds import EVALUATION, collection_start, seeds_in_split
+from worldvla.tracking.champion import champion, promote
+
+
+def evaluation(step: Step) -> Content:
+    """Base and new policy on the same held-out initial states; decides who is champion."""
+    scene, settings = step.config.scene, step.config.evaluation
+    seeds = {
+        task: seeds_in_split(scene.suite, task, EVALUATION, "heldout", settings.per_task, step.config.curation)
+        for task in scene.tasks
+    }
+    conditions = protocol(scene.suite, scene.max_steps, scene.chunk, settings.temperature, EVALUATION, "heldout")
+    base, new = step.parents["base_policy"], step.parents["rl_policy"]
+    reigning = champion(step.campaign) or base
+    rows: dict[str, list[dict]] = {}
+    real_steps = 0
+    for policy in dict.fromkeys((base, new, reigning)):
+        with policy_actor(step, policy, settings.temperature) as actor:
+            role = "base" if policy == base else "new" if policy == new else "champion"
+            rows[policy], steps = evaluate(
+                step.lake, actor, conditions, seeds, step.config.execution.workers, step.commit, f"evaluation of {role}"
+            )
+            real_steps += steps
+    gain, contest = compare(rows[base], rows[new]), compare(rows[reigning], rows[new])
+    chosen = new if contest["low"] > 0 else reigning
+    promote(step.campaign, chosen)
+    details = {
+        "protocol": conditions,
+        "base": rate(rows[base]),
+        "new": rate(rows[new]),
+        "difference": gain,
+        "champion": {"before": reigning, "after": chosen, "difference": contest},
+    }
+    table = [
+        {
+            "policy": name,
+            "id": policy[:12],
+            **{key: details[name][key] for key in ("successes", "n", "rate", "low", "high")},
+        }
+        for name, policy in (("base", base), ("new", new))
+    ]
+    return Content(
+        rows_version([row for policy in (base, new) for row in rows[policy]]),
+        details=details,
+        metadata={
+            "success": dg.MetadataValue.table([dg.TableRecord(row) for row in table]),
+            "paired difference": gain["difference"],
+            "champion": chosen,
+        },
+        real_steps=real_steps,
+    )
+
+
+def policy_rollouts(step: Step) -> Content:
+    """The new policy on collection seeds, which no evaluation uses: recorded whole."""
+    scene, settings = step.config.scene, step.config.collection
+    first = collection_start(step.iteration)
+    plan = [
+        (task, seeds_in_split(scene.suite, task, first, "train", settings.per_task, step.config.curation))
+        for task in scene.tasks
+    ]
+    with policy_actor(step, step.parents["rl_policy"], settings.temperature) as actor:
+        return recorded(step, plan, actor)
+
+
+def failure_rollouts(step: Step) -> Content:
+    """The rollouts that failed: published to the next iteration, whose SANS contains them."""
+    rows = episode_rows(step.lake, step.members("policy_rollouts")).sort("episode_id")
+    failures = [row for row in rows.iter_rows(named=True) if not row["success"]]
+    version = write_set(step.lake, [row["episode_id"] for row in failures], step.commit)
+    return Content(version, details=counts(failures), metadata=table_metadata(failures))
+
+
+def rate(rows: list[dict]) -> dict:
+    """Successes, n, the rate and its 95 % Wilson interval."""
+    successes, n = sum(row["success"] for row in rows), len(rows)
+    low, high = wilson(successes, n)
+    return {"successes": successes, "n": n, "rate": successes / n, "low": low, "high": high}
+
+
+def compare(before: list[dict], after: list[dict]) -> dict:
+    """The paired difference of success on the same seeds, with its 95 % interval."""
+    difference, low, high = paired_difference([r["success"] for r in before], [r["success"] for r in after])
+    return {"difference": difference, "low": low, "high": high, "n": len(after)}
+
+
+ASSETS: list[dg.AssetsDefinition] = [
+    loop_asset(evaluation),
+    loop_asset(policy_rollouts),
+    loop_asset(failure_rollouts),
+]

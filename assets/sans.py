@@ -1,0 +1,81 @@
+"""SANS: which episodes the loop learns from, and the failures that come back to it."""
+
+import dagster as dg
+import polars as pl
+
+from assets.checks import suite_check
+from assets.partitions import CAMPAIGN, ITERATION, LOOP
+from assets.publication import Content, Step, loop_asset
+from worldvla.curation.sans import curate
+from worldvla.curation.splits import split_of
+from worldvla.lake.digests import rows_version
+from worldvla.lake.episodes import episode_rows
+from worldvla.lake.store import Lake
+from worldvla.planner.graph import GRAPH
+from worldvla.planner.observe import incoming_versions
+from worldvla.planner.partitions import iteration_key
+
+FEEDBACK = "feedback"
+
+
+@dg.observable_source_asset(
+    name="incoming_failures",
+    partitions_def=LOOP,
+    group_name="iteration",
+    description="The failures that all iterations before this one published. Iteration t + 1 reads here what "
+    "failure_rollouts of iteration t reports: Dagster allows no cycle between assets, an observation closes the loop.",
+)
+def incoming_failures(context: dg.AssetExecutionContext) -> dg.DataVersionsByPartition:
+    lake = Lake.default()
+    keys = context.instance.get_dynamic_partitions(CAMPAIGN)
+    return dg.DataVersionsByPartition(
+        {
+            str(dg.MultiPartitionKey({CAMPAIGN: campaign, ITERATION: iteration})): version
+            for campaign in keys
+            for iteration, version in incoming_versions(lake, campaign).items()
+        }
+    )
+
+
+def sans(step: Step) -> Content:
+    """Success And Near-Success: every episode's label and split, with the rule and the values that decided."""
+    origins: dict[str, tuple[str, str | None]] = {}
+    for asset in GRAPH["raw_episodes"].parents:
+        origins |= dict.fromkeys(step.members(asset), (asset, None))
+    for number in range(int(step.iteration)):
+        iteration = iteration_key(number)
+        origins |= dict.fromkeys(step.members("failure_rollouts", iteration), (FEEDBACK, iteration))
+    episodes = episode_rows(step.lake, list(origins))
+    rows = curate(episodes, origins, step.config.curation)
+    table = pl.DataFrame(rows)
+    version = rows_version(rows)
+    counts = table.group_by("split", "label").len("episodes").sort("split", "label").to_dicts()
+    initial_states = episodes.select("episode_id", "initial_state_digest")
+    check = suite_check("sans", table.join(initial_states, on="episode_id"))
+    step.lake.insert("sans", [{"sans_version": version, **row} for row in rows], step.commit)
+    return Content(
+        version,
+        details={"rows": len(rows), "counts": counts, "fed_back": int((table["origin"] == FEEDBACK).sum())},
+        metadata={
+            "dagster/row_count": len(rows),
+            "splits and labels": dg.MetadataValue.table([dg.TableRecord(row) for row in counts]),
+        },
+        checks=(check,),
+    )
+
+
+def sans_rows(step: Step, split: str) -> pl.DataFrame:
+    """The SANS rows of the step's iteration in one split, by episode id."""
+    version = step.record("sans").data_version
+    rows = step.lake.frame("sans", where=f"sans_version = '{version}' AND split = '{split}'")
+    return rows.sort("episode_id")
+
+
+def training_rows(step: Step, asset: str) -> pl.DataFrame:
+    """The episodes of an asset whose initial state is in the training split, by episode id."""
+    rows = episode_rows(step.lake, step.members(asset)).sort("episode_id")
+    splits = [split_of(digest, step.config.curation) for digest in rows["initial_state_digest"]]
+    return rows.filter(pl.Series(splits) == "train")
+
+
+ASSETS = [incoming_failures, loop_asset(sans, checks=("sans",))]

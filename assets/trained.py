@@ -1,0 +1,77 @@
+"""What every training asset does around its training: track it, store the model, remember what it read."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+import dagster as dg
+
+from assets.publication import Step
+from worldvla.home import checkpoint_directory, mlflow_uri
+from worldvla.lake.digests import canonical_json
+from worldvla.lake.models import read_model, write_membership, write_model
+from worldvla.tracking.champion import registered_name
+from worldvla.tracking.training_run import DatasetReference, TrainingRun, training_run
+
+
+class Trained(Protocol):
+    """Any model of the project."""
+
+    config: dict
+
+    def to_bytes(self) -> bytes: ...
+
+
+@contextmanager
+def tracked(step: Step, table: str, version: str, rows: int) -> Iterator[TrainingRun]:
+    """The MLflow run of this step's training, which reads `rows` rows of `table` named by the digest `version`."""
+    dataset = step.lake.open(table)
+    reference = DatasetReference(table, dataset.uri, dataset.version, version, rows)
+    parameters = {section: getattr(step.config, section) for section in step.node.reads}
+    plain = {name: value if isinstance(value, int) else value.model_dump() for name, value in parameters.items()}
+    name = f"{step.node.name} {step.iteration}".strip()
+    with training_run(step.campaign, name, step.fingerprint, plain, reference) as run:
+        yield run
+
+
+def store(
+    step: Step,
+    run: TrainingRun,
+    model: Trained,
+    parents: dict[str, str],
+    members: Sequence[tuple[str, str]],
+    set_version: str,
+) -> str:
+    """Stores the model with its parents (role to model id) and its training episodes (id, label); returns its id.
+
+    The training's checkpoints are removed once the model is safe in the lake.
+    """
+    from worldvla.training.weights import model_digest
+
+    kind, weights = step.node.name, model.to_bytes()
+    model_id = model_digest(kind, canonical_json(model.config), weights)
+    name = registered_name(step.campaign) if kind.endswith("policy") else f"{step.campaign}.{kind}"
+    lineage = [read_model(step.lake, parent).mlflow_model for parent in parents.values()]
+    registered = run.register(name, model_id, kind, model.config, weights, lineage)
+    ids, labels = [episode for episode, _ in members], [label for _, label in members]
+    write_membership(step.lake, model_id, ids, labels, set_version, step.commit)
+    write_model(step.lake, kind, model.config, weights, parents, run.last, run.run_id, registered, step.commit)
+    shutil.rmtree(checkpoint_directory(step.fingerprint), ignore_errors=True)
+    return model_id
+
+
+def model_metadata(run: TrainingRun, model_id: str, rows: int) -> dict[str, dg.MetadataValue]:
+    """Where a person finds the training."""
+    server = mlflow_uri()
+    path = f"#/experiments/{run.experiment_id}/runs/{run.run_id}"
+    link = (
+        dg.MetadataValue.url(f"{server}/{path}")
+        if server.startswith("http")
+        else dg.MetadataValue.text(f"{server} {path}")
+    )
+    return {
+        "model": dg.MetadataValue.text(model_id),
+        "MLflow run": link,
+        "training episodes": dg.MetadataValue.int(rows),
+    }
