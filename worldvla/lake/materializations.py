@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from worldvla.lake.commit import Commit
-from worldvla.lake.digests import canonical_json
 from worldvla.lake.episodes import observed_version, retracted
 from worldvla.lake.models import KINDS, has_model
 from worldvla.lake.store import Lake, quoted
@@ -63,7 +62,7 @@ class Materialization:
 def publish(lake: Lake, materialization: Materialization, commit: Commit) -> int:
     """Appends the row that makes content current; returns the version of `materializations`."""
     row = {item.name: getattr(materialization, item.name) for item in fields(Materialization)}
-    return lake.append("materializations", [row | {name: canonical_json(row[name]) for name in JSON_FIELDS}], commit)
+    return lake.append("materializations", [row], commit)
 
 
 def history(lake: Lake, where: str | None = None) -> list[Materialization]:

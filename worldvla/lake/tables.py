@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import lance
 import pyarrow as pa
 
+from worldvla.lake.digests import canonical_json
+
 PRIMARY_KEY = {b"lance-schema:unenforced-primary-key": b"true"}
 
 TEXT, FLAG, SINGLE, DOUBLE, SMALL, LARGE = (
@@ -45,13 +47,17 @@ class Table:
         return [field.name for field in self.schema if isinstance(field.type, lance.blob.BlobType)]
 
     def arrow(self, rows: list[dict]) -> pa.Table:
-        """Rows as an Arrow table of this schema; raises `ValueError` on a column that does not exist."""
+        """Rows as an Arrow table of this schema, dicts as canonical JSON.
+
+        Raises `ValueError` on a column that does not exist.
+        """
         unknown = {name for row in rows for name in row} - set(self.schema.names)
         if unknown:
             raise ValueError(f"table {self.name} has no column {', '.join(sorted(unknown))}")
         columns = []
         for field in self.schema:
             values = [row.get(field.name) for row in rows]
+            values = [canonical_json(value) if isinstance(value, dict) else value for value in values]
             is_blob = isinstance(field.type, lance.blob.BlobType)
             columns.append(lance.blob_array(values) if is_blob else pa.array(values, field.type))
         return pa.Table.from_arrays(columns, schema=self.schema)
