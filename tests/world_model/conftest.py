@@ -62,7 +62,7 @@ def toy_architecture(autoencoder_steps: int = 12, pretrain_steps: int = 12) -> W
         transformer={"layers": 1, "heads": 2, "head_dim": 16, "patch": 2, "history": 2},
         training={
             "batch_size": 4,
-            "learning_rate": 1e-3,
+            "learning_rate": 3e-3,
             "ema_decay": 0.9,
             "context_noise": 0.3,
             "reward_weight": 1.0,

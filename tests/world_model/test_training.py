@@ -102,9 +102,9 @@ def test_losses_fall_on_the_toy():
         for name, value in metrics.items():
             logged.setdefault(name, []).append(value)
 
-    pretrain(toy_bank(episodes=8, length=13), toy_architecture(150, 200), CHUNK, 0, Checkpointer(None), log)
+    pretrain(toy_bank(episodes=8, length=13), toy_architecture(150, 300), CHUNK, 0, Checkpointer(None), log)
     assert logged["ae/psnr_db"][-1] > logged["ae/psnr_db"][0] + 1
-    assert np.mean(logged["wm/flow_loss"][-2:]) < 0.9 * logged["wm/flow_loss"][0]
+    assert np.mean(logged["wm/flow_loss"][-2:]) < 0.8 * logged["wm/flow_loss"][0]
     assert logged["wm/clean_reward_loss"][-1] < 0.1
 
 

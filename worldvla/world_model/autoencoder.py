@@ -2,7 +2,7 @@
 
 Pixels are first folded into channels (patch x patch, `pixel_unshuffle`), so that no
 convolution runs at full resolution: on a processor that level costs more than all others.
-The mean picture of the training frames is taken off before and added after, so that the
+The median picture of the training frames is taken off before and added after, so that the
 network spends itself on what differs between frames.
 """
 
@@ -13,12 +13,13 @@ from diffusers import AutoencoderKL
 from torch import nn
 
 NORM_GROUPS = 8
+INITIAL_LOG_VARIANCE = -6.0
 
 
 class FrameAutoencoder(nn.Module):
     """uint8 pictures [B, H, W, 3] to normalized latents float32 [B, C, h, w] and back; h = H / (patch 2^(levels-1)).
 
-    Buffers: `mean_picture` [3, H, W] in [-1, 1]; `latent_mean`, `latent_std` [1, C, 1, 1],
+    Buffers: `still_picture` [3, H, W] in [-1, 1]; `latent_mean`, `latent_std` [1, C, 1, 1],
     set once after training.
     """
 
@@ -39,19 +40,21 @@ class FrameAutoencoder(nn.Module):
             sample_size=image_size // patch,
             mid_block_add_attention=False,
         )
-        self.register_buffer("mean_picture", torch.zeros(3, image_size, image_size))
+        # Posterior noise starts small: at its usual 1 it drowns the latents until they have outgrown it.
+        nn.init.constant_(self.network.quant_conv.bias[latent_channels:], INITIAL_LOG_VARIANCE)
+        self.register_buffer("still_picture", torch.zeros(3, image_size, image_size))
         self.register_buffer("latent_mean", torch.zeros(1, latent_channels, 1, 1))
         self.register_buffer("latent_std", torch.ones(1, latent_channels, 1, 1))
 
     def posterior(self, pictures: torch.Tensor):
         """The diffusers posterior of pictures float32 [B, 3, H, W] in [-1, 1]; not normalized."""
-        folded = F.pixel_unshuffle(pictures - self.mean_picture, self.patch)
+        folded = F.pixel_unshuffle(pictures - self.still_picture, self.patch)
         return self.network.encode(folded.contiguous(memory_format=torch.channels_last)).latent_dist
 
     def reconstruct(self, latents: torch.Tensor) -> torch.Tensor:
         """Latents [B, C, h, w], not normalized, to pictures [B, 3, H, W] in about [-1, 1]."""
         folded = self.network.decode(latents.contiguous(memory_format=torch.channels_last)).sample
-        return F.pixel_shuffle(folded.float(), self.patch) + self.mean_picture
+        return F.pixel_shuffle(folded.float(), self.patch) + self.still_picture
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 [B, H, W, 3] to normalized latents float32 [B, C, h, w]: the posterior's mean, no noise."""
@@ -70,7 +73,7 @@ def to_pictures(images: torch.Tensor) -> torch.Tensor:
 
 def encode_all(autoencoder: FrameAutoencoder, images: np.ndarray, dtype: torch.dtype, batch: int = 256) -> torch.Tensor:
     """Every frame's normalized latents, float32 [N, C, h, w] on the autoencoder's device."""
-    where = autoencoder.mean_picture.device
+    where = autoencoder.still_picture.device
     with torch.inference_mode(), torch.autocast(where.type, dtype, enabled=dtype != torch.float32):
         parts = [
             autoencoder.encode(torch.from_numpy(images[begin : begin + batch]).to(where))

@@ -30,11 +30,12 @@ def train_autoencoder(
     differs from the median picture of its task, else 1. A small object is a handful of
     pixels: without the weight, leaving it out costs next to nothing.
     """
-    where = autoencoder.mean_picture.device
+    where = autoencoder.still_picture.device
     dtype = fast_dtype(where)
     images = torch.from_numpy(bank.images)
     salient = torch.from_numpy(salient_pixels(bank))
-    autoencoder.mean_picture.copy_(to_pictures(images[_spread(bank.frame_count)].to(where)).mean(0))
+    still = np.median(bank.images[_spread(bank.frame_count)], axis=0).astype(np.uint8)
+    autoencoder.still_picture.copy_(to_pictures(torch.from_numpy(still)[None])[0])
 
     def loss_at(step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         random = generator(seed, "autoencoder", step)

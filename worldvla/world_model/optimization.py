@@ -8,6 +8,7 @@ from torch import nn
 
 from worldvla.training.checkpoint import Checkpointer, load_optimizer_tensors, optimizer_tensors
 from worldvla.training.progress import Log, Stopwatch, track
+from worldvla.world_model.muon import Muon
 
 GRADIENT_NORM = 1.0
 WEIGHT_DECAY = 0.01
@@ -36,16 +37,14 @@ def optimize(
     checkpointer: Checkpointer,
     log: Log,
 ) -> None:
-    """Trains `module` in place for `steps` steps of AdamW; leaves the moving average of its weights in it.
+    """Trains `module` in place for `steps` steps of Muon; leaves the moving average of its weights in it.
 
     `loss_at(step)` must be a pure function of the step and the weights: then a training
     resumed from `checkpointer` ends at the same bytes as one never interrupted.
     """
     parameters = dict(module.named_parameters())
     average = {name: parameter.detach().clone() for name, parameter in parameters.items()}
-    optimizer = torch.optim.AdamW(
-        parameters.values(), lr=learning_rate, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.98), fused=True
-    )
+    optimizer = Muon(parameters.values(), learning_rate, WEIGHT_DECAY)
     done = 0
     if (saved := checkpointer.load(stage)) is not None:
         done, groups = saved
@@ -57,6 +56,7 @@ def optimize(
 
     module.train()
     clock = Stopwatch()
+    seen: list[dict[str, torch.Tensor]] = []
     for step in track(range(done, steps), stage, total=steps, initial=done):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate_at(step, steps, learning_rate)
@@ -68,10 +68,11 @@ def optimize(
         decay = min(ema_decay, (1 + step) / (10 + step))
         with torch.no_grad():
             torch._foreach_lerp_(list(average.values()), list(parameters.values()), 1 - decay)
+        seen.append({**metrics, "gradient_norm": norm})
         if (step + 1) % LOG_EVERY == 0 or step + 1 == steps:
             speed = (step + 1 - done) / clock()
-            values = {name: float(value) for name, value in metrics.items()}
-            log(step + 1, {**values, "gradient_norm": float(norm), "steps_per_second": speed})
+            log(step + 1, {**_mean(seen), "steps_per_second": speed})
+            seen = []
         if (step + 1) % SAVE_EVERY == 0 or step + 1 == steps:
             groups = {"weights": parameters, "average": average, "optimizer": optimizer_tensors(optimizer)}
             checkpointer.save(stage, step + 1, groups, force=step + 1 == steps)
@@ -79,3 +80,7 @@ def optimize(
         for name, parameter in parameters.items():
             parameter.copy_(average[name])
     module.eval()
+
+
+def _mean(seen: list[dict[str, torch.Tensor]]) -> dict[str, float]:
+    return {name: float(torch.stack([metrics[name] for metrics in seen]).mean()) for name in seen[0]}

@@ -1,0 +1,88 @@
+"""Muon: momentum whose matrices are orthogonalized before they are applied; AdamW for all else.
+
+Jordan et al. 2024 (kellerjordan.github.io/posts/muon), with the update scaled to AdamW's
+size as in "Muon is Scalable for LLM Training" (Liu et al. 2025, arXiv 2502.16982), so that
+one learning rate serves both. torch's own takes matrices only; convolutions are most of
+this model, and flattened to matrices [out, in · k · k] they gain as much.
+"""
+
+from collections.abc import Iterable
+
+import torch
+
+from worldvla.training.device import fast_dtype
+
+MOMENTUM = 0.95
+ADAM_BETAS = (0.9, 0.98)
+NEWTON_SCHULZ = ((3.4445, -4.7750, 2.0315),) * 5
+SMALLEST_SIDE = 32  # matrices thinner than this gain nothing
+
+
+class Muon(torch.optim.Optimizer):
+    """Muon over the parameters that are matrices, AdamW over biases, gains and thin matrices."""
+
+    def __init__(self, parameters: Iterable[torch.nn.Parameter], lr: float, weight_decay: float):
+        parameters = list(parameters)
+        matrices = [p for p in parameters if p.ndim >= 2 and min(p.flatten(1).shape) >= SMALLEST_SIDE]
+        chosen = {id(p) for p in matrices}
+        others = [p for p in parameters if id(p) not in chosen]
+        groups = [{"params": matrices, "orthogonal": True}, {"params": others, "orthogonal": False}]
+        super().__init__([group for group in groups if group["params"]], {"lr": lr, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for group in self.param_groups:
+            trained = [p for p in group["params"] if p.grad is not None]
+            torch._foreach_mul_(trained, 1 - group["lr"] * group["weight_decay"])
+            if group["orthogonal"]:
+                self._step_matrices(trained, group["lr"])
+            else:
+                self._step_others(trained, group["lr"])
+
+    def _step_matrices(self, parameters: list[torch.nn.Parameter], lr: float) -> None:
+        by_shape: dict[tuple[int, int], list[torch.nn.Parameter]] = {}
+        for parameter in parameters:
+            by_shape.setdefault(tuple(parameter.flatten(1).shape), []).append(parameter)
+        for (rows, columns), alike in by_shape.items():
+            gradients = torch.stack([p.grad.flatten(1) for p in alike])
+            momentum = torch.stack([self._state(p, "momentum").flatten(1) for p in alike])
+            momentum.lerp_(gradients, 1 - MOMENTUM)
+            update = orthogonalize(gradients.lerp(momentum, MOMENTUM))
+            scale = -lr * 0.2 * max(rows, columns) ** 0.5
+            for index, parameter in enumerate(alike):
+                self.state[parameter]["momentum"].copy_(momentum[index].view_as(parameter))
+                parameter.add_(update[index].view_as(parameter), alpha=scale)
+
+    def _step_others(self, parameters: list[torch.nn.Parameter], lr: float) -> None:
+        if not parameters:
+            return
+        first = [self._state(p, "first") for p in parameters]
+        second = [self._state(p, "second") for p in parameters]
+        counts = [self.state[p].setdefault("step", torch.zeros(())) for p in parameters]
+        torch._foreach_add_(counts, 1)
+        gradients = [p.grad for p in parameters]
+        torch._foreach_lerp_(first, gradients, 1 - ADAM_BETAS[0])
+        torch._foreach_mul_(second, ADAM_BETAS[1])
+        torch._foreach_addcmul_(second, gradients, gradients, 1 - ADAM_BETAS[1])
+        step = float(counts[0])
+        size = torch._foreach_sqrt(torch._foreach_div(second, 1 - ADAM_BETAS[1] ** step))
+        torch._foreach_add_(size, 1e-8)
+        torch._foreach_addcdiv_(parameters, first, size, -lr / (1 - ADAM_BETAS[0] ** step))
+
+    def _state(self, parameter: torch.nn.Parameter, name: str) -> torch.Tensor:
+        return self.state[parameter].setdefault(name, torch.zeros_like(parameter))
+
+
+def orthogonalize(matrices: torch.Tensor) -> torch.Tensor:
+    """The nearest semi-orthogonal matrices [n, rows, columns], about: singular values end in 0.7 to 1.2.
+
+    Newton-Schulz iterations in the machine's fast precision; they need no more.
+    """
+    wide = matrices.shape[1] <= matrices.shape[2]
+    x = matrices if wide else matrices.transpose(1, 2)
+    x = (x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)).to(fast_dtype(matrices.device))
+    for a, b, c in NEWTON_SCHULZ:
+        gram = torch.bmm(x, x.transpose(1, 2))
+        polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        x = torch.baddbmm(x, polynomial, x, beta=a)
+    return (x if wide else x.transpose(1, 2)).float()
