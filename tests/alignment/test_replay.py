@@ -1,0 +1,138 @@
+"""Replay with a world model and a judge that have learned nothing: what must hold of any."""
+
+import io
+import json
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.alignment.pushing import SIZE, bank
+from worldvla.alignment.judge import Judge
+from worldvla.alignment.plots import horizon
+from worldvla.alignment.protocol import protocol
+from worldvla.alignment.replay import illustrated, replay
+from worldvla.alignment.summary import summarize
+from worldvla.config import Imagination, WorldModelArchitecture
+from worldvla.lake.digests import rows_version
+from worldvla.lake.tables import TABLES
+from worldvla.training.checkpoint import Checkpointer
+from worldvla.training.progress import ignore
+from worldvla.world_model.training import pretrain
+
+IMAGINATION = Imagination(denoising_steps=2, success_threshold=0.5)
+ARCHITECTURE = WorldModelArchitecture(
+    image_size=SIZE,
+    autoencoder={
+        "patch": 4,
+        "latent_channels": 4,
+        "channels": [8, 8],
+        "layers_per_block": 1,
+        "steps": 4,
+        "batch_size": 4,
+        "learning_rate": 1e-3,
+        "motion_weight": 4.0,
+        "kl_weight": 1e-6,
+    },
+    transformer={"layers": 1, "heads": 2, "head_dim": 16, "patch": 2, "history": 2},
+    training={
+        "batch_size": 4,
+        "learning_rate": 1e-3,
+        "ema_decay": 0.5,
+        "context_noise": 0.3,
+        "reward_weight": 1.0,
+        "action_dropout": 0.0,
+    },
+    pretrain_steps=4,
+)
+
+
+@pytest.fixture(scope="module")
+def world_model():
+    return pretrain(bank(), ARCHITECTURE, 4, 0, Checkpointer(None), ignore)
+
+
+@pytest.fixture(scope="module")
+def judge():
+    return Judge({"image_size": SIZE, "channels": [8, 8]}).eval()
+
+
+@pytest.fixture(scope="module")
+def rows(world_model, judge):
+    return replay(world_model, judge, bank(), IMAGINATION, 0, pictures=2)
+
+
+def test_every_episode_is_imagined_to_its_own_end(rows):
+    for row, length in zip(rows, bank().lengths - 1, strict=True):
+        assert {len(value) for name, value in row.items() if name.endswith("_curve")} == {length}
+        assert row["psnr_last"] == pytest.approx(row["psnr_curve"][-1])
+        assert row["reward_success"] == (max(row["reward_curve"]) >= 0.5)
+    assert [row["true_success"] for row in rows] == bank().success.tolist()
+
+
+def test_rows_fit_their_table(rows):
+    table = TABLES["alignments"].arrow(
+        [{"alignment_version": "v", "model_id": "m", "protocol": "p", **r} for r in rows]
+    )
+    assert table.num_rows == len(rows)
+    missing = {name for name in table.column_names if table[name].null_count == len(rows)}
+    assert missing == {"lpips"}
+
+
+def test_the_same_seed_gives_the_same_rows(world_model, judge, rows):
+    assert rows_version(replay(world_model, judge, bank(), IMAGINATION, 0, pictures=2)) == rows_version(rows)
+    assert rows_version(replay(world_model, judge, bank(), IMAGINATION, 1, pictures=2)) != rows_version(rows)
+
+
+def test_the_static_baseline_is_the_first_frame_repeated(rows):
+    moving = bank()
+    frames = moving.images[moving.frames_of(0)].astype(float)
+    expected = 10 * np.log10(255**2 / ((frames[-1] - frames[0]) ** 2).mean())
+    assert rows[0]["static_psnr_last"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_length_off_the_chunk_is_refused(world_model, judge):
+    with pytest.raises(ValueError, match="multiple"):
+        replay(world_model, judge, bank(lengths=(6,)), IMAGINATION, 0)
+
+
+def test_pictures_are_of_both_outcomes_and_can_be_read(rows):
+    assert illustrated(np.array([True, True, True, False]), 3) == [0, 3, 1]
+    shown = [row for row in rows if row["strip"]]
+    assert {row["true_success"] for row in shown} == {True, False}
+    assert Image.open(io.BytesIO(shown[0]["strip"])).format == "PNG"
+    with av.open(io.BytesIO(shown[0]["video"])) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        assert len(list(container.decode(video=0))) == len(shown[0]["psnr_curve"])
+
+
+def test_the_summary_counts_what_the_rows_say(rows):
+    summary = summarize(rows)
+    json.dumps(summary, allow_nan=False)
+    agree = sum(row["reward_success"] == row["true_success"] for row in rows)
+    assert (summary["reward_alignment"]["successes"], summary["reward_alignment"]["n"]) == (agree, 12)
+    assert sum(summary["reward_outcomes"].values()) == summary["n"] == 12
+    assert summary["n_success"] == summary["n_failure"] == 6
+    assert {name: task["n"] for name, task in summary["tasks"].items()} == {"other": 6, "toy": 6}
+    curves = summary["curves"]
+    assert curves["n"] == [12] * 8 + [6] * 4
+    assert curves["reward_alignment"][-1]["successes"] == agree
+    assert Image.open(io.BytesIO(horizon(summary))).format == "PNG"
+
+
+def test_perfect_imagination_is_in_full_alignment_at_every_step(rows):
+    perfect = [row | {"reward_curve": row["true_reward_curve"], "reward_success": row["true_success"]} for row in rows]
+    summary = summarize(perfect)
+    assert {rate["rate"] for rate in summary["curves"]["reward_alignment"]} == {1.0}
+    assert summary["curves"]["reward_f1"][-1] == 1.0
+    assert summary["reward_outcomes"]["missed_success"] == summary["reward_outcomes"]["false_success"] == 0
+
+
+def test_unlike_conditions_have_unlike_digests():
+    def of(ids=("a", "b"), judge="j", **settings):
+        return protocol(IMAGINATION.model_copy(update=settings), SIZE, 4, judge, ids, 0)["digest"]
+
+    assert of() == of(ids=("b", "a"))
+    assert len({of(), of(ids=("a",)), of(judge="k"), of(denoising_steps=5), of(success_threshold=0.9)}) == 5

@@ -1,0 +1,35 @@
+"""The conditions of an alignment measurement: numbers with different digests must not be compared."""
+
+from collections.abc import Iterable
+
+from worldvla.alignment.judge import THRESHOLD
+from worldvla.alignment.perceptual import FLIP_PIXELS_PER_DEGREE, FLIP_VIEWING_WIDTH, PSNR_CEILING_DB
+from worldvla.config import Imagination
+from worldvla.lake.digests import digest
+
+
+def protocol(
+    imagination: Imagination, image_size: int, chunk: int, judge_id: str, episode_ids: Iterable[str], seed: int
+) -> dict:
+    """Everything besides the world model that shapes the numbers, with `digest` over it all."""
+    ids = sorted(episode_ids)
+    conditions = {
+        "measurement": "alignment 1",
+        "start": "first frame",
+        "actions": "recorded",
+        "end": "the recorded episode's",
+        "success": "any step at or above the threshold",
+        "success_threshold": imagination.success_threshold,
+        "judge_threshold": THRESHOLD,
+        "judge": judge_id,
+        "denoising_steps": imagination.denoising_steps,
+        "image_size": image_size,
+        "chunk": chunk,
+        "episodes": len(ids),
+        "episode_set": digest(ids),
+        "seed": seed,
+        "psnr_ceiling_db": PSNR_CEILING_DB,
+        "flip": {"pixels_per_degree": FLIP_PIXELS_PER_DEGREE, "viewing_width": FLIP_VIEWING_WIDTH},
+        "lpips": None,
+    }
+    return conditions | {"digest": digest(conditions)}
