@@ -60,6 +60,19 @@ def test_a_restored_episode_goes_on_as_if_never_interrupted(push):
         assert np.array_equal(a, b)
 
 
+def test_a_picture_is_the_same_with_what_is_outside_it_left_out(push):
+    push.reset(5, render=False)
+    for action in actions(10):
+        image = push.step(action).observation.image
+        left_out = [body for _, body, _, _ in push._culling._spheres if not body.is_enabled]
+        assert left_out
+        for body in left_out:
+            body.enable()
+        push._culling, culling = lambda: None, push._culling
+        assert np.array_equal(push.render(), image)
+        push._culling = culling
+
+
 def test_a_snapshot_that_cannot_be_reached_is_refused(push):
     push.reset(5, render=False)
     snapshot = push.snapshot()

@@ -16,6 +16,7 @@ import os
 import numpy as np
 
 from worldvla.sim import shaders
+from worldvla.sim.culling import Culling
 from worldvla.sim.protocol import ACTION_SIZE, Observation, SimulatorError, Snapshot, StepResult
 from worldvla.sim.tabletop import TASKS
 
@@ -37,6 +38,7 @@ class ManiSkillSimulator:
         self.instruction = self._task.instruction
         self._env = _make(task, rendering)
         self._seed: int | None = None
+        self._culling: Culling | None = None
 
     def reset(self, seed: int, render: bool = True) -> Observation:
         self._env.reset(seed=seed, options={"reconfigure": True})
@@ -44,6 +46,7 @@ class ManiSkillSimulator:
         self._env.agent.controller.controllers["arm"].config.rot_lower = ROTATION
         self._seed = seed
         self._actions: list[np.ndarray] = []
+        self._culling = None
         self._initial = self.privileged()
         return self._observe(render)
 
@@ -65,6 +68,9 @@ class ManiSkillSimulator:
         return StepResult(self._observe(render), success, progress)
 
     def render(self) -> np.ndarray:
+        if self._culling is None:
+            self._culling = self._cull()
+        self._culling()
         for hidden in self._env._hidden_objects:
             hidden.hide_visual()
         self._env.scene.update_render(update_sensors=True, update_human_render_cameras=False)
@@ -111,6 +117,11 @@ class ManiSkillSimulator:
 
     def close(self) -> None:
         self._env.close()
+
+    def _cull(self) -> Culling:
+        links = [link._objs[0].entity for link in self._env.agent.robot.links]
+        camera = self._env.scene.sensors["base_camera"].config
+        return Culling(links, camera.pose.sp, camera.fov)
 
     def _judge(self) -> tuple[bool, float]:
         if bool(self._env.evaluate()["success"][0]):

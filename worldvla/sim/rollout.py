@@ -7,6 +7,7 @@ import numpy as np
 
 from worldvla.episodes.episode import Episode
 from worldvla.episodes.images import decode_image, encode_image
+from worldvla.errors import UserError
 from worldvla.sim import suites
 from worldvla.sim.actors import Actor, ActorSpec
 from worldvla.sim.protocol import Observation, Simulator
@@ -31,7 +32,7 @@ class RolloutRequest:
 
     def __post_init__(self) -> None:
         if self.max_steps % self.chunk:
-            raise ValueError(f"max_steps {self.max_steps} is not a multiple of chunk {self.chunk}")
+            raise UserError(f"scene.max_steps: {self.max_steps} is not a multiple of scene.chunk, {self.chunk}")
 
     @property
     def settings(self) -> dict:

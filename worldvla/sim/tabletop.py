@@ -70,6 +70,20 @@ def placing(item: str, base: str, height: float) -> Callable[[Scene, Scene], flo
     return progress
 
 
+def poking(scene: Scene, initial: Scene) -> float:
+    """The peg's head must meet the cube and push it to within 5 cm of the goal."""
+
+    def gap(s: Scene) -> float:
+        return float(np.linalg.norm(s["cube"][:2] - s["peg"][:2] - np.array([0.12, 0.0])))
+
+    def distance(s: Scene) -> float:
+        return float(np.linalg.norm(s["cube"][:2] - s["goal"][:2]))
+
+    moved = covered(distance(initial), distance(scene), 0.05)
+    met = max(covered(gap(initial), gap(scene), 0.03), moved)
+    return 0.2 * max(reached(scene["tcp"], scene["peg"][:3]), met) + 0.2 * met + 0.6 * moved
+
+
 TASKS: dict[str, TabletopTask] = {
     "PushCube-v1": TabletopTask(
         instruction="push the blue cube onto the red and white target",
@@ -94,9 +108,9 @@ TASKS: dict[str, TabletopTask] = {
         horizon=64,
         objects={"item": "cubeA", "base": "cubeB"},
         progress=placing("item", "base", height=0.04),
-        eye=(0.8, 0.0, 0.75),
-        target=(0.0, 0.0, 0.03),
-        fov=0.62,
+        eye=(0.6, 0.0, 0.9),
+        target=(-0.01, 0.0, 0.0),
+        fov=0.6,
     ),
     "PlaceSphere-v1": TabletopTask(
         instruction="place the blue ball in the bin",
@@ -106,5 +120,14 @@ TASKS: dict[str, TabletopTask] = {
         eye=(0.8, 0.0, 0.75),
         target=(0.0, 0.0, 0.03),
         fov=0.38,
+    ),
+    "PokeCube-v1": TabletopTask(
+        instruction="poke the red cube onto the target with the peg",
+        horizon=64,
+        objects={"peg": "peg", "cube": "cube", "goal": "goal_region"},
+        progress=poking,
+        eye=(0.1, -0.9, 0.8),
+        target=(0.1, 0.0, 0.02),
+        fov=0.58,
     ),
 }

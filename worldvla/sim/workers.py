@@ -73,11 +73,12 @@ class _Pool:
             "OMP_NUM_THREADS": "1",
             "LP_NUM_THREADS": "1",
         }
+        stderr = 2  # where a simulator's chatter goes, whatever this process has put in place of sys.stderr
         for _ in range(workers):
             ours, theirs = Pipe()
             command = [sys.executable, "-m", "worldvla.sim.worker", str(theirs.fileno())]
             self._processes[ours] = subprocess.Popen(
-                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=sys.stderr, env=environment
+                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=stderr, env=environment
             )
             theirs.close()
 

@@ -3,6 +3,7 @@
 from worldvla.errors import UserError
 from worldvla.sim.experts.motion import Plan
 from worldvla.sim.experts.placing import place_sphere, stack
+from worldvla.sim.experts.poking import poke
 from worldvla.sim.experts.sliding import pull, push
 
 PLANS: dict[tuple[str, str], Plan] = {
@@ -10,6 +11,7 @@ PLANS: dict[tuple[str, str], Plan] = {
     ("maniskill_tabletop", "PullCube-v1"): pull,
     ("maniskill_tabletop", "StackCube-v1"): stack,
     ("maniskill_tabletop", "PlaceSphere-v1"): place_sphere,
+    ("maniskill_tabletop", "PokeCube-v1"): poke,
 }
 
 
