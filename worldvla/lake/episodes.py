@@ -184,7 +184,6 @@ def _episode_row(episode: Episode) -> dict:
         "length": episode.length,
         "success": episode.success,
         "success_frames": int((episode.reward > 0.5).sum()),
-        "success_frames": int((episode.reward > 0.5).sum()),
         "final_success": bool(episode.reward[-1] > 0.5),
         "final_progress": float(episode.progress[-1]),
         "best_progress": float(episode.progress[best]),
