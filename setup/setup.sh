@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Makes this checkout ready to run: system packages, then .venv. Does nothing where all is there.
+#
+#   setup/setup.sh            both
+#   setup/setup.sh system     the system packages alone (the part that may need root)
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+mkdir -p var
+log=$root/var/setup.log
+export log
+
+source setup/shell.sh
+source setup/apt.sh
+source setup/system.sh
+source setup/python.sh
+
+ensure_python
+ensure_system
+if [ "${1:-}" != system ]; then
+    ensure_environment
+fi
