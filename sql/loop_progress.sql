@@ -1,0 +1,134 @@
+-- question: How did each iteration go: success of base and new policy, alignment of the world model, counts, budgets?
+-- param campaign: a campaign
+--
+-- Success is measured on held-out initial states in the real simulator, both policies on the same ones; intervals are
+-- 95 % (Wilson; for the difference Newcombe's for pairs). reward_alignment: how often the reward head, on imagined
+-- frames, says the true outcome; visual_alignment: how often the judge, on imagined frames, does; judge_accuracy: how
+-- often the judge does on the real frames. Columns of assets that an iteration has not reached are empty.
+with iterations_begun as (
+    select distinct iteration from current
+    where campaign = $campaign and iteration <> '' and asset <> 'incoming_failures'
+),
+
+-- The policies and the protocol that an iteration's evaluation compared.
+compared as (
+    select
+        iteration,
+        parents ->> 'base_policy' as base_policy,
+        parents ->> 'rl_policy' as rl_policy,
+        -- Rows are keyed by the digest of the protocol that the publication spells out.
+        left(sha256(details ->> 'protocol'), 32) as protocol
+    from current
+    where campaign = $campaign and asset = 'evaluation'
+),
+
+pairs as (
+    select
+        compared.iteration,
+        count(*) as n,
+        count(*) filter (where base.success and new.success) as kept,
+        count(*) filter (where new.success and not base.success) as gained,
+        count(*) filter (where base.success and not new.success) as dropped,
+        count(*) filter (where not base.success and not new.success) as lost
+    from compared
+    join evaluations as base on base.policy_id = compared.base_policy and base.protocol = compared.protocol
+    join evaluations as new
+        on new.policy_id = compared.rl_policy and new.protocol = compared.protocol
+       and new.task = base.task and new.seed = base.seed
+    group by compared.iteration
+),
+
+aligned as (
+    select
+        current.iteration,
+        count(*) as n,
+        count(*) filter (where reward_success = true_success) as reward_right,
+        count(*) filter (where judged_success_imagined = true_success) as visual_right,
+        count(*) filter (where judged_success_real = true_success) as judge_right,
+        avg(psnr_last) as psnr_last,
+        avg(psnr) as psnr,
+        avg(ssim) as ssim,
+        avg(flip) as flip,
+        avg(lpips) as lpips
+    from current
+    join alignments on alignments.alignment_version = current.data_version
+    where current.campaign = $campaign and current.asset = 'alignment'
+    group by current.iteration
+),
+
+gates as (
+    select iteration, coalesce('failed: ' || blocking_failure, 'passed') as gate
+    from current
+    where campaign = $campaign and asset = 'alignment'
+),
+
+curated as (
+    select
+        iteration,
+        count(*) filter (where label = 'success') as success,
+        count(*) filter (where label = 'near_success') as near_success,
+        count(*) filter (where label = 'failure') as failure,
+        count(*) filter (where origin = 'feedback') as fed_back
+    from current_sans
+    where campaign = $campaign
+    group by iteration
+),
+
+published as (
+    select current.iteration, count(published_failures.episode_id) as failures
+    from current
+    left join published_failures using (campaign, iteration)
+    where current.campaign = $campaign and current.asset = 'failure_rollouts'
+    group by current.iteration
+),
+
+budgets as (
+    select iteration, sum(real_steps)::bigint as real_steps, sum(imagined_steps)::bigint as imagined_steps
+    from current
+    where campaign = $campaign and iteration <> ''
+    group by iteration
+)
+
+select
+    iteration,
+    pairs.n as evaluated,
+    kept + dropped as base_successes,
+    (kept + dropped) / pairs.n as base_success,
+    wilson_low(kept + dropped, pairs.n) as base_low,
+    wilson_high(kept + dropped, pairs.n) as base_high,
+    kept + gained as new_successes,
+    (kept + gained) / pairs.n as new_success,
+    wilson_low(kept + gained, pairs.n) as new_low,
+    wilson_high(kept + gained, pairs.n) as new_high,
+    (gained - dropped) / pairs.n as difference,
+    paired_low(kept, gained, dropped, lost) as difference_low,
+    paired_high(kept, gained, dropped, lost) as difference_high,
+    aligned.n as aligned,
+    reward_right / aligned.n as reward_alignment,
+    wilson_low(reward_right, aligned.n) as reward_alignment_low,
+    wilson_high(reward_right, aligned.n) as reward_alignment_high,
+    visual_right / aligned.n as visual_alignment,
+    wilson_low(visual_right, aligned.n) as visual_alignment_low,
+    wilson_high(visual_right, aligned.n) as visual_alignment_high,
+    judge_right / aligned.n as judge_accuracy,
+    psnr_last,
+    psnr,
+    ssim,
+    flip,
+    lpips,
+    gate,
+    success as sans_success,
+    near_success as sans_near_success,
+    failure as sans_failure,
+    fed_back,
+    failures as failures_published,
+    real_steps,
+    imagined_steps
+from iterations_begun
+left join pairs using (iteration)
+left join aligned using (iteration)
+left join gates using (iteration)
+left join curated using (iteration)
+left join published using (iteration)
+left join budgets using (iteration)
+order by iteration;
