@@ -30,8 +30,9 @@ def alignment(step: Step) -> Content:
     """Held-out episodes replayed in the world model from their first frame; the gate before any policy trains."""
     from worldvla.alignment.gate import check
     from worldvla.alignment.judge import Judge
-    from worldvla.alignment.replay import protocol, replay
-    from worldvla.alignment.selection import balanced
+    from worldvla.alignment.protocol import protocol
+    from worldvla.alignment.replay import replay
+    from worldvla.alignment.selection import choose
     from worldvla.alignment.summary import summarize
     from worldvla.world_model.model import WorldModel
 
@@ -39,13 +40,14 @@ def alignment(step: Step) -> Content:
     model = read_model(step.lake, step.parents["world_model"])
     judging = read_model(step.lake, step.parents["judge"])
     heldout = sans_rows(step, "heldout")
-    tasks = episode_rows(step.lake, heldout["episode_id"].to_list()).select("episode_id", "task")
-    chosen = balanced(heldout.join(tasks, on="episode_id").to_dicts(), config.alignment.episodes)
-    conditions = protocol(config.scene, config.imagination, config.world_model.image_size, config.seed, judging.model_id)
+    episodes = episode_rows(step.lake, heldout["episode_id"].to_list())
+    chosen = choose(episodes.iter_rows(named=True), config.alignment.episodes)
+    image_size, chunk = config.world_model.image_size, config.scene.chunk
+    conditions = protocol(config.imagination, image_size, chunk, judging.model_id, chosen, config.seed)
     rows = replay(
         WorldModel.from_bytes(model.config, model.weights),
         Judge.from_bytes(judging.config, judging.weights),
-        load_bank(step.lake, chosen, config.world_model.image_size),
+        load_bank(step.lake, chosen, image_size),
         config.imagination,
         config.seed,
     )
@@ -66,7 +68,7 @@ def alignment(step: Step) -> Content:
 def pictures(rows: list[dict], summary: dict) -> dict[str, dg.MetadataValue]:
     """The figures as a table, the curves over the horizon, and some strips of real against imagined frames."""
     table = [
-        {"figure": name, **{key: summary[name][key] for key in ("k", "n", "rate", "low", "high")}}
+        {"figure": name, **{key: summary[name][key] for key in ("successes", "n", "rate", "low", "high")}}
         for name in ("visual_alignment", "reward_alignment", "judge_accuracy_real")
     ]
     strips = [row for row in rows if row.get("strip")]

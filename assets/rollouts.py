@@ -1,11 +1,13 @@
 """Deployment in the real simulator: evaluation on held-out states, collection, and the failures that go back."""
 
+from contextlib import ExitStack
+
 import dagster as dg
-from worldvla.alignment.intervals import paired_difference, wilson
 
 from assets.actors import policy_actor
 from assets.episodes import counts, recorded, table_metadata
 from assets.publication import Content, Step, loop_asset
+from worldvla.alignment.intervals import paired_difference, proportion
 from worldvla.lake.digests import rows_version
 from worldvla.lake.episodes import episode_rows, write_set
 from worldvla.sim.evaluation import evaluate, protocol
@@ -23,15 +25,11 @@ def evaluation(step: Step) -> Content:
     conditions = protocol(scene.suite, scene.max_steps, scene.chunk, settings.temperature, EVALUATION, "heldout")
     base, new = step.parents["base_policy"], step.parents["rl_policy"]
     reigning = champion(step.campaign) or base
-    rows: dict[str, list[dict]] = {}
-    real_steps = 0
-    for policy in dict.fromkeys((base, new, reigning)):
-        with policy_actor(step, policy, settings.temperature) as actor:
-            role = "base" if policy == base else "new" if policy == new else "champion"
-            rows[policy], steps = evaluate(
-                step.lake, actor, conditions, seeds, step.config.execution.workers, step.commit, f"evaluation of {role}"
-            )
-            real_steps += steps
+    with ExitStack() as stack:
+        contenders = dict.fromkeys((base, new, reigning))
+        actors = [stack.enter_context(policy_actor(step, policy, settings.temperature)) for policy in contenders]
+        workers = step.config.execution.workers
+        rows, real_steps = evaluate(step.lake, actors, conditions, seeds, workers, step.commit, "evaluation")
     gain, contest = compare(rows[base], rows[new]), compare(rows[reigning], rows[new])
     chosen = new if contest["low"] > 0 else reigning
     promote(step.campaign, chosen)
@@ -84,9 +82,7 @@ def failure_rollouts(step: Step) -> Content:
 
 def rate(rows: list[dict]) -> dict:
     """Successes, n, the rate and its 95 % Wilson interval."""
-    successes, n = sum(row["success"] for row in rows), len(rows)
-    low, high = wilson(successes, n)
-    return {"successes": successes, "n": n, "rate": successes / n, "low": low, "high": high}
+    return proportion(sum(row["success"] for row in rows), len(rows))
 
 
 def compare(before: list[dict], after: list[dict]) -> dict:

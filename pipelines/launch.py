@@ -24,11 +24,13 @@ def main() -> int:
 
     from assets.definitions import ASSETS
     from assets.partitions import partition_key
+    from pipelines.dead_runs import settle_dead_runs, this_process
     from pipelines.instance import add_partitions, open_instance
 
     for noisy in ("alembic", "mlflow", "py.warnings"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
-    with open_instance() as instance:
+    with open_instance() as instance, this_process(instance) as process:
+        settle_dead_runs(instance)
         add_partitions(instance, arguments.campaign, arguments.iteration)
         result = dg.materialize(
             ASSETS,
@@ -37,7 +39,7 @@ def main() -> int:
             instance=instance,
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags={"worldvla/campaign": arguments.campaign, "worldvla/iteration": arguments.iteration},
+            tags={"worldvla/campaign": arguments.campaign, "worldvla/iteration": arguments.iteration, **process},
         )
     return _report(result)
 

@@ -6,6 +6,7 @@ and once it has made all iterations it asked for.
 """
 
 import os
+from typing import Any
 
 import dagster as dg
 
@@ -29,7 +30,7 @@ UNFINISHED = (
 
 
 def _nightly(
-    name: str, job: dg.UnresolvedAssetJobDefinition, for_iterations: bool, description: str
+    name: str, job: Any, for_iterations: bool, description: str
 ) -> dg.ScheduleDefinition:
     """A schedule starts runs of one job, so what a campaign needs once and its iterations have one each."""
 

@@ -68,7 +68,7 @@ def video(real: np.ndarray, imagined: np.ndarray, rewards: Mapping[str, np.ndarr
     size, margin, head = real.shape[1] * VIDEO_SCALE, 8, 42
     width, height = _even(2 * size + 3 * margin), _even(size + head + margin)
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mp4", options={"movflags": "faststart"}) as container:
+    with av.open(buffer, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.options = {"crf": "23", "preset": "medium"}

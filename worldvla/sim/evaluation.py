@@ -5,16 +5,19 @@ digest, is part of every row's key.
 """
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
-import polars as pl
-
+from worldvla.episodes.episode import Episode
 from worldvla.lake.commit import Commit
 from worldvla.lake.digests import digest
-from worldvla.lake.store import Lake
+from worldvla.lake.store import Lake, is_in
 from worldvla.sim.actors import ActorSpec
 from worldvla.sim.rollout import RolloutRequest
 from worldvla.sim.workers import collect
+
+# Episodes whose results one commit holds.
+_BATCH = 16
 
 
 def protocol(suite: str, max_steps: int, chunk: int, temperature: float, first_seed: int, split: str) -> dict[str, Any]:
@@ -33,52 +36,50 @@ def protocol(suite: str, max_steps: int, chunk: int, temperature: float, first_s
 
 def evaluate(
     lake: Lake,
-    actor: ActorSpec,
+    actors: Sequence[ActorSpec],
     settings: dict[str, Any],
     seeds: dict[str, Sequence[int]],
     workers: int,
     commit: Commit,
     description: str,
-) -> tuple[list[dict], int]:
-    """Rows of table `evaluations` for `actor` on each task's seeds, by task and seed, and the real steps taken.
+) -> tuple[dict[str, list[dict]], int]:
+    """By actor name, rows of table `evaluations` on each task's seeds, by task and seed; and the real steps taken.
 
-    `settings` is a `protocol`. What was evaluated before under the same protocol is read, not repeated;
-    results are kept after every episode batch, so a killed evaluation goes on where it stopped.
+    `settings` is a `protocol`. What was evaluated before under the same protocol is read, not
+    repeated, and results are kept as they come, so a killed evaluation goes on where it stopped.
     """
     name = digest(settings)
-    where = f"policy_id = '{actor.name}' AND protocol = '{name}'"
-    known = {(row["task"], row["seed"]): row for row in lake.read("evaluations", where=where).to_pylist()}
+    where = f"protocol = '{name}' AND {is_in('policy_id', [actor.name for actor in actors])}"
+    known = {_key(row): row for row in lake.read("evaluations", where=where).to_pylist()}
     wanted = [(task, seed) for task, some in seeds.items() for seed in some]
     requests = [
-        RolloutRequest(
-            settings["suite"], task, seed, actor, settings["max_steps"], settings["chunk"], render="chunk"
-        )
+        RolloutRequest(settings["suite"], task, seed, actor, settings["max_steps"], settings["chunk"], render="chunk")
+        for actor in actors
         for task, seed in wanted
-        if (task, seed) not in known
+        if (actor.name, task, seed) not in known
     ]
     steps = 0
-    new: list[dict] = []
-    for episode in collect(requests, workers, description):
-        steps += episode.length
-        row = {
-            "policy_id": actor.name,
-            "protocol": name,
-            "task": episode.task,
-            "seed": episode.seed,
-            "initial_state_digest": episode.initial_state_digest,
-            "success": episode.success,
-            "steps": episode.length,
-            "best_progress": float(episode.progress.max()),
-        }
-        known[(episode.task, episode.seed)] = row
-        new.append(row)
-        if len(new) == 16:
-            lake.insert("evaluations", new, commit)
-            new = []
-    lake.insert("evaluations", new, commit)
-    return [known[key] for key in wanted], steps
+    episodes = collect(requests, workers, description)
+    while batch := list(islice(episodes, _BATCH)):
+        rows = [_row(name, episode) for episode in batch]
+        lake.insert("evaluations", rows, commit)
+        known |= {_key(row): row for row in rows}
+        steps += sum(episode.length for episode in batch)
+    return {actor.name: [known[(actor.name, *key)] for key in wanted] for actor in actors}, steps
 
 
-def successes(rows: Sequence[dict]) -> pl.DataFrame:
-    """Successes and n by task."""
-    return pl.DataFrame(list(rows)).group_by("task").agg(pl.col("success").sum(), pl.len().alias("n")).sort("task")
+def _row(protocol_digest: str, episode: Episode) -> dict[str, Any]:
+    return {
+        "policy_id": episode.actor,
+        "protocol": protocol_digest,
+        "task": episode.task,
+        "seed": episode.seed,
+        "initial_state_digest": episode.initial_state_digest,
+        "success": episode.success,
+        "steps": episode.length,
+        "best_progress": float(episode.progress.max()),
+    }
+
+
+def _key(row: dict[str, Any]) -> tuple[str, str, int]:
+    return row["policy_id"], row["task"], row["seed"]
