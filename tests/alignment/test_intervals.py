@@ -22,10 +22,10 @@ def pairs(both, only_after, only_before, neither):
 
 @pytest.mark.parametrize(
     ("cells", "low", "high"),
-    [((36, 12, 2, 0), 0.0569, 0.3404), ((0, 2, 12, 36), -0.3404, -0.0569), ((0, 50, 0, 0), 0.8995, 1.0)],
+    [((36, 12, 2, 0), 0.0569, 0.3404), ((0, 2, 12, 36), -0.3404, -0.0569)],
 )
 def test_paired_difference_gives_newcombes_published_values(cells, low, high):
-    """Newcombe 1998, Statist. Med. 17:2635, table III, method 10."""
+    """Newcombe 1998, Statist. Med. 17:2635, method 10 of the example with cells 36, 12, 2, 0; and its mirror."""
     _, *interval = paired_difference(*pairs(*cells))
     assert interval == [pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4)]
 

@@ -14,6 +14,7 @@ from worldvla.alignment.plots import horizon
 from worldvla.alignment.protocol import protocol
 from worldvla.alignment.replay import illustrated, replay
 from worldvla.alignment.summary import summarize
+from worldvla.campaigns import load
 from worldvla.config import Imagination, WorldModelArchitecture
 from worldvla.lake.digests import rows_version
 from worldvla.lake.tables import TABLES
@@ -22,35 +23,21 @@ from worldvla.training.progress import ignore
 from worldvla.world_model.training import pretrain
 
 IMAGINATION = Imagination(denoising_steps=2, success_threshold=0.5)
-ARCHITECTURE = WorldModelArchitecture(
-    image_size=SIZE,
-    autoencoder={
-        "patch": 4,
-        "latent_channels": 4,
-        "channels": [8, 8],
-        "layers_per_block": 1,
-        "steps": 4,
-        "batch_size": 4,
-        "learning_rate": 1e-3,
-        "motion_weight": 4.0,
-        "kl_weight": 1e-6,
-    },
-    transformer={"layers": 1, "heads": 2, "head_dim": 16, "patch": 2, "history": 2},
-    training={
-        "batch_size": 4,
-        "learning_rate": 1e-3,
-        "ema_decay": 0.5,
-        "context_noise": 0.3,
-        "reward_weight": 1.0,
-        "action_dropout": 0.0,
-    },
-    pretrain_steps=4,
-)
+
+
+def architecture() -> WorldModelArchitecture:
+    """The smallest that folds 32 pixels, hardly trained."""
+    settings = load("test").world_model.model_dump()
+    settings |= {"image_size": SIZE, "pretrain_steps": 4}
+    settings["autoencoder"] |= {"patch": 4, "latent_channels": 4, "channels": [8, 8], "steps": 4, "batch_size": 4}
+    settings["transformer"] |= {"layers": 1, "heads": 2, "head_dim": 16, "patch": 2}
+    settings["training"] |= {"batch_size": 4}
+    return WorldModelArchitecture(**settings)
 
 
 @pytest.fixture(scope="module")
 def world_model():
-    return pretrain(bank(), ARCHITECTURE, 4, 0, Checkpointer(None), ignore)
+    return pretrain(bank(), architecture(), 4, 0, Checkpointer(None), ignore)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ the picture's fault or its own: its accuracy on the real frames of the same epis
 reported beside every figure it gives.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,9 @@ from worldvla.config import Judge as JudgeConfig
 from worldvla.episodes.frame_bank import FrameBank
 from worldvla.errors import UserError
 from worldvla.training import weights
-from worldvla.training.checkpoint import Checkpointer
+from worldvla.training.checkpoint import Checkpointer, load_optimizer_tensors, optimizer_tensors
 from worldvla.training.device import device, generator
-from worldvla.training.progress import Log, ignore
-from worldvla.world_model.optimization import optimize
+from worldvla.training.progress import Log, ignore, track
 
 THRESHOLD = 0.5  # probability from which a frame shows success
 STAGE = "judge"
@@ -28,7 +28,9 @@ MAX_SHIFT = 3  # pixels
 MAX_BLUR = 1.0  # pixels, standard deviation
 BRIGHTNESS = 0.1
 NOISE = 0.03
-EMA_DECAY = 0.99
+WARMUP = 0.05
+WEIGHT_DECAY = 0.05
+LOG_EVERY = 25
 BATCH = 512
 NORM_GROUPS = 4
 # Among frames without success those of much progress are drawn more often: they are what must be told apart.
@@ -117,18 +119,37 @@ def train(
     weight = torch.from_numpy(BASE_WEIGHT + bank.progress[negative])
     half = settings.batch_size // 2
     labels = torch.cat([torch.ones(half), torch.zeros(half)]).to(device())
-
-    def loss_at(step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    optimizer = torch.optim.AdamW(judge.parameters(), lr=settings.learning_rate, weight_decay=WEIGHT_DECAY)
+    first = 0
+    if saved := checkpointer.load(STAGE):
+        first, groups = saved
+        judge.load_state_dict(groups["judge"])
+        load_optimizer_tensors(optimizer, groups["optimizer"])
+    for step in track(range(first, settings.steps), "judge", settings.steps, first):
         random = generator(seed, STAGE, step)
         shows = positive[torch.randint(len(positive), (half,), generator=random).numpy()]
         not_yet = negative[torch.multinomial(weight, half, replacement=True, generator=random).numpy()]
-        pixels = augment(_pixels(bank.images[np.concatenate([shows, not_yet])]), random).to(device())
-        logits = judge(pixels)
+        frames = bank.images[np.concatenate([shows, not_yet])]
+        logits = judge(augment(_pixels(frames), random).to(device()))
         loss = F.binary_cross_entropy_with_logits(logits, labels)
-        return loss, {"loss": loss.detach(), "accuracy": ((logits > 0) == (labels > 0.5)).float().mean()}
-
-    optimize(STAGE, judge, loss_at, settings.steps, settings.learning_rate, EMA_DECAY, checkpointer, log)
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * _learning_rate_scale(step, settings.steps)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        if (step + 1) % LOG_EVERY == 0 or step + 1 == settings.steps:
+            accuracy = ((logits > 0) == (labels > 0.5)).float().mean()
+            log(step + 1, {"judge/loss": loss.item(), "judge/accuracy": accuracy.item()})
+        checkpointer.save(STAGE, step + 1, {"judge": judge.state_dict(), "optimizer": optimizer_tensors(optimizer)})
     return judge.eval()
+
+
+def _learning_rate_scale(step: int, steps: int) -> float:
+    """Linear warm-up over the first WARMUP of the steps, then a cosine to 0."""
+    warmup = max(1, round(WARMUP * steps))
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
 def augment(pixels_B3HW: torch.Tensor, random: torch.Generator) -> torch.Tensor:

@@ -23,7 +23,7 @@ def frame_facts(frames: pa.Table | pl.DataFrame, decode: int = DECODED_PER_EPISO
         _facts(group, decode)
         for _, group in table.sort("episode_id", "step").group_by("episode_id", maintain_order=True)
     ]
-    return pl.DataFrame(facts, infer_schema_length=None)
+    return pl.DataFrame(facts, schema_overrides={"action_low": pl.Float64, "action_high": pl.Float64})
 
 
 def _facts(episode: pl.DataFrame, decode: int) -> dict:
