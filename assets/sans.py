@@ -47,7 +47,7 @@ def sans(step: Step) -> Content:
         origins |= dict.fromkeys(step.members("failure_rollouts", iteration), (FEEDBACK, iteration))
     episodes = episode_rows(step.lake, list(origins))
     rows = curate(episodes, origins, step.config.curation)
-    table = pl.DataFrame(rows)
+    table = pl.DataFrame(rows, infer_schema_length=None)
     version = rows_version(rows)
     counts = table.group_by("split", "label").len("episodes").sort("split", "label").to_dicts()
     initial_states = episodes.select("episode_id", "initial_state_digest")
