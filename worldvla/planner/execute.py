@@ -1,0 +1,54 @@
+"""Carries a plan out: launch the first run, look again, until nothing is left to run.
+
+Looking again after every run is what spares work: a node recomputed with the same content
+leaves what lies downstream of it fresh, so later runs shrink or vanish.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from worldvla.planner.plan import Run, Selection, plan
+from worldvla.planner.state import NodeState
+
+Look = Callable[[], list[NodeState]]
+# Executes a run and returns its exit status: 0 done, 3 a gate did not pass, anything else failed.
+Launch = Callable[[Run], int]
+Announce = Callable[[Run, int], None]
+
+EXIT_GATE = 3
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How it ended: `failed_asset` of `failed_run` did not materialize, or the `blocked` nodes wait for a gate."""
+
+    status: Literal["done", "failed", "gate"]
+    runs: list[Run]
+    failed_run: Run | None = None
+    failed_asset: str | None = None
+    exit_status: int = 0
+    blocked: list[NodeState] = field(default_factory=list)
+
+
+def execute(look: Look, selection: Selection, launch: Launch, announce: Announce = lambda run, left: None) -> Outcome:
+    """Runs what `selection` needs; stops at the first run that fails.
+
+    A run that claims success and leaves an asset as it was has failed too, or it would be
+    launched for ever.
+    """
+    done: list[Run] = []
+    states = look()
+    while runs := plan(states, selection):
+        run = runs[0]
+        announce(run, len(runs))
+        exit_status = launch(run)
+        states = look()
+        done.append(run)
+        after = {state.asset: state for state in states if (state.campaign, state.iteration) == (run.campaign, run.iteration)}
+        open_ = [asset for asset in run.assets if after[asset].state != "fresh" and not after[asset].blocked]
+        stuck = [asset for asset in open_ if after[asset].reason == run.reasons[asset]]
+        if exit_status not in (0, EXIT_GATE) or stuck:
+            return Outcome("failed", done, run, next(iter(open_), None), exit_status)
+    blocked = [state for state in states if state.blocked and selection.wants(state)]
+    return Outcome("gate" if blocked else "done", done, blocked=blocked)

@@ -1,0 +1,48 @@
+"""What a materialization is computed from, as one digest.
+
+A fingerprint covers a node's code version, the configuration it reads and the data
+versions of its parents. Equal fingerprints mean equal content, so what one campaign has
+computed another can publish at once.
+"""
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel
+
+from worldvla.config import Campaign
+from worldvla.lake.digests import digest
+from worldvla.planner.graph import Node
+
+SECTION_DIGITS = 12
+
+
+def config_digest(node: Node, campaign: Campaign) -> str:
+    """The sections a node reads, each with a digest of its values: `rl:0f3a…,seed:9b1c…`.
+
+    One digest a section lets a comparison say which section changed.
+    """
+    return ",".join(f"{section}:{_section_digest(campaign, section)}" for section in sorted(node.reads))
+
+
+def changed_sections(old: str, new: str) -> list[str]:
+    """The sections in which two config digests differ."""
+    before, after = _by_section(old), _by_section(new)
+    return sorted(section for section in before.keys() | after.keys() if before.get(section) != after.get(section))
+
+
+def fingerprint(node: Node, code_version: str, config_digest: str, parents: Mapping[str, str]) -> str:
+    """32 hex digits; `parents` maps each parent asset to its effective data version.
+
+    The campaign is no part of it: campaigns that agree on all of this share the content.
+    """
+    return digest([node.name, code_version, config_digest, dict(parents)])
+
+
+def _section_digest(campaign: Campaign, section: str) -> str:
+    value = getattr(campaign, section)
+    return digest(value.model_dump(mode="json") if isinstance(value, BaseModel) else value)[:SECTION_DIGITS]
+
+
+def _by_section(config_digest: str) -> dict[str, str]:
+    pairs = (part.partition(":") for part in config_digest.split(",") if part)
+    return {section: value for section, _, value in pairs}

@@ -1,0 +1,149 @@
+"""The planner's eyes: what the lake holds now, as the plain values that `assess` compares."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from worldvla import campaigns
+from worldvla.config import Campaign
+from worldvla.errors import UserError
+from worldvla.lake.digests import set_version
+from worldvla.lake.materializations import Materialization, latest
+from worldvla.lake.store import Lake
+from worldvla.planner.feedback import NOTHING, extend, incoming_version
+from worldvla.planner.graph import GRAPH, Node
+from worldvla.planner.partitions import CAMPAIGN_SCOPE, iteration_key, iteration_number
+from worldvla.planner.state import Key, NodeState, Observed, assess
+
+Records = Mapping[Key, Materialization]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything `assess` needs, at one moment. `unknown` explains campaigns that only the lake knows."""
+
+    campaigns: dict[str, Campaign]
+    iterations: dict[str, int]
+    records: dict[Key, Materialization]
+    observed: dict[Key, Observed]
+    unknown: dict[str, str]
+
+    def assess(self) -> list[NodeState]:
+        return assess(self.campaigns, self.iterations, self.records, self.observed)
+
+
+def snapshot(lake: Lake, names: Iterable[str] | None = None, iterations: int = 0) -> Snapshot:
+    """Looks at the named campaigns, or at all that have a record.
+
+    Of each it takes as many iterations as have any record, at least `iterations`. Raises
+    `UserError` when a named campaign does not exist.
+    """
+    records = current(lake)
+    known: dict[str, int] = {}
+    for _, campaign, iteration in records:
+        number = iteration_number(iteration) + 1 if iteration else 0
+        known[campaign] = max(known.get(campaign, 0), number)
+    loaded, unknown = {}, {}
+    for name in sorted(known) if names is None else dict.fromkeys(names):
+        try:
+            loaded[name] = campaigns.load(name)
+        except UserError as error:
+            if names is not None:
+                raise
+            unknown[name] = str(error)
+    return Snapshot(
+        campaigns=loaded,
+        iterations={name: max(known.get(name, 0), iterations) for name in loaded},
+        records=records,
+        observed=observe_sets(lake, {key: record for key, record in records.items() if key[1] in loaded}),
+        unknown=unknown,
+    )
+
+
+def current(lake: Lake) -> dict[Key, Materialization]:
+    """The latest record of every node; an unused lake is left untouched."""
+    return latest(lake) if lake.exists("materializations") else {}
+
+
+def observe_sets(lake: Lake, records: Records) -> dict[Key, Observed]:
+    """What is left of those episode sets among `records` that lost episodes; whole ones are not listed."""
+    named = {key: record.data_version for key, record in records.items() if GRAPH[key[0]].holds_episodes}
+    if not named:
+        return {}
+    members = lake.frame("episode_sets", ["set_version", "episode_id"])
+    present = lake.frame("episodes", ["episode_id", "content_digest"])
+    retractions = lake.frame("retractions", ["episode_id", "reason"])
+    gone = members.join(present, on="episode_id", how="anti")
+    out = members.join(retractions, on="episode_id", how="semi")
+    suspects = pl.concat([gone, out])["set_version"].unique().to_list()
+    found = (
+        members.filter(pl.col("set_version").is_in(suspects))
+        .join(present, on="episode_id", how="left")
+        .join(retractions, on="episode_id", how="left")
+    )
+    observed = {version: _observed(rows) for (version,), rows in found.group_by("set_version")}
+    return {key: observed[version] for key, version in named.items() if version in observed}
+
+
+def effective_version(record: Materialization, observed: Observed | None) -> str:
+    """What children read: the data version, without the episodes retracted since."""
+    return observed.version if observed and observed.retracted else record.data_version
+
+
+def parent_versions(
+    lake: Lake, node: Node, campaign: str, iteration: str, records: Records | None = None
+) -> dict[str, str]:
+    """The effective version of each of a node's parents, as its materialization must record them.
+
+    Raises `UserError` naming a parent that was never materialized.
+    """
+    records = current(lake) if records is None else records
+    versions = {}
+    for parent in map(GRAPH.__getitem__, node.parents):
+        if parent.feedback_from:
+            before = [iteration_key(number) for number in range(iteration_number(iteration))]
+            keys = [(parent.feedback_from, campaign, one) for one in before]
+            versions[parent.name] = incoming_version(_effective(lake, keys, records))
+        else:
+            scope = iteration if parent.scope == "iteration" else CAMPAIGN_SCOPE
+            [versions[parent.name]] = _effective(lake, [(parent.name, campaign, scope)], records)
+    return versions
+
+
+def incoming_versions(lake: Lake, campaign: str, asset: str = "incoming_failures") -> dict[str, str]:
+    """The back edge's version in iteration 0 and in each iteration before which all have published."""
+    records = current(lake)
+    observed = observe_sets(lake, {key: record for key, record in records.items() if key[1] == campaign})
+    versions, number, version = {iteration_key(0): NOTHING}, 0, NOTHING
+    while (key := (GRAPH[asset].feedback_from, campaign, iteration_key(number))) in records:
+        version = extend(version, effective_version(records[key], observed.get(key)))
+        number += 1
+        versions[iteration_key(number)] = version
+    return versions
+
+
+def _effective(lake: Lake, keys: list[Key], records: Records) -> list[str]:
+    for asset, campaign, iteration in keys:
+        if (asset, campaign, iteration) not in records:
+            where = f"{campaign}, iteration {iteration}" if iteration else campaign
+            raise UserError(
+                f"{asset} of {where} was never materialized: run `worldvla loop --campaign {campaign}` first"
+            )
+    chosen = {key: records[key] for key in keys}
+    observed = observe_sets(lake, chosen)
+    return [effective_version(chosen[key], observed.get(key)) for key in keys]
+
+
+def _observed(rows: pl.DataFrame) -> Observed:
+    """One set's members, each with its content digest if it is recorded and a reason if it is retracted."""
+    retracted = rows.filter(pl.col("reason").is_not_null()).sort("episode_id")
+    kept = rows.filter(pl.col("reason").is_null())
+    missing = kept.filter(pl.col("content_digest").is_null())["episode_id"].sort().to_list()
+    whole = kept.filter(pl.col("content_digest").is_not_null())
+    return Observed(
+        version=set_version(whole.select("episode_id", "content_digest").rows()),
+        size=len(rows),
+        missing=tuple(missing),
+        retracted=tuple(retracted.select("episode_id", "reason").rows()),
+    )
