@@ -10,6 +10,10 @@ import logging
 import os
 import sys
 import warnings
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 EXIT_FAILED = 1
 EXIT_GATE = 3
@@ -44,7 +48,7 @@ def main() -> int:
     return _report(result)
 
 
-def _report(result: "ExecuteInProcessResult") -> int:  # noqa: F821
+def _report(result: "dg.ExecuteInProcessResult") -> int:
     """Says on standard error what failed and why; returns the exit status."""
     if result.success:
         return 0

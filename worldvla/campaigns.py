@@ -47,7 +47,7 @@ def make_variant(base: str, settings: dict[str, Any], name: str | None = None) -
     A name that is taken by other settings is refused: a campaign's history must not change
     under it.
     """
-    content = {"campaign": base, "set": dict(sorted(settings.items()))}
+    content: dict[str, Any] = {"campaign": base, "set": dict(sorted(settings.items()))}
     name = name or _check_name(base + "".join(f".{key}-{_slug(value)}" for key, value in content["set"].items()))
     _check_name(name)
     if name in _file()["campaigns"]:
