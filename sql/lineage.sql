@@ -80,4 +80,4 @@ select
 from nearest
 left join models on models.model_id = nearest.version
 left join first_published using (version)
-order by nearest.depth, kind, node, nearest.version;
+order by nearest.depth, kind, node, first_published.campaign, first_published.iteration, nearest.version;

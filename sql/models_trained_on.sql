@@ -31,4 +31,4 @@ select
      from models as step where list_contains(nearest.path, step.model_id)) as path
 from nearest
 left join models using (model_id)
-order by depth, kind, nearest.model_id;
+order by depth, kind, published_as, nearest.model_id;

@@ -23,4 +23,4 @@ select
 from current_sans as sans
 left join episodes using (episode_id)
 where sans.campaign = $campaign and sans.iteration = $iteration
-order by sans.label desc, sans.best_progress desc, sans.episode_id;
+order by sans.label desc, sans.best_progress desc, task, seed, sans.episode_id;

@@ -26,7 +26,16 @@ def resolve_model(lake: Lake, text: str, kinds: tuple[str, ...] = KINDS) -> str:
     """The id of the model that `text` names among these kinds; raises `UserError` listing candidates."""
     from worldvla.lake.query import connect
 
-    return _model(connect(lake), text, kinds)
+    with connect(lake) as connection:
+        return _model(connection, text, kinds)
+
+
+def resolve_episode(lake: Lake, text: str) -> str:
+    """The id of the one episode that `text` is a prefix of; raises `UserError` where there is none or several."""
+    from worldvla.lake.query import connect
+
+    with connect(lake) as connection:
+        return _episode(connection, text)
 
 
 def resolve(connection: Connection, parameters: dict[str, str]) -> dict[str, str]:

@@ -82,12 +82,12 @@ def run_audit(lake: Lake, name: str, parameters: dict[str, str]) -> pl.DataFrame
     if name not in known:
         raise UserError(f"there is no audit {name!r}; there are: {', '.join(known)}")
     audit = known[name]
-    connection = connect(lake)
-    values = resolve(connection, _complete(audit, parameters))
-    try:
-        return pl.DataFrame(pl.from_arrow(connection.sql(audit.sql, params=values).to_arrow_table()))
-    except duckdb.Error as error:
-        raise UserError(f"sql/{name}.sql: {error}") from error
+    with connect(lake) as connection:
+        values = resolve(connection, _complete(audit, parameters))
+        try:
+            return pl.DataFrame(pl.from_arrow(connection.sql(audit.sql, params=values).to_arrow_table()))
+        except duckdb.Error as error:
+            raise UserError(f"sql/{name}.sql: {error}") from error
 
 
 def _complete(audit: Audit, given: dict[str, str]) -> dict[str, str]:

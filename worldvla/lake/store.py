@@ -10,6 +10,7 @@ See docs/decisions/lake-writes.md.
 """
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,8 +53,9 @@ class Lake:
         return self.root / f"{TABLES[table].name}.lance"
 
     def exists(self, table: str) -> bool:
-        """Whether the table was ever opened for use."""
-        return (self.path(table) / "_versions").is_dir()
+        """Whether the table was ever opened for use: it is there with its first version, not with its folder."""
+        folder = self.path(table) / "_versions"
+        return folder.is_dir() and any(entry.name.endswith(".manifest") for entry in os.scandir(folder))
 
     def open(self, table: str) -> lance.LanceDataset:
         """The newest version; makes the empty table on first use."""
