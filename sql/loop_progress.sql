@@ -1,5 +1,6 @@
 -- question: How did each iteration go: success of base and new policy, alignment of the world model, counts, budgets?
 -- param campaign: a campaign
+-- show: iteration, base_success, new_success, difference, difference_low, difference_high, reward_alignment, reward_alignment_low, visual_alignment, psnr_last, gate, fed_back, failures_published, real_steps, imagined_steps
 --
 -- Success is measured on held-out initial states in the real simulator, both policies on the same ones; intervals are
 -- 95 % (Wilson; for the difference Newcombe's for pairs). reward_alignment: how often the reward head, on imagined

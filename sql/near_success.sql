@@ -1,6 +1,7 @@
 -- question: Why does each episode of an iteration have its label?
 -- param campaign: a campaign
 -- param iteration: an iteration
+-- show: episode_id, task, seed, split, label, rule, origin, origin_iteration
 --
 -- `rule` says in words what decided; the numbers that it compares stand beside it. Progress is the simulator's own, in
 -- [0, 1], from privileged state: an episode without a successful state is near_success when its best progress reaches

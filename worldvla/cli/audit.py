@@ -40,7 +40,7 @@ def audit(
     if name is None or name.startswith("-"):
         raise UserError("name the audit first: worldvla audit NAME --PARAMETER VALUE; --list tells which there are")
     rows = run_audit(Lake.default(), name, parse_parameters(context.args)).to_dicts()
-    output.emit(rows, as_json, name)
+    output.emit(rows, as_json, name, audits()[name].shown)
 
 
 def parse_parameters(arguments: list[str]) -> dict[str, str]:

@@ -4,6 +4,7 @@ An audit is one file, `sql/NAME.sql`, that a person reads and edits. It begins w
 
     -- question: which failures trained this model?
     -- param model: a model [default …]
+    -- show: the, columns, a, person, sees        (all, where it does not say)
 
 and uses each parameter as `$model`. Values are bound, never put into the text. Parameters
 named `model`, `policy`, `episode`, `campaign` or `iteration` may be given as people write
@@ -24,6 +25,7 @@ from worldvla.lake.store import Lake
 from worldvla.lake.tables import TABLES
 
 _QUESTION = re.compile(r"^-- question: *(.+)$", re.MULTILINE)
+_SHOWN = re.compile(r"^-- show: *(.+)$", re.MULTILINE)
 _PARAMETER = re.compile(r"^-- param (\w+): *(.*?)(?: *\[default ([^\]]*)\])?$", re.MULTILINE)
 
 
@@ -38,11 +40,12 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Audit:
-    """One question, as its file states it."""
+    """One question, as its file states it. `shown` are the columns a table for people has; None means all."""
 
     name: str
     question: str
     parameters: tuple[Parameter, ...]
+    shown: tuple[str, ...] | None
     sql: str
 
 
@@ -72,7 +75,9 @@ def audits() -> dict[str, Audit]:
         if question is None:
             raise UserError(f"{path} does not say what it answers: begin it with `-- question: …`")
         parameters = tuple(Parameter(*groups) for groups in (match.groups() for match in _PARAMETER.finditer(text)))
-        found[path.stem] = Audit(path.stem, question[1].strip(), parameters, text)
+        shown = _SHOWN.search(text)
+        columns = tuple(re.findall(r"\w+", shown[1])) if shown else None
+        found[path.stem] = Audit(path.stem, question[1].strip(), parameters, columns, text)
     return found
 
 
