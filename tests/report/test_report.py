@@ -1,0 +1,134 @@
+"""The report of a small lake: what the page says is what the lake holds, and it needs nothing from outside."""
+
+import re
+
+import pytest
+
+from worldvla.alignment.intervals import paired_difference, proportion
+from worldvla.alignment.summary import summarize
+from worldvla.errors import UserError
+from worldvla.lake.commit import Commit
+from worldvla.lake.digests import digest
+from worldvla.lake.materializations import Materialization, publish
+from worldvla.lake.store import Lake
+from worldvla.report.charts import Series, line_chart
+from worldvla.report.contents import collect
+from worldvla.report.page import build, verdict
+
+COMMIT = Commit(run_id="run", asset="test")
+STEPS = 8
+
+
+def alignment_row(index: int) -> dict:
+    success = index % 2 == 0
+    flat = {name: [30.0 - step for step in range(STEPS)] for name in ("psnr_curve", "static_psnr_curve")}
+    flat |= {name: [0.5] * STEPS for name in ("ssim_curve", "flip_curve")}
+    reward = [0.0] * (STEPS - 1) + [float(success)]
+    outcomes = {f"{name}_curve": reward for name in ("reward", "judge", "judge_real", "true_reward")}
+    media = {"strip": b"a picture", "video": b"a film"} if index < 2 else {}
+    return {
+        "episode_id": digest(["episode", index]),
+        "task": "PushCube-v1",
+        "model_id": "m",
+        "protocol": "p",
+        "true_success": success,
+        "judged_success_imagined": success,
+        "judged_success_real": success,
+        "reward_success": success,
+        "success_threshold": 0.5,
+        "psnr": 26.5,
+        "psnr_last": 23.0,
+        "static_psnr": 26.5,
+        "static_psnr_last": 23.0,
+        "ssim": 0.5,
+        "flip": 0.5,
+        **flat,
+        **outcomes,
+        **media,
+    }
+
+
+def put(lake: Lake, asset: str, version: str, details: dict, **changes) -> None:
+    iteration = changes.pop("iteration", "0000")
+    publish(
+        lake,
+        Materialization(
+            asset, "c", iteration, version, "1", "c", changes.pop("parents", {}), "f", "run", details, **changes
+        ),
+        COMMIT,
+    )
+
+
+def aligned_lake(root, gate_failure: str | None = None) -> Lake:
+    lake = Lake(root)
+    rows = [alignment_row(index) for index in range(6)]
+    lake.insert("alignments", [{"alignment_version": "a", **row} for row in rows], COMMIT)
+    details = {"rows": 6, "summary": summarize(rows), "protocol": {"digest": "p"}}
+    put(lake, "alignment", "a", details, blocking_failure=gate_failure, imagined_steps=48)
+    return lake
+
+
+def trained_lake(root) -> Lake:
+    lake = aligned_lake(root)
+    model = {
+        "model_id": "0" * 32,
+        "kind": "rl_policy",
+        "config": "{}",
+        "weights": b"w",
+        "parents": "{}",
+        "metrics": "{}",
+    }
+    lake.insert("models", [model], COMMIT)
+    put(lake, "rl_policy", "0" * 32, {"history": [{"imagined_success": 0.25}, {"imagined_success": 0.75}]})
+    before, after = [False] * 12 + [True] * 8, [True] * 15 + [False] * 5
+    difference, low, high = paired_difference(before, after)
+    details = {
+        "protocol": {"temperature": 0},
+        "base": proportion(8, 20),
+        "new": proportion(15, 20),
+        "difference": {"difference": difference, "low": low, "high": high, "n": 20},
+    }
+    put(lake, "evaluation", "e", details, parents={"base_policy": "b", "rl_policy": "0" * 32}, real_steps=1234)
+    return lake
+
+
+def test_the_page_stands_alone_and_says_what_the_lake_holds(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLDVLA_HOME", str(tmp_path / "home"))
+    path = build(trained_lake(tmp_path / "lake"), "c")
+    html = path.read_text()
+    assert path == tmp_path / "home" / "reports" / "c.html"
+    outside = re.findall(r'(?:src|href)="(?!data:)([^"]*)"|url\(|@import', html)
+    assert outside == []
+    for told in ("15 of 20", "100.0 % (61.0 – 100.0)", "1\u202f234", "passed its gate", "Success in imagination"):
+        assert told in html
+    assert html.count("<video") == 2
+
+
+def test_the_verdict_claims_no_more_than_the_interval(tmp_path):
+    contents = collect(trained_lake(tmp_path), "c")
+    assert "15 of 20" in verdict(contents) and "8 of the same 20" in verdict(contents)
+    gain = contents.last_compared.evaluation["difference"]
+    assert ("lies above zero" in verdict(contents)) == (gain["low"] > 0)
+
+
+def test_a_failed_gate_is_told_and_nothing_else_is_invented(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLDVLA_HOME", str(tmp_path / "home"))
+    lake = aligned_lake(tmp_path / "lake", "PSNR at the last step is 18.00 dB, below 20 dB (n = 6)")
+    html = build(lake, "c").read_text()
+    assert "failed its gate" in html and "18.00 dB, below 20 dB" in html
+    assert "No policy was trained" in html
+    assert "Lineage" not in html and "And in the real simulator" not in html
+
+
+def test_an_unknown_campaign_is_a_users_error(tmp_path):
+    with pytest.raises(UserError, match="campaign 'nothing'"):
+        collect(trained_lake(tmp_path), "nothing")
+
+
+@pytest.mark.parametrize("values", [[0.5], [1.0, 1.0, 1.0], [20.0, 31.0, 25.0]])
+def test_a_chart_keeps_its_lines_inside(values):
+    svg = str(line_chart(list(range(1, len(values) + 1)), [Series("a <b>", values, "a")], "step", "y"))
+    assert "a &lt;b&gt;" in svg
+    for point in re.search(r'<polyline[^>]*points="([^"]*)"', svg)[1].split():
+        x, y = map(float, point.split(","))
+        assert 0 <= x <= 460 and 0 <= y <= 230
