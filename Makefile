@@ -9,7 +9,6 @@ DAGSTER_PORT ?= 3000
 MLFLOW_PORT ?= 5000
 
 BIN := .venv/bin
-PYTHON_ROOMS := worldvla assets pipelines tests benchmarks setup docs
 
 .DEFAULT_GOAL := help
 .PHONY: help setup system demo test ui lint lock clean
@@ -39,6 +38,7 @@ lint: setup ## ruff's rules and format, mypy
 	@$(BIN)/mypy
 
 benchmark-%: setup ## run benchmarks/NAME.py from a clean state
+	@test -f benchmarks/$(subst -,_,$*).py || { echo "no benchmarks/$(subst -,_,$*).py"; ls benchmarks; exit 2; }
 	@$(BIN)/python benchmarks/$(subst -,_,$*).py
 
 lock: ## resolve pyproject.toml anew and write requirements.lock
