@@ -80,7 +80,10 @@ class Step:
 
     @cached_property
     def fingerprint(self) -> str:
-        return fingerprint(self.node, self.node.code_version, config_digest(self.node, self.config), self.parents)
+        configuration = config_digest(self.node, self.config)
+        if self.node.varies_by_iteration:
+            configuration += f",iteration:{self.iteration}"
+        return fingerprint(self.node, self.node.code_version, configuration, self.parents)
 
     @property
     def commit(self) -> Commit:

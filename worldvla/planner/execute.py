@@ -4,10 +4,11 @@ Looking again after every run is what spares work: a node recomputed with the sa
 leaves what lies downstream of it fresh, so later runs shrink or vanish.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from worldvla.planner.graph import GRAPH, Node
 from worldvla.planner.plan import Run, Selection, plan
 from worldvla.planner.state import NodeState
 
@@ -31,7 +32,13 @@ class Outcome:
     blocked: list[NodeState] = field(default_factory=list)
 
 
-def execute(look: Look, selection: Selection, launch: Launch, announce: Announce = lambda run, left: None) -> Outcome:
+def execute(
+    look: Look,
+    selection: Selection,
+    launch: Launch,
+    announce: Announce = lambda run, left: None,
+    graph: Mapping[str, Node] = GRAPH,
+) -> Outcome:
     """Runs what `selection` needs; stops at the first run that fails.
 
     A run that claims success and leaves an asset as it was has failed too, or it would be
@@ -39,13 +46,14 @@ def execute(look: Look, selection: Selection, launch: Launch, announce: Announce
     """
     done: list[Run] = []
     states = look()
-    while runs := plan(states, selection):
+    while runs := plan(states, selection, graph):
         run = runs[0]
         announce(run, len(runs))
         exit_status = launch(run)
         states = look()
         done.append(run)
-        after = {state.asset: state for state in states if (state.campaign, state.iteration) == (run.campaign, run.iteration)}
+        partition = (run.campaign, run.iteration)
+        after = {state.asset: state for state in states if (state.campaign, state.iteration) == partition}
         open_ = [asset for asset in run.assets if after[asset].state != "fresh" and not after[asset].blocked]
         stuck = [asset for asset in open_ if after[asset].reason == run.reasons[asset]]
         if exit_status not in (0, EXIT_GATE) or stuck:

@@ -19,7 +19,9 @@ class Node:
     top-level sections of the campaign's configuration that shape its content; `pool` is
     the Dagster pool that bounds how many run at once. `holds_episodes` marks assets whose
     content is a set of episodes. `feedback_from` marks the back edge: in iteration t the
-    node stands for what that asset published in all iterations before t.
+    node stands for what that asset published in all iterations before t. `varies_by_iteration`
+    marks content that depends on the iteration's number besides its parents: collection goes
+    to new seeds in each.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Node:
     pool: str | None = None
     holds_episodes: bool = False
     feedback_from: str | None = None
+    varies_by_iteration: bool = False
 
 
 NODES: tuple[Node, ...] = (
@@ -97,6 +100,7 @@ NODES: tuple[Node, ...] = (
         ("scene", "curation", "collection"),
         "simulator",
         True,
+        varies_by_iteration=True,
     ),
     Node("failure_rollouts", "iteration", ("policy_rollouts",), "1", holds_episodes=True),
     Node(

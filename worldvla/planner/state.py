@@ -217,9 +217,7 @@ class _Walk:
             return f"{count} of {observed.size} episodes {verb} missing from table episodes: {some}", "damage"
         return "", ""
 
-    def _data_cause(
-        self, node: Node, record: Recorded, parents: list[NodeState], iteration: str
-    ) -> tuple[str, Cause]:
+    def _data_cause(self, node: Node, record: Recorded, parents: list[NodeState], iteration: str) -> tuple[str, Cause]:
         for parent in parents:
             recorded = record.parents.get(parent.asset)
             if recorded != parent.version:

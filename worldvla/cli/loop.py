@@ -1,0 +1,44 @@
+"""`worldvla loop`: materializes what is missing or stale, through Dagster, in order."""
+
+from typing import Annotated
+
+import typer
+
+from worldvla.cli import output
+from worldvla.cli.campaign_lock import campaign_lock
+from worldvla.cli.carry_out import carry_out
+from worldvla.errors import UserError
+
+
+def loop(
+    campaign: Annotated[str, typer.Option(help="A campaign of pipelines/campaigns.yaml, or a variant.")],
+    iterations: Annotated[
+        int, typer.Option(min=1, help="How many iterations the campaign should have in the end.")
+    ] = 1,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Make and run a named variant.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The variant's name; made from the settings when left out.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array of objects.")] = False,
+) -> None:
+    """Run a campaign's loop: whatever is missing or stale in its first ITERATIONS iterations, in order.
+
+    Ends with the table of `worldvla audit loop_progress`. Killed at any moment, the same command goes on.
+    """
+    from worldvla import campaigns
+    from worldvla.lake.query import run_audit
+    from worldvla.lake.store import Lake
+    from worldvla.planner.plan import Selection
+
+    if name is not None and not settings:
+        raise UserError("--name names a variant: give its settings with --set KEY=VALUE")
+    if settings:
+        campaign = campaigns.make_variant(campaign, dict(map(campaigns.parse_setting, settings)), name)
+        output.say(f"variant {campaign}")
+    campaigns.load(campaign)
+    with campaign_lock(campaign):
+        again = f"worldvla loop --campaign {campaign} --iterations {iterations}"
+        outcome = carry_out([campaign], Selection.loop(campaign, iterations), iterations, again)
+    if not outcome.runs:
+        output.say(f"everything is fresh: {campaign}, {iterations} iteration{'s' * (iterations > 1)}")
+    output.emit(run_audit(Lake.default(), "loop_progress", {"campaign": campaign}).to_dicts(), as_json, "loop_progress")

@@ -1,0 +1,39 @@
+"""The command `worldvla`: one file a subcommand, and what an error looks like."""
+
+import sys
+
+import typer
+
+from worldvla.cli import audit, campaigns, loop, rematerialize, report, retract, status
+from worldvla.cli.output import say
+from worldvla.errors import UserError
+
+EXIT_USER_ERROR = 2
+
+app = typer.Typer(
+    name="worldvla",
+    help="A video world model and a VLA policy that improve each other, every artifact a versioned asset.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command()(loop.loop)
+app.command()(status.status)
+app.command()(rematerialize.rematerialize)
+app.command(context_settings=audit.CONTEXT_SETTINGS)(audit.audit)
+app.command()(report.report)
+app.command()(retract.retract)
+app.command()(campaigns.campaigns)
+
+
+def main() -> None:
+    """Runs the command; a mistake of the user's is one line on standard error and exit status 2."""
+    try:
+        app()
+    except UserError as error:
+        say(f"error: {error}")
+        sys.exit(EXIT_USER_ERROR)
+    except KeyboardInterrupt:
+        say("stopped; the same command goes on from here")
+        sys.exit(130)
