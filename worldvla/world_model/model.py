@@ -33,7 +33,7 @@ class WorldModel(nn.Module):
         self.dynamics = ChunkTransformer(
             latent_channels, latent_size, self.chunk, config["action_dim"], **config["transformer"]
         )
-        self.reward_head = RewardHead(latent_channels, latent_size)
+        self.reward_head = RewardHead(latent_channels)
         self.register_buffer("residual_std", torch.ones(1, 1, latent_channels, 1, 1))
 
     def denoise(

@@ -40,18 +40,18 @@ class Muon(torch.optim.Optimizer):
                 self._step_others(trained, group["lr"])
 
     def _step_matrices(self, parameters: list[torch.nn.Parameter], lr: float) -> None:
-        by_shape: dict[tuple[int, int], list[torch.nn.Parameter]] = {}
-        for parameter in parameters:
-            by_shape.setdefault(tuple(parameter.flatten(1).shape), []).append(parameter)
-        for (rows, columns), alike in by_shape.items():
-            gradients = torch.stack([p.grad.flatten(1) for p in alike])
-            momentum = torch.stack([self._state(p, "momentum").flatten(1) for p in alike])
-            momentum.lerp_(gradients, 1 - MOMENTUM)
-            update = orthogonalize(gradients.lerp(momentum, MOMENTUM))
-            scale = -lr * 0.2 * max(rows, columns) ** 0.5
-            for index, parameter in enumerate(alike):
-                self.state[parameter]["momentum"].copy_(momentum[index].view_as(parameter))
-                parameter.add_(update[index].view_as(parameter), alpha=scale)
+        gradients = [p.grad for p in parameters]
+        momentum = [self._state(p, "momentum") for p in parameters]
+        torch._foreach_lerp_(momentum, gradients, 1 - MOMENTUM)
+        updates = torch._foreach_lerp(gradients, momentum, MOMENTUM)
+        by_shape: dict[torch.Size, list[int]] = {}
+        for index, parameter in enumerate(parameters):
+            by_shape.setdefault(parameter.flatten(1).shape, []).append(index)
+        for shape, alike in by_shape.items():
+            directions = orthogonalize(torch.stack([updates[index].flatten(1) for index in alike]))
+            scale = -lr * 0.2 * max(shape) ** 0.5
+            for index, direction in zip(alike, directions, strict=True):
+                parameters[index].add_(direction.view_as(parameters[index]), alpha=scale)
 
     def _step_others(self, parameters: list[torch.nn.Parameter], lr: float) -> None:
         if not parameters:
@@ -76,13 +76,13 @@ class Muon(torch.optim.Optimizer):
 def orthogonalize(matrices: torch.Tensor) -> torch.Tensor:
     """The nearest semi-orthogonal matrices [n, rows, columns], about: singular values end in 0.7 to 1.2.
 
-    Newton-Schulz iterations in the machine's fast precision; they need no more.
+    Newton-Schulz iterations in the machine's fast precision, which the result keeps; they need no more.
     """
     wide = matrices.shape[1] <= matrices.shape[2]
-    x = matrices if wide else matrices.transpose(1, 2)
-    x = (x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)).to(fast_dtype(matrices.device))
+    x = (matrices if wide else matrices.transpose(1, 2)).to(fast_dtype(matrices.device))
+    x = x / (x.float().square().sum((1, 2), keepdim=True).sqrt() + 1e-7).to(x.dtype)
     for a, b, c in NEWTON_SCHULZ:
         gram = torch.bmm(x, x.transpose(1, 2))
         polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
         x = torch.baddbmm(x, polynomial, x, beta=a)
-    return (x if wide else x.transpose(1, 2)).float()
+    return (x if wide else x.transpose(1, 2)).contiguous()
