@@ -26,7 +26,7 @@ def loop(
     Ends with the table of `worldvla audit loop_progress`. Killed at any moment, the same command goes on.
     """
     from worldvla import campaigns
-    from worldvla.lake.query import run_audit
+    from worldvla.lake.query import audits, run_audit
     from worldvla.lake.store import Lake
     from worldvla.planner.plan import Selection
 
@@ -41,4 +41,5 @@ def loop(
         outcome = carry_out([campaign], Selection.loop(campaign, iterations), iterations, again)
     if not outcome.runs:
         output.say(f"everything is fresh: {campaign}, {iterations} iteration{'s' * (iterations > 1)}")
-    output.emit(run_audit(Lake.default(), "loop_progress", {"campaign": campaign}).to_dicts(), as_json, "loop_progress")
+    progress = run_audit(Lake.default(), "loop_progress", {"campaign": campaign}).to_dicts()
+    output.emit(progress, as_json, "loop_progress", audits()["loop_progress"].shown)

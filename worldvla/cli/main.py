@@ -37,3 +37,7 @@ def main() -> None:
     except KeyboardInterrupt:
         say("stopped; the same command goes on from here")
         sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
