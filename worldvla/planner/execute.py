@@ -1,7 +1,9 @@
 """Carries a plan out: launch the first run, look again, until nothing is left to run.
 
 Looking again after every run is what spares work: a node recomputed with the same content
-leaves what lies downstream of it fresh, so later runs shrink or vanish.
+leaves what lies downstream of it fresh, so later runs shrink or vanish. For the same reason
+a partition's nodes that are stale by themselves run first, and those that are stale only
+because of them in a second run, if they still are.
 """
 
 from collections.abc import Callable, Mapping
@@ -45,18 +47,34 @@ def execute(
     launched for ever.
     """
     done: list[Run] = []
+    begun: set[tuple[str, str]] = set()
     states = look()
     while runs := plan(states, selection, graph):
-        run = runs[0]
+        partition = (runs[0].campaign, runs[0].iteration)
+        run = runs[0] if partition in begun else _causes_first(runs[0], _by_asset(states, partition), graph)
+        begun.add(partition)
         announce(run, len(runs))
         exit_status = launch(run)
         states = look()
         done.append(run)
-        partition = (run.campaign, run.iteration)
-        after = {state.asset: state for state in states if (state.campaign, state.iteration) == partition}
-        open_ = [asset for asset in run.assets if after[asset].state != "fresh" and not after[asset].blocked]
-        stuck = [asset for asset in open_ if after[asset].reason == run.reasons[asset]]
+        after = _by_asset(states, partition)
+        unmade = [asset for asset in run.assets if after[asset].state != "fresh" and not after[asset].blocked]
+        stuck = [asset for asset in unmade if after[asset].reason == run.reasons[asset]]
         if exit_status not in (0, EXIT_GATE) or stuck:
-            return Outcome("failed", done, run, next(iter(open_), None), exit_status)
+            return Outcome("failed", done, run, next(iter(unmade), None), exit_status)
     blocked = [state for state in states if state.blocked and selection.wants(state)]
     return Outcome("gate" if blocked else "done", done, blocked=blocked)
+
+
+def _causes_first(run: Run, states: Mapping[str, NodeState], graph: Mapping[str, Node]) -> Run:
+    """The part of a run that must be recomputed whatever its other nodes turn out to be."""
+    certain: dict[str, str] = {}
+    for asset in run.assets:
+        waits = any(parent in run.reasons and parent not in certain for parent in graph[asset].parents)
+        if states[asset].cause != "upstream" and not waits:
+            certain[asset] = run.reasons[asset]
+    return Run(run.campaign, run.iteration, tuple(certain), certain) if certain else run
+
+
+def _by_asset(states: list[NodeState], partition: tuple[str, str]) -> dict[str, NodeState]:
+    return {state.asset: state for state in states if (state.campaign, state.iteration) == partition}
