@@ -72,3 +72,12 @@ def test_membership_says_what_trained_a_model_and_where_it_was_read(tmp_path: Pa
         {"model_id": "m", "episode_id": e, "label": label, "set_version": "s", "lance_version": version}
         for e, label in (("e1", "success"), ("e2", "failure"))
     ]
+
+
+def test_the_version_a_training_read_is_tagged(tmp_path):
+    lake = Lake(tmp_path)
+    first = lake.version("episodes")
+    for _ in range(2):
+        write_membership(lake, "m1", ["e1"], ["success"], "v", Commit("run", "world_model"))
+    lake.insert("episodes", [{"episode_id": "e1"}], Commit("run", "demonstrations"))
+    assert lake.open("episodes").tags.list()["model-m1"]["version"] == first < lake.version("episodes")

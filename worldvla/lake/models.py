@@ -98,8 +98,12 @@ def has_model(lake: Lake, model_id: str) -> bool:
 def write_membership(
     lake: Lake, model_id: str, ids: list[str], labels: list[str | None], set_version: str, commit: Commit
 ) -> None:
-    """Records which episodes, under which label, trained a model, and from which set they were read."""
+    """Records which episodes, under which label, trained a model, and from which set they were read.
+
+    The version of `episodes` that was read is tagged `model-<id>`, so no cleanup takes it away.
+    """
     version = lake.version("episodes")
+    lake.tag("episodes", f"model-{model_id}", version)
     rows = [
         {
             "model_id": model_id,

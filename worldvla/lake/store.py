@@ -113,6 +113,16 @@ class Lake:
             transaction.transaction_properties = commit.properties()
             return lance.LanceDataset.commit(dataset, transaction).version
 
+    def tag(self, table: str, name: str, version: int) -> None:
+        """Names a version, which keeps it from being cleaned up; a name that exists stays where it is.
+
+        Lance allows letters, digits, '.', '_' and '-' in a name.
+        """
+        dataset = self.open(table)
+        with self._writing(table):
+            if name not in dataset.tags.list():
+                dataset.tags.create(name, version)
+
     def delete(self, table: str, where: str) -> int:
         """Removes the rows for which the SQL predicate holds; returns the version after it."""
         dataset = self.open(table)

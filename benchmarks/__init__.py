@@ -1,0 +1,1 @@
+"""Benchmarks: each runs from a clean state and writes benchmarks/results/NAME.json."""
