@@ -1,38 +1,44 @@
-"""What the schedule may start tonight: a campaign's next iteration, or the reason why nothing."""
+"""What a night should run for one campaign, or why nothing."""
 
 from dataclasses import dataclass
 
-from worldvla import campaigns
 from worldvla.lake.store import Lake
 from worldvla.planner.observe import snapshot
+from worldvla.planner.partitions import CAMPAIGN_SCOPE, iteration_key
 from worldvla.planner.plan import Selection, plan
-from worldvla.planner.state import NodeState
+
+RECORD = "iteration_record"
 
 
 @dataclass(frozen=True)
 class Due:
-    """One run: assets of one partition; `iteration` is empty for what a campaign needs once."""
+    """One run: these assets, parents first; `iteration` is empty for what a campaign needs once."""
 
     iteration: str
     assets: tuple[str, ...]
 
 
 def due_tonight(lake: Lake, campaign: str) -> Due | str:
-    """The first run that the campaign lacks, or why it must wait.
+    """The campaign's own assets where they are not fresh, else its next iteration.
 
-    The schedule makes what is new; what has become stale is a person's decision.
+    The next iteration is the first that was never completed. An earlier one that has become
+    stale is a person's decision, so it is named as the reason to skip.
     """
-    wanted = campaigns.load(campaign).nightly.iterations
-    states = snapshot(lake, [campaign], wanted).assess()
-    return _due(states, campaign, wanted)
-
-
-def _due(states: list[NodeState], campaign: str, wanted: int) -> Due | str:
-    for state in states:
-        where = f"{state.asset} of iteration {state.iteration}" if state.iteration else state.asset
-        if state.blocked:
-            return f"{where} is {state.reason}"
-        if state.state == "stale":
-            return f"{where} is stale ({state.reason}): run `worldvla rematerialize --campaign {campaign}` first"
-    runs = plan(states, Selection.loop(campaign, wanted))
-    return Due(runs[0].iteration, runs[0].assets) if runs else f"all {wanted} iterations are made"
+    seen = snapshot(lake, [campaign])
+    done = sum((RECORD, campaign, iteration_key(number)) in seen.records for number in range(seen.iterations[campaign]))
+    limit = seen.campaigns[campaign].nightly.iterations
+    states = snapshot(lake, [campaign], min(done + 1, limit)).assess()
+    runs = plan(states, Selection.loop(campaign, min(done + 1, limit)))
+    if runs:
+        first = runs[0]
+        if first.iteration not in (CAMPAIGN_SCOPE, iteration_key(done)):
+            asset, reason = next(iter(first.reasons.items()))
+            return (
+                f"iteration {first.iteration} is stale ({asset}: {reason}); "
+                f"`worldvla rematerialize --campaign {campaign}` mends it"
+            )
+        return Due(first.iteration, first.assets)
+    blocked = next((state for state in states if state.blocked), None)
+    if blocked is not None:
+        return blocked.reason
+    return f"all {limit} iterations it asks for are done; raise nightly.iterations"
