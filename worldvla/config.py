@@ -155,10 +155,10 @@ class PolicyArchitecture(Section):
     def check_sizes(self) -> "PolicyArchitecture":
         if self.bins % 2 == 0:
             raise ValueError(f"bins {self.bins} must be odd, so that one bin is exactly 0")
-        if self.image_size % (2 * self.patch):
-            raise ValueError(f"image_size {self.image_size} must be a multiple of two patches of {self.patch} pixels")
-        if self.width % (2 * self.heads):
-            raise ValueError(f"width {self.width} must be a multiple of twice the {self.heads} heads")
+        if self.patch % 4 or self.image_size % (2 * self.patch):
+            raise ValueError(f"patch {self.patch} must be a multiple of 4, image_size {self.image_size} of two patches")
+        if self.width % 4 or self.width % (2 * self.heads):
+            raise ValueError(f"width {self.width} must be a multiple of 4 and of twice the {self.heads} heads")
         return self
 
 
