@@ -14,7 +14,7 @@ object (a cube pushed past its goal, a stack toppled) passed there as surely as 
 out of time. Progress, not distance: the simulator defines it per task in [0, 1] with 1 for
 success alone, so one threshold speaks of all tasks. The threshold lies above what reaching
 the object earns by itself (0.2 in `worldvla.sim.tabletop`): a near-success has moved the
-object, and at the default of 0.5 it has moved it about half of the way.
+object, and at the default of 0.5 it has moved it about 40 % of the way.
 
 A success whose last state is none (`final_progress` < 1) is still a success, because
 an outcome anywhere in this project means *any state*; the rule text says that it was lost.
