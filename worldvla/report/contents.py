@@ -33,8 +33,6 @@ class IterationContents:
     media: list[dict] = field(default_factory=list)
     rl_history: list[dict] = field(default_factory=list)
     evaluation: dict | None = None
-    sans_counts: list[dict] = field(default_factory=list)
-    failures: list[dict] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,6 @@ def _iteration(lake: Lake, current: Current, progress: dict) -> IterationContent
         media=_media(lake, alignment.data_version) if alignment else [],
         rl_history=details("rl_policy").get("history", []),
         evaluation=details("evaluation") or None,
-        sans_counts=details("sans").get("counts", []),
     )
 
 
