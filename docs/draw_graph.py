@@ -176,7 +176,7 @@ def draw(path: Path) -> None:
         for chain in band.chains.values():
             _arrow(axes, _through([position[v] for v in chain]), INK)
     lanes = sorted(
-        {p for n in NODES for p in PARENTS[n.name] if GRAPH[p].scope != n.scope}, key=lambda name: -column[name]
+        {p for n in NODES for p in PARENTS[n.name] if GRAPH[p].scope != n.scope}, key=lambda name: (-column[name], name)
     )
     for node in NODES:
         for parent in PARENTS[node.name]:

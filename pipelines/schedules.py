@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 
 from assets.partitions import partition_key
+from pipelines.dead_runs import settle_dead_runs
 from pipelines.instance import add_partitions
 from pipelines.jobs import campaign_job, iteration_job
 from worldvla import campaigns
@@ -29,9 +30,7 @@ UNFINISHED = (
 )
 
 
-def _nightly(
-    name: str, job: Any, for_iterations: bool, description: str
-) -> dg.ScheduleDefinition:
+def _nightly(name: str, job: Any, for_iterations: bool, description: str) -> dg.ScheduleDefinition:
     """A schedule starts runs of one job, so what a campaign needs once and its iterations have one each."""
 
     @dg.schedule(name=name, job=job, cron_schedule=CRON, execution_timezone=TIME_ZONE, description=description)
@@ -84,6 +83,7 @@ def iteration_after_campaign(context: dg.RunStatusSensorContext) -> dg.SkipReaso
 
 def unsettled_run(instance: dg.DagsterInstance, campaign: str) -> str | None:
     """Why the campaign's last run forbids another, or None."""
+    settle_dead_runs(instance)
     last = instance.get_runs(dg.RunsFilter(tags={CAMPAIGN_TAG: campaign}), limit=1)
     if not last:
         return None

@@ -69,7 +69,8 @@ def _settings(name: str) -> dict[str, Any]:
         preset = own.pop("preset", None)
         if preset is not None and preset not in file["presets"]:
             raise UserError(
-                f"{campaigns_file()}: campaigns.{name}.preset is {preset!r}; the presets are {', '.join(file['presets'])}"
+                f"{campaigns_file()}: campaigns.{name}.preset is {preset!r}; "
+                f"the presets are {', '.join(file['presets'])}"
             )
         layers = [file["defaults"], (file["presets"][preset] or {}) if preset else {}, own]
         return reduce(_merge, layers, {})
@@ -121,7 +122,9 @@ def _validate(settings: dict[str, Any], name: str) -> Campaign:
 
 def _check_name(name: str) -> str:
     if not NAME.fullmatch(name):
-        raise UserError(f"campaign name {name!r}: use letters, digits, '.', '_' and '-' only, at most 100; give one with --name")
+        raise UserError(
+            f"campaign name {name!r}: use letters, digits, '.', '_' and '-' only, at most 100; give one with --name"
+        )
     return name
 
 

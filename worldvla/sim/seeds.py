@@ -28,9 +28,7 @@ def collection_start(iteration: str) -> int:
     return COLLECTION + int(iteration) * COLLECTION_STRIDE
 
 
-def seeds_in_split(
-    suite: str, task: str, start: int, split: str, count: int, curation: Curation
-) -> list[int]:
+def seeds_in_split(suite: str, task: str, start: int, split: str, count: int, curation: Curation) -> list[int]:
     """The first `count` seeds from `start` on whose initial state hashes to `split`.
 
     Only resets the simulator: no step is taken and nothing is rendered.
