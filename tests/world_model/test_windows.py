@@ -45,3 +45,12 @@ def test_draws_follow_the_probabilities_and_the_generator():
     picked = draw(probabilities, 4000, generator(0, "dynamics", 1))
     np.testing.assert_array_equal(picked, draw(probabilities, 4000, generator(0, "dynamics", 1)))
     np.testing.assert_allclose(np.bincount(picked, minlength=4) / 4000, probabilities, atol=0.03)
+
+
+def test_the_previous_chunk_ends_where_the_window_begins():
+    windows = windows_of(toy_bank(episodes=3, length=12), chunk=4, history=2)
+    index = np.flatnonzero(windows.has_previous_chunk(np.arange(len(windows))))
+    before = windows.previous_chunk(index)
+    assert len(index) == 3 * 4
+    np.testing.assert_array_equal(windows.episode[before], windows.episode[index])
+    np.testing.assert_array_equal(windows.targets[before][:, -2:], windows.history[index])

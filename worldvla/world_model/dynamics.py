@@ -52,8 +52,6 @@ def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch
 class ChunkTransformer(CosmosTransformer3DModel):
     """F of `flow.py` for one chunk: noisy latents [B, K, C, h, w] to the network's output, the same shape."""
 
-    _keep_in_fp32_modules = None  # there is no learnable_pos_embed
-
     def __init__(
         self,
         latent_channels: int,

@@ -14,6 +14,7 @@ noise through; near the data it predicts the noise.
 import torch
 
 SMALLEST_SIGMA = 0.02
+CONTEXT_SIGMA = 0.05  # noise level that imagined history is declared to have
 
 
 def preconditioning(sigma: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -12,10 +12,9 @@ import numpy as np
 import torch
 
 from worldvla.training.device import device, fast_dtype, generator
-from worldvla.world_model.flow import schedule
+from worldvla.world_model.flow import CONTEXT_SIGMA, schedule
 from worldvla.world_model.model import WorldModel
 
-CONTEXT_SIGMA = 0.05  # what imagined history is declared to be noised by
 DECODE_BATCH = 128
 
 
@@ -56,7 +55,7 @@ class Imagination:
         self.device = device()
         self.dtype = fast_dtype(self.device)
         self.model = copy.deepcopy(model).to(self.device).eval()
-        self.model.dynamics.to(self.dtype)
+        torch.nn.Module.to(self.model.dynamics, self.dtype)  # diffusers' own `to` warns of layers that are not here
         self.sigmas = schedule(denoising_steps)
         self.seed = generator_seed
         self.imagined_steps = 0

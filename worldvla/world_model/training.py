@@ -7,6 +7,11 @@ reward loss of World-VLA-Loop (arXiv 2602.06508) on the denoised latents, whose 
 also reaches the transformer; and the same on clean latents, which keeps the head calibrated
 where no noise is. λ(σ) = SNR / (1 + SNR), r is 1 for a frame that shows success, and w is
 `training.reward_weight`.
+
+A rollout continues its own imagination, whose errors are unlike noise: they blur and fade.
+So the history of half the windows is the model's own one-step denoising of the chunk
+before, from which it has to find the true future (scheduled sampling, Bengio et al. 2015,
+arXiv 1506.03099); that of the others is real, noised (noisy context of WoVR).
 """
 
 from collections.abc import Sequence
@@ -21,11 +26,12 @@ from worldvla.training.device import device, fast_dtype, generator
 from worldvla.training.progress import Log
 from worldvla.world_model.autoencoder import encode_all
 from worldvla.world_model.autoencoder_training import train_autoencoder
-from worldvla.world_model.flow import flow_weight, reward_weight, sample_sigma
+from worldvla.world_model.flow import CONTEXT_SIGMA, flow_weight, reward_weight, sample_sigma
 from worldvla.world_model.model import WorldModel, model_config
 from worldvla.world_model.optimization import optimize
 from worldvla.world_model.windows import Windows, draw, mixture, windows_of
 
+IMAGINED_SHARE = 0.5  # of windows, after a quarter of the training, continue what the model itself imagined
 SUCCESS_SHARE = 0.3  # of windows drawn show success: rare frames that the reward head must know
 
 
@@ -123,7 +129,22 @@ def _train_dynamics(
     where = latents.device
     dtype = fast_dtype(where)
     actions = torch.from_numpy(bank.actions).to(where)
+    imagined_count = round(IMAGINED_SHARE * settings.batch_size)
     rewards = torch.from_numpy((bank.reward > 0.5).astype(np.float32)).to(where)
+
+    @torch.no_grad()
+    def imagine_history(index: np.ndarray, random: torch.Generator) -> torch.Tensor:
+        """The latest frames [B, history, C, h, w] of these windows, denoised in one step from those a chunk before."""
+        before = windows.previous_chunk(index)
+        anchor = latents[torch.from_numpy(windows.anchor[before]).to(where)]
+        recent = latents[torch.from_numpy(windows.history[before]).to(where)]
+        targets = torch.from_numpy(windows.targets[before]).to(where)
+        noise = torch.randn((*targets.shape, *latents.shape[1:]), generator=random).to(where)
+        nothing = torch.zeros(len(before), device=where)
+        context = torch.cat([anchor[:, None], recent], dim=1)
+        with torch.autocast(where.type, dtype, enabled=dtype != torch.float32):
+            denoised = model.denoise(noise, nothing + 1, context, nothing, actions[targets - 1])
+        return torch.cat([recent, denoised * model.residual_std + recent[:, -1:]], dim=1)[:, -model.history :]
 
     def loss_at(step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         random = generator(seed, "dynamics", step)
@@ -135,6 +156,11 @@ def _train_dynamics(
         sigma = sample_sigma(settings.batch_size, random).to(where)
         context_sigma = (settings.context_noise * _context_level(settings.batch_size, random)).to(where)
         recent = recent + _wide(context_sigma) * torch.randn(recent.shape, generator=random).to(where)
+        if step >= steps // 4:
+            rows = np.flatnonzero(windows.has_previous_chunk(index[:imagined_count]))
+            if len(rows):
+                recent[rows] = imagine_history(index[rows], random)
+                context_sigma[rows] = CONTEXT_SIGMA
         clean = (future - recent[:, -1:]) / model.residual_std
         noise = torch.randn(clean.shape, generator=random).to(where)
         noisy = (1 - _wide(sigma)) * clean + _wide(sigma) * noise

@@ -32,6 +32,14 @@ class Windows:
     def __len__(self) -> int:
         return len(self.episode)
 
+    def previous_chunk(self, index: np.ndarray) -> np.ndarray:
+        """int64 [B]: the windows one chunk before these in the same episode, where `has_previous_chunk`."""
+        return index - self.targets.shape[1]
+
+    def has_previous_chunk(self, index: np.ndarray) -> np.ndarray:
+        """bool [B]: whether a window's latest frame lies at least one chunk into its episode."""
+        return self.history[index, -1] - self.anchor[index] >= self.targets.shape[1]
+
 
 def windows_of(bank: FrameBank, chunk: int, history: int) -> Windows:
     """Every window; episodes shorter than a chunk have none. Raises UserError when no episode has one."""
