@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from assets.pictures import line_plot, picture
+from assets.pictures import picture
 from assets.publication import Check, Content, Step, loop_asset
 from assets.sans import sans_rows, training_rows
 from assets.trained import model_metadata, store, tracked
@@ -67,6 +67,8 @@ def alignment(step: Step) -> Content:
 
 def pictures(rows: list[dict], summary: dict) -> dict[str, dg.MetadataValue]:
     """The figures as a table, the curves over the horizon, and some strips of real against imagined frames."""
+    from worldvla.alignment.plots import horizon
+
     table = [
         {"figure": name, **{key: summary[name][key] for key in ("successes", "n", "rate", "low", "high")}}
         for name in ("visual_alignment", "reward_alignment", "judge_accuracy_real")
@@ -74,7 +76,7 @@ def pictures(rows: list[dict], summary: dict) -> dict[str, dg.MetadataValue]:
     strips = [row for row in rows if row.get("strip")]
     return {
         "alignment": dg.MetadataValue.table([dg.TableRecord(row) for row in table]),
-        "psnr over the horizon": line_plot({"PSNR": summary["curves"]["psnr"]}, "step", "PSNR (dB)"),
+        "over the horizon": picture(horizon(summary), "PSNR and alignment over the horizon"),
         **{f"strip {n}": picture(row["strip"], "real above imagined") for n, row in enumerate(strips)},
     }
 

@@ -6,8 +6,10 @@ and metadata. Exit status: 0 done, 1 an asset failed, 3 a gate did not pass.
 """
 
 import argparse
+import ctypes
 import logging
 import os
+import signal
 import sys
 import warnings
 from typing import TYPE_CHECKING
@@ -17,12 +19,15 @@ if TYPE_CHECKING:
 
 EXIT_FAILED = 1
 EXIT_GATE = 3
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def main() -> int:
     # Readers of the terminal want the asset that failed, not how Dagster's beta APIs may change.
     warnings.filterwarnings("ignore")
     arguments = _arguments()
+    if arguments.parent:
+        _end_with(arguments.parent)
 
     import dagster as dg
 
@@ -48,6 +53,14 @@ def main() -> int:
     return _report(result)
 
 
+def _end_with(parent: int) -> None:
+    """Lets the kernel kill this process when its parent ends, however that ends: nobody would wait for the run."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            sys.exit("the process that asked for this run has ended")
+
+
 def _report(result: "dg.ExecuteInProcessResult") -> int:
     """Says on standard error what failed and why; returns the exit status."""
     if result.success:
@@ -70,6 +83,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--campaign", required=True)
     parser.add_argument("--iteration", default="", help="for example 0000; empty for what a campaign needs once")
     parser.add_argument("--assets", required=True, help="asset names, comma-separated")
+    parser.add_argument("--parent", type=int, default=0, help="end when this process, which must be the parent, ends")
     return parser.parse_args()
 
 

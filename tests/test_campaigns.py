@@ -1,0 +1,81 @@
+"""Campaigns: every one in the file builds its models, and what is wrong is named."""
+
+import numpy as np
+import pytest
+import yaml
+
+from worldvla import campaigns
+from worldvla.errors import UserError
+
+
+@pytest.mark.parametrize("name", campaigns.campaign_names())
+def test_every_campaign_of_the_file_imagines_and_acts(name):
+    from worldvla.policy.vla import Policy
+    from worldvla.training.device import generator
+    from worldvla.world_model.imagination import Imagination
+    from worldvla.world_model.model import WorldModel, model_config
+
+    campaign = campaigns.load(name)
+    chunk, size = campaign.scene.chunk, campaign.world_model.image_size
+    assert campaign.scene.max_steps % chunk == 0
+    model = WorldModel(model_config(campaign.world_model, chunk, 7)).eval()
+    imagination = Imagination(model, campaign.imagination.denoising_steps, 0)
+    policy = Policy.create(campaign.policy, chunk, 0).eval()
+    frame = np.zeros((1, size, size, 3), np.uint8)
+    actions = policy.act(frame, ["push"], 1.0, generator(0)).actions.numpy()
+    imagined = imagination.step(imagination.start(frame), actions)
+    assert imagined.images.shape == (1, chunk, size, size, 3) and imagined.reward.shape == (1, chunk)
+
+
+def test_a_variant_is_named_by_its_settings_and_keeps_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLDVLA_HOME", str(tmp_path))
+    name = campaigns.make_variant("demo", {"rl.updates": 3})
+    assert name == "demo.rl.updates-3" == campaigns.make_variant("demo", {"rl.updates": 3})
+    assert campaigns.load(name).rl.updates == 3
+    assert campaigns.load(name).rl.model_copy(update={"updates": 0}) == campaigns.load("demo").rl.model_copy(
+        update={"updates": 0}
+    )
+    assert name in campaigns.campaign_names()
+    with pytest.raises(UserError, match="other settings"):
+        campaigns.make_variant("demo", {"rl.updates": 4}, name)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"rl.updates": 0}, "rl.updates"),
+        ({"rl.updatez": 1}, "rl.updatez"),
+        ({"scene": 3}, "scene"),
+        ({"curation.heldout": 2}, "curation.heldout"),
+    ],
+)
+def test_a_wrong_setting_is_named(settings, message, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLDVLA_HOME", str(tmp_path))
+    with pytest.raises(UserError, match=message):
+        campaigns.make_variant("demo", settings)
+    assert campaigns.campaign_names() == [n for n in campaigns.campaign_names() if not n.startswith("demo.")]
+
+
+@pytest.mark.parametrize("name", ["../etc/passwd", "a/b", "", "nope"])
+def test_an_unknown_campaign_is_refused_with_those_that_exist(name):
+    with pytest.raises(UserError, match="demo, test"):
+        campaigns.load(name)
+
+
+@pytest.mark.parametrize("text", ["rl.updates", "=3", "a=[1"])
+def test_a_setting_that_cannot_be_read(text):
+    with pytest.raises(UserError, match="--set"):
+        campaigns.parse_setting(text)
+
+
+def test_a_broken_file_is_named(tmp_path, monkeypatch):
+    path = tmp_path / "campaigns.yaml"
+    monkeypatch.setenv("WORLDVLA_CAMPAIGNS", str(path))
+    with pytest.raises(UserError, match="campaigns.yaml does not exist"):
+        campaigns.load("demo")
+    path.write_text("defaults: [")
+    with pytest.raises(UserError, match="not YAML"):
+        campaigns.load("demo")
+    path.write_text(yaml.safe_dump({"defaults": {}, "presets": {}}))
+    with pytest.raises(UserError, match="'campaigns'"):
+        campaigns.load("demo")
