@@ -2,28 +2,47 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO
 
 from worldvla.errors import UserError
 from worldvla.home import home
 
+# A killed holder's run ends a moment after it.
+PATIENCE_SECONDS = 5.0
+
 
 @contextmanager
-def campaign_lock(campaign: str) -> Iterator[None]:
-    """Holds the campaign; the kernel lets go of it when the process ends, however it ends."""
+def campaign_lock(campaign: str) -> Iterator[int]:
+    """Holds the campaign and gives the lock's file descriptor.
+
+    The kernel lets go of it when every process that has the descriptor has ended, however
+    they ended. Raises `UserError` naming the process that holds the campaign.
+    """
     path = home() / "locks" / f"{campaign}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _acquired(file):
             file.seek(0)
             raise UserError(
                 f"campaign {campaign} is being run by process {file.read().strip() or '?'}; "
                 "wait for it, or stop it and start again: nothing is lost"
-            ) from None
+            )
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
-        yield
+        yield file.fileno()
+
+
+def _acquired(file: IO[str]) -> bool:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)

@@ -1,61 +1,79 @@
 """Carrying out a plan: each run in a Dagster process of its own, and how it ended in words.
 
 `worldvla` knows nothing of Dagster, so a run is `python -m pipelines.launch …` in the
-project's folder; it writes to standard error alone.
+project's folder; it writes to standard error alone. It keeps the campaigns' locks open and
+ends when this process does, so a killed command leaves nothing running that the next one
+would meet.
 """
 
+import os
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING
 
-import typer
-
+from worldvla.cli.campaign_lock import campaign_lock
 from worldvla.cli.output import say
-from worldvla.home import project_root
-from worldvla.lake.store import Lake
-from worldvla.planner.execute import Outcome, execute
-from worldvla.planner.observe import snapshot
-from worldvla.planner.plan import Run, Selection
+from worldvla.home import campaigns_file, home, project_root
+
+if TYPE_CHECKING:
+    from worldvla.planner.execute import Outcome
+    from worldvla.planner.plan import Run, Selection
 
 EXIT_FAILED = 1
 EXIT_GATE = 3
 
 
-def carry_out(campaigns: list[str], selection: Selection, iterations: int, again: str) -> Outcome:
-    """Runs what `selection` needs until nothing is left; `again` is the command that goes on after a failure.
+def carry_out(campaigns: list[str], selection: "Selection", iterations: int, again: str) -> tuple["Outcome", int]:
+    """Runs what `selection` needs until nothing is left, holding the campaigns.
 
-    Ends the command with status 1 when an asset failed, and 3 when a gate keeps the rest back.
+    Returns how it ended and the command's exit status: 1 when an asset failed (`again` is
+    the command that goes on), 3 when a gate keeps the rest back.
     """
+    from worldvla.lake.store import Lake
+    from worldvla.planner.execute import execute
+    from worldvla.planner.observe import snapshot
+
     lake = Lake.default()
-    outcome = execute(lambda: snapshot(lake, campaigns, iterations).assess(), selection, launch, announce)
+    with ExitStack() as stack:
+        locks = [stack.enter_context(campaign_lock(name)) for name in sorted(campaigns)]
+        outcome = execute(
+            lambda: snapshot(lake, campaigns, iterations).assess(), selection, partial(launch, locks), announce
+        )
     if outcome.status == "failed":
         failed = outcome.failed_asset or "the run"
         say(f"{failed} of {_where(outcome.failed_run)} did not complete; its reason is above.")
         say(f"What was published stays. To go on: {again}")
-        raise typer.Exit(EXIT_FAILED)
+        return outcome, EXIT_FAILED
     if outcome.status == "gate":
         say(outcome.blocked[0].reason)
         say("The policy was not trained. Train the world model longer or on more episodes, or change alignment.gate.")
-        raise typer.Exit(EXIT_GATE)
-    return outcome
+        return outcome, EXIT_GATE
+    return outcome, 0
 
 
-def launch(run: Run) -> int:
+def launch(locks: list[int], run: "Run") -> int:
     """Executes one run through Dagster and returns its exit status."""
-    command = [sys.executable, "-m", "pipelines.launch", "--campaign", run.campaign]
+    command = [sys.executable, "-m", "pipelines.launch", "--parent", str(os.getpid()), "--campaign", run.campaign]
     command += ["--iteration", run.iteration, "--assets", ",".join(run.assets)]
+    # The run has another working folder: relative paths in the environment would name other places there.
+    environment = os.environ | {"WORLDVLA_HOME": str(home()), "WORLDVLA_CAMPAIGNS": str(campaigns_file())}
     begin = time.monotonic()
-    status = subprocess.run(command, cwd=project_root(), stdin=subprocess.DEVNULL, stdout=sys.stderr).returncode
+    status = subprocess.run(
+        command, cwd=project_root(), env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr, pass_fds=locks
+    ).returncode
     say(f"  {'done' if status == 0 else f'ended with status {status}'} in {time.monotonic() - begin:.0f} s")
     return status
 
 
-def announce(run: Run, left: int) -> None:
+def announce(run: "Run", left: int) -> None:
     more = f", {left - 1} more run{'s' * (left > 2)} after it" if left > 1 else ""
     say(f"{_where(run)}: {', '.join(run.assets)}{more}")
 
 
-def _where(run: Run | None) -> str:
+def _where(run: "Run | None") -> str:
     if run is None:
         return "?"
     return f"{run.campaign} iteration {run.iteration}" if run.iteration else run.campaign

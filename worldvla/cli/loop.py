@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from worldvla.cli import output
-from worldvla.cli.campaign_lock import campaign_lock
 from worldvla.cli.carry_out import carry_out
 from worldvla.errors import UserError
 
@@ -24,6 +23,7 @@ def loop(
     """Run a campaign's loop: whatever is missing or stale in its first ITERATIONS iterations, in order.
 
     Ends with the table of `worldvla audit loop_progress`. Killed at any moment, the same command goes on.
+    Exit status: 0 done, 1 an asset failed, 2 a mistake in the command, 3 a gate keeps the rest back.
     """
     from worldvla import campaigns
     from worldvla.lake.query import audits, run_audit
@@ -36,10 +36,12 @@ def loop(
         campaign = campaigns.make_variant(campaign, dict(map(campaigns.parse_setting, settings)), name)
         output.say(f"variant {campaign}")
     campaigns.load(campaign)
-    with campaign_lock(campaign):
-        again = f"worldvla loop --campaign {campaign} --iterations {iterations}"
-        outcome = carry_out([campaign], Selection.loop(campaign, iterations), iterations, again)
-    if not outcome.runs:
+    again = f"worldvla loop --campaign {campaign} --iterations {iterations}"
+    outcome, status = carry_out([campaign], Selection.loop(campaign, iterations), iterations, again)
+    if outcome.status == "done" and not outcome.runs:
         output.say(f"everything is fresh: {campaign}, {iterations} iteration{'s' * (iterations > 1)}")
     progress = run_audit(Lake.default(), "loop_progress", {"campaign": campaign}).to_dicts()
     output.emit(progress, as_json, "loop_progress", audits()["loop_progress"].shown)
+    if status:
+        raise typer.Exit(status)
+    output.say(f"next: worldvla report --campaign {campaign}; worldvla status --campaign {campaign}; make ui")

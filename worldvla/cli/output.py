@@ -1,6 +1,7 @@
 """What commands print: tables for people, or one JSON array of objects and nothing else."""
 
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,6 +9,9 @@ from typing import Any
 
 # With more columns than this, records stand side by side and their fields beneath each other.
 WIDEST = 12
+GUTTER = 3  # between two columns of a table
+LEAST_SENTENCE = 16  # columns in which a reason can be read
+PIPE_WIDTH = 240
 COLOURS = {"fresh": "green", "stale": "yellow", "missing": "red"}
 
 
@@ -28,9 +32,10 @@ def emit(
     if len(names) > WIDEST and len(rows) <= len(names):
         rows, names = _transposed(rows, names)
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    whole = _kept_whole(rows, names)
     for name in names:
         numeric = all(isinstance(row.get(name), int | float) or row.get(name) is None for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=name in whole)
     for row in rows:
         table.add_row(*(_cell(row.get(name)) for name in names))
     _console().print(table)
@@ -51,25 +56,42 @@ def _transposed(rows: list[dict[str, Any]], names: list[str]) -> tuple[list[dict
     ]
 
 
+def _kept_whole(rows: list[dict[str, Any]], names: Sequence[str]) -> set[str]:
+    """Columns that must not wrap, because half a name is no name; none where they would not fit."""
+    widths = {}
+    for name in names:
+        words = [name, *(_plain_cell(row.get(name)) for row in rows)]
+        if not any(" " in word for word in words):
+            widths[name] = max(map(len, words)) + GUTTER
+    rest = sum(LEAST_SENTENCE + GUTTER for name in names if name not in widths)
+    return set(widths) if sum(widths.values()) + rest <= width() else set()
+
+
+def width() -> int:
+    """Columns that a table may take. A pipe has no width: nothing is folded there."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPE_WIDTH
+
+
 def _console() -> Any:
     from rich.console import Console
 
-    # A pipe has no width: fold nothing there.
-    return Console() if sys.stdout.isatty() else Console(width=240)
+    return Console(width=width())
 
 
 def _cell(value: Any) -> str:
+    text = _plain_cell(value)
+    colour = COLOURS.get(text)
+    return f"[{colour}]{text}[/{colour}]" if colour else text.replace("[", "\\[")
+
+
+def _plain_cell(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
         return f"{value:.3f}".rstrip("0").rstrip(".") if abs(value) < 1e6 else f"{value:.3g}"
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M")
-    text = value if isinstance(value, str) else str(value)
-    colour = COLOURS.get(text)
-    if colour:
-        return f"[{colour}]{text}[/{colour}]"
-    return text.replace("[", "\\[")
+    return value if isinstance(value, str) else str(value)
 
 
 def _plain(value: Any) -> Any:

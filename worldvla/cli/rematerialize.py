@@ -1,13 +1,11 @@
 """`worldvla rematerialize`: runs exactly what is stale, in order."""
 
-from contextlib import ExitStack
 from typing import Annotated
 
 import typer
 
 from worldvla.cli import output
-from worldvla.cli.campaign_lock import campaign_lock
-from worldvla.cli.carry_out import carry_out
+from worldvla.cli.carry_out import EXIT_GATE, carry_out
 from worldvla.cli.status import row
 from worldvla.errors import UserError
 
@@ -49,16 +47,21 @@ def rematerialize(
         for asset in run.assets
     ]
     if dry_run or not planned:
+        blocked = [state for state in states if state.blocked and selection.wants(state)]
+        for state in blocked:
+            output.say(f"left out: {state.asset} of {state.campaign} {state.iteration}".rstrip() + f", {state.reason}")
         if not planned:
-            output.say("nothing is stale")
+            output.say("nothing else is stale" if blocked else "nothing is stale")
         if planned or as_json:
             output.emit(planned, as_json, "would run, in this order")
+        if blocked and not dry_run:
+            raise typer.Exit(EXIT_GATE)
         return
     names = sorted({run.campaign for run in runs})
-    with ExitStack() as stack:
-        for name in names:
-            stack.enter_context(campaign_lock(name))
-        carry_out(names, selection, 0, "worldvla rematerialize" + (f" --campaign {campaign}" if campaign else ""))
+    again = "worldvla rematerialize" + (f" --campaign {campaign}" if campaign else "")
+    _, status = carry_out(names, selection, 0, again)
     touched = {(one["asset"], one["campaign"], one["iteration"] or "") for one in planned}
     after = [row(state) for state in snapshot(lake, names).assess() if state.key in touched]
     output.emit(after, as_json, "rematerialized", ["asset", "campaign", "iteration", "version", "state", "reason"])
+    if status:
+        raise typer.Exit(status)

@@ -1,11 +1,15 @@
 """`worldvla status`: what is fresh, stale or missing, and why."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from worldvla.cli import output
-from worldvla.planner.state import NodeState
+
+if TYPE_CHECKING:
+    from worldvla.planner.state import NodeState
+
+WIDE = 120  # columns of a terminal on which a table with dates leaves room for reasons
 
 
 def status(
@@ -27,10 +31,17 @@ def status(
             "everything is fresh" if seen.records else "nothing was ever materialized: `worldvla loop --campaign demo`"
         )
         return
-    output.emit([_short(one) for one in rows] if not as_json else rows, as_json, "status")
+    if as_json:
+        output.emit(rows, True)
+        return
+    names = sorted({one["campaign"] for one in rows})
+    dates = ["materialized_at"] if output.width() >= WIDE else []
+    columns = ["iteration", "asset", "state", "version", *dates, "reason"]
+    for name in names:
+        output.emit([_short(one) for one in rows if one["campaign"] == name], False, f"status of {name}", columns)
 
 
-def row(state: NodeState) -> dict[str, Any]:
+def row(state: "NodeState") -> dict[str, Any]:
     return {
         "asset": state.asset,
         "campaign": state.campaign,
@@ -39,6 +50,8 @@ def row(state: NodeState) -> dict[str, Any]:
         "materialized_at": state.materialized_at,
         "state": state.state,
         "reason": state.reason,
+        "cause": state.cause,
+        "blocked": state.blocked,
     }
 
 

@@ -1,0 +1,102 @@
+"""From a real lake to states: deletion, retraction, and the versions that records must name."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.planner import lakes
+from tests.planner.lakes import CAMPAIGN
+from worldvla.errors import UserError
+from worldvla.lake.episodes import retract, set_members
+from worldvla.lake.materializations import latest
+from worldvla.lake.store import Lake
+from worldvla.planner.feedback import incoming_version
+from worldvla.planner.graph import GRAPH
+from worldvla.planner.observe import incoming_versions, parent_versions, snapshot
+
+ITERATION_SCOPE = {node.name for node in GRAPH.values() if node.scope == "iteration"}
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    lake = Lake(tmp_path / "lake")
+    assert [run.iteration for run in lakes.loop(lake)] == ["", "0000", "0001"]
+    assert lakes.not_fresh(lake) == {}
+    return lake
+
+
+def member(lake: Lake, asset: str, iteration: str = "") -> str:
+    return set_members(lake, latest(lake)[asset, CAMPAIGN, iteration].data_version)[0]
+
+
+def test_looking_leaves_an_unused_lake_untouched(tmp_path):
+    seen = snapshot(Lake(tmp_path / "lake"), [CAMPAIGN], 1)
+    assert {state.state for state in seen.assess()} == {"missing", "fresh"}
+    assert not (tmp_path / "lake").exists()
+
+
+def test_a_deleted_demonstration_is_found_and_mended_with_the_same_content(lake):
+    episode = member(lake, "demonstrations")
+    before = {key: record.data_version for key, record in latest(lake).items()}
+    lake.delete("episodes", f"episode_id = '{episode}'")
+    stale = lakes.not_fresh(lake)
+    assert stale["demonstrations", ""] == f"1 of 4 episodes is missing from table episodes: {episode}"
+    assert stale["raw_episodes", ""] == f"1 of 12 episodes is missing from table episodes: {episode}"
+    assert stale["keyframes", "0001"].startswith("upstream: ")
+    assert {asset for asset, iteration in stale if iteration == "0001"} == ITERATION_SCOPE
+    assert ("perturbed_demonstrations", "") not in stale
+    runs = lakes.rematerialize(lake)
+    assert [(run.iteration, run.assets) for run in runs] == [("", ("demonstrations",))]
+    assert {key: record.data_version for key, record in latest(lake).items()} == before
+    assert lakes.not_fresh(lake) == {}
+
+
+def test_a_deleted_failure_reaches_the_next_iteration_through_the_back_edge(lake):
+    episode = member(lake, "failure_rollouts", "0000")
+    lake.delete("episodes", f"episode_id = '{episode}'")
+    stale = lakes.not_fresh(lake)
+    assert set(stale) == {(a, "0000") for a in ("policy_rollouts", "failure_rollouts", "iteration_record")} | {
+        (asset, "0001") for asset in ITERATION_SCOPE
+    }
+    assert stale["incoming_failures", "0001"] == (
+        f"upstream: failure_rollouts[0000] is stale (1 of 4 episodes is missing from table episodes: {episode})"
+    )
+    lakes.rematerialize(lake)
+    assert lakes.not_fresh(lake) == {}
+
+
+def test_a_retracted_failure_changes_what_the_next_iteration_reads(lake):
+    episode = member(lake, "policy_rollouts", "0000")
+    before = incoming_versions(lake, CAMPAIGN)
+    retract(lake, episode, "gripper stuck")
+    stale = lakes.not_fresh(lake)
+    assert ("policy_rollouts", "0000") not in stale
+    assert stale["failure_rollouts", "0000"] == "policy_rollouts lost 1 retracted episode (gripper stuck)"
+    assert ("rl_policy", "0000") not in stale and ("rl_policy", "0001") in stale
+    lakes.rematerialize(lake)
+    assert lakes.not_fresh(lake) == {}
+    after = incoming_versions(lake, CAMPAIGN)
+    assert after["0000"] == before["0000"] and after["0001"] != before["0001"]
+    assert episode not in set_members(lake, latest(lake)["failure_rollouts", CAMPAIGN, "0000"].data_version)
+
+
+def test_parents_are_named_by_what_is_read(lake):
+    records = latest(lake)
+    failures = [records["failure_rollouts", CAMPAIGN, iteration].data_version for iteration in ("0000", "0001")]
+    sans = parent_versions(lake, GRAPH["sans"], CAMPAIGN, "0002")
+    assert sans["incoming_failures"] == incoming_version(failures) == incoming_versions(lake, CAMPAIGN)["0002"]
+    assert sans["raw_episodes"] == records["raw_episodes", CAMPAIGN, ""].data_version
+    with pytest.raises(UserError, match="world_model of test, iteration 0002 was never materialized"):
+        parent_versions(lake, GRAPH["alignment"], CAMPAIGN, "0002")
+
+
+def test_campaigns_that_only_the_lake_knows_are_named(lake, monkeypatch):
+    # The campaigns file names other campaigns now.
+    path = lake.root.parent / "campaigns.yaml"
+    path.write_text("defaults: {}\npresets: {}\ncampaigns: {}\n")
+    monkeypatch.setenv("WORLDVLA_CAMPAIGNS", str(path))
+    seen = snapshot(lake)
+    assert seen.campaigns == {} and seen.assess() == []
+    assert "no campaign 'test'" in seen.unknown["test"]
+    with pytest.raises(UserError, match="no campaign 'test'"):
+        snapshot(lake, ["test"])
