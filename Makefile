@@ -39,7 +39,7 @@ lint: setup ## ruff's rules and format, mypy
 
 benchmark-%: setup ## run benchmarks/NAME.py from a clean state
 	@test -f benchmarks/$(subst -,_,$*).py || { echo "no benchmarks/$(subst -,_,$*).py"; ls benchmarks; exit 2; }
-	@$(BIN)/python benchmarks/$(subst -,_,$*).py
+	@$(BIN)/python -m benchmarks.$(subst -,_,$*)
 
 lock: ## resolve pyproject.toml anew and write requirements.lock
 	@bash setup/lock.sh
