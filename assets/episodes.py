@@ -81,7 +81,10 @@ def raw_episodes(step: Step) -> Content:
 def record_rollouts(step: Step, task: str, seeds: Sequence[int], actor: ActorSpec) -> list[dict]:
     """Rolls the actor out on these seeds, each episode once; returns their rows in order."""
     scene, execution = step.config.scene, step.config.execution
-    requests = [RolloutRequest(scene.suite, task, seed, actor, scene.max_steps, scene.chunk) for seed in seeds]
+    requests = [
+        RolloutRequest(scene.suite, task, seed, actor, scene.max_steps, scene.chunk, settle=scene.settle)
+        for seed in seeds
+    ]
     return record(step.lake, requests, execution.workers, step.commit, f"{step.node.name} {task}")
 
 

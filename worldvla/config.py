@@ -23,6 +23,7 @@ class Scene(Section):
     tasks: list[str] = Field(min_length=1)
     max_steps: int = Field(gt=0, description="actions an episode may take; a multiple of chunk")
     chunk: int = Field(gt=0, description="actions a policy emits, and frames a world model imagines, at once")
+    settle: int = Field(ge=0, description="chunks that a recorded episode goes on after its first success")
 
 
 class Demonstrations(Section):

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from worldvla.episodes.episode import Source
@@ -92,3 +93,11 @@ def test_workers_end_when_their_parent_is_killed():
 
 def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_a_recorded_success_goes_on_for_the_chunks_it_is_given_to_settle():
+    [short] = collect([RolloutRequest(SUITE, TASK, 1, ExpertSpec(), 48, 8, "chunk")], 1, "short")
+    [settled] = collect([RolloutRequest(SUITE, TASK, 1, ExpertSpec(), 48, 8, "chunk", settle=1)], 1, "settled")
+    assert settled.length == short.length + 8 <= 48
+    np.testing.assert_array_equal(settled.actions[: short.length], short.actions)
+    assert short.length % 8 == 0 and settled.reward.sum() > short.reward.sum() > 0

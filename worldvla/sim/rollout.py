@@ -19,7 +19,8 @@ class RolloutRequest:
 
     `chunk`: the episode's length is a multiple of it; `max_steps` must be one. `render`
     "every_step" records a picture of every state; "chunk" renders only what the actor
-    looks at and records none.
+    looks at and records none. `settle` is the number of chunks that the episode goes on after
+    the one with its first success, so that a recorded success can be seen and not just begins.
     """
 
     suite: str
@@ -29,6 +30,7 @@ class RolloutRequest:
     max_steps: int
     chunk: int
     render: Literal["every_step", "chunk"] = "every_step"
+    settle: int = 0
 
     def __post_init__(self) -> None:
         if self.max_steps % self.chunk:
@@ -37,12 +39,19 @@ class RolloutRequest:
     @property
     def settings(self) -> dict:
         """What `Episode.settings` records: all that shapes the episode besides suite, task, seed and actor."""
-        own = {"suite_version": suites.version(self.suite), "max_steps": self.max_steps, "chunk": self.chunk}
+        own = {
+            "suite_version": suites.version(self.suite),
+            "max_steps": self.max_steps,
+            "chunk": self.chunk,
+            "settle": self.settle,
+        }
         return own | self.actor.settings
 
 
 def rollout(simulator: Simulator, actor: Actor, request: RolloutRequest) -> Episode:
-    """Records T actions and T + 1 states; T is the end of the chunk in which success first occurs, or `max_steps`.
+    """Records T actions and T + 1 states.
+
+    T is `settle` chunks after the end of the chunk in which success first occurs, at most `max_steps`.
 
     The actor sees frames as they decode from what is stored, so that a policy meets in the
     simulator what it was trained on.
@@ -64,13 +73,17 @@ def rollout(simulator: Simulator, actor: Actor, request: RolloutRequest) -> Epis
     proprio, actions = [observation.proprio], []
     pending: list[np.ndarray] = []
     observation = seen(observation, watching)
-    while len(actions) < request.max_steps and (len(actions) % request.chunk or not any(reward)):
+    last = request.max_steps
+    while len(actions) < last:
         if not pending:
             pending = list(actor.act(observation))
         action = pending.pop(0)
         result = simulator.step(action, render=recorded)
         actions.append(action)
         proprio.append(result.observation.proprio)
+        if result.success and not any(reward):
+            chunks = -(-len(actions) // request.chunk) + request.settle
+            last = min(chunks * request.chunk, request.max_steps)
         reward.append(float(result.success))
         progress.append(result.progress)
         observation = seen(result.observation, watching and not pending)
