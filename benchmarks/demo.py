@@ -3,6 +3,7 @@
 Reports how long both take, whether the models are more than decoration (reward alignment on
 held-out episodes balanced by outcome, PSNR at the last step of whole-episode rollouts), and
 what the policies reach in the real simulator. The set-up is not in the time.
+`python -m benchmarks.demo HOME` reports on a demo that ran uninterrupted in HOME already.
 """
 
 import os
@@ -11,13 +12,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import timedelta
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.result import figure, write
 from worldvla.campaigns import load
-from worldvla.lake.materializations import latest
+from worldvla.lake.materializations import history, latest
 from worldvla.lake.store import Lake
 
 CAMPAIGN = "demo"
@@ -25,10 +25,13 @@ ITERATIONS = ("0000", "0001")
 
 
 def main() -> None:
+    if len(sys.argv) > 1:
+        report(Path(sys.argv[1]).resolve())
+        return
     home = Path(tempfile.mkdtemp(prefix="worldvla-benchmark-"))
     try:
-        first, second = timed_loop(home), timed_loop(home)
-        report(home, first, second)
+        timed_loop(home)
+        report(home)
     finally:
         shutil.rmtree(home)
 
@@ -43,12 +46,19 @@ def timed_loop(home: Path) -> float:
     return time.monotonic() - begin
 
 
-def report(home: Path, first: float, second: float) -> None:
+def elapsed(lake: Lake) -> float:
+    """Seconds from the start of the first asset to the publication of the last."""
+    records = [record for record in history(lake) if record.campaign == CAMPAIGN]
+    begin = min(record.materialized_at - timedelta(seconds=record.seconds) for record in records)
+    return (max(record.materialized_at for record in records) - begin).total_seconds()
+
+
+def report(home: Path) -> None:
     lake = Lake(home / "lake")
     records = latest(lake)
     figures = [
-        figure("two iterations", first / 60, "minutes", at_most=22.5),
-        figure("again, all fresh", second, "seconds", at_most=30),
+        figure("two iterations, first asset to last", elapsed(lake) / 60, "minutes", at_most=22.5),
+        figure("again, all fresh", timed_loop(home), "seconds", at_most=30),
     ]
     for iteration in ITERATIONS:
         summary = records["alignment", CAMPAIGN, iteration].details["summary"]
@@ -67,12 +77,16 @@ def report(home: Path, first: float, second: float) -> None:
             share(f"{where}: success of the new policy", details["new"]),
             difference(f"{where}: new less base, same seeds", details["difference"]),
         ]
-    spent = {asset: record.seconds for (asset, _, iteration), record in records.items() if iteration in ("", "0001")}
+    spent = {
+        f"{asset} {iteration}".strip(): round(record.seconds, 1)
+        for (asset, campaign, iteration), record in records.items()
+        if campaign == CAMPAIGN
+    }
     protocol = {
         "campaign": load(CAMPAIGN).model_dump(mode="json"),
         "alignment": records["alignment", CAMPAIGN, "0001"].details["protocol"],
         "evaluation": records["evaluation", CAMPAIGN, "0001"].details["protocol"],
-        "seconds by asset": {asset: round(seconds, 1) for asset, seconds in spent.items()},
+        "seconds by asset": spent,
     }
     print(write("demo", protocol, figures))
 
