@@ -2,7 +2,7 @@
 
 import os
 
-# Before torch loads OpenMP: threads that spin while they wait take the processor from the very
-# process they wait for. Beside a busy neighbour a training step took 25 times as long spinning.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-os.environ.setdefault("GOMP_SPINCOUNT", "0")
+# Before torch loads OpenMP: a thread that waits spins a moment, then sleeps. Spinning for long takes the
+# processor from the very thread that is waited for as soon as something else runs (a training step took
+# 25 times as long); never spinning makes the second core useless to small operations.
+os.environ.setdefault("GOMP_SPINCOUNT", "5000")

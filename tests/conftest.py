@@ -10,8 +10,7 @@ from hypothesis import HealthCheck, settings
 # Before torch, polars or a simulator is imported; spawned workers inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 os.environ.setdefault("POLARS_MAX_THREADS", "2")
-# Spinning threads starve whatever shares the cores with them.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Threads that spin for long starve whatever shares the cores with them.
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 settings.register_profile("worldvla", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
