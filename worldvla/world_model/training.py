@@ -32,7 +32,9 @@ from worldvla.world_model.optimization import optimize
 from worldvla.world_model.windows import Windows, draw, mixture, windows_of
 
 IMAGINED_SHARE = 0.5  # of windows, after a quarter of the training, continue what the model itself imagined
-SUCCESS_SHARE = 0.3  # of windows drawn show success: rare frames that the reward head must know
+# Of the windows drawn, so many are drawn from those that show success, besides the share these have by nature: enough
+# for the reward head where they are rare, not so many that an uncertain future is imagined as a success.
+SUCCESS_SHARE = 0.1
 
 
 def pretrain(
