@@ -184,7 +184,7 @@ def test_a_deleted_episode_is_recorded_anew(killed):
 
     states = {(r["asset"], r["iteration"]): r for r in run(killed, "status", "--json")}
     assert states["demonstrations", None]["state"] == "stale" and victim in states["demonstrations", None]["reason"]
-    assert "demonstrations is stale" in states["sans", "0001"]["reason"]
+    assert victim in states["sans", "0001"]["reason"] and states["iteration_record", "0001"]["state"] == "stale"
     old = versions(killed)
     run(killed, "rematerialize", "--json")
     assert {r["state"] for r in run(killed, "status", "--json")} == {"fresh"}
