@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # Before torch, polars or a simulator is imported; spawned workers inherit it.
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("POLARS_MAX_THREADS", "2")
 # Threads that spin for long starve whatever shares the cores with them.
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
