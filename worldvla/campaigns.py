@@ -26,10 +26,6 @@ def load(name: str) -> Campaign:
     return _validate(_settings(name), name)
 
 
-def presets() -> list[str]:
-    return list(_file()["presets"])
-
-
 def parse_setting(text: str) -> tuple[str, Any]:
     """`rl.updates=20` to ("rl.updates", 20); the value is read as YAML."""
     key, separator, value = text.partition("=")

@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import time
 
 import torch
 
@@ -24,21 +23,6 @@ def fast_dtype(where: torch.device | None = None) -> torch.dtype:
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
     supported = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
     return torch.bfloat16 if supported else torch.float32
-
-
-def matmul_gflops(dtype: torch.dtype, size: int = 2048, repeats: int = 5) -> float:
-    """Measured throughput of a square matrix product on `device()`, in GFLOP/s."""
-    where = device()
-    a = torch.randn(size, size, device=where).to(dtype)
-    a @ a
-    if where.type == "cuda":
-        torch.cuda.synchronize()
-    begin = time.perf_counter()
-    for _ in range(repeats):
-        a @ a
-    if where.type == "cuda":
-        torch.cuda.synchronize()
-    return repeats * 2 * size**3 / (time.perf_counter() - begin) / 1e9
 
 
 def generator(seed: int, *stream: int | str) -> torch.Generator:
