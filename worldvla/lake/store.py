@@ -6,7 +6,8 @@ writers that insert the same new keys at once both succeed when the transaction 
 (pylance 14 drops the key filter there). So each table has one writer at a time, by an
 advisory lock that the operating system releases when its holder dies, and an insert is:
 read the keys that are there, append the rows that are missing, in their order, in one commit.
-See docs/decisions/lake-writes.md.
+See docs/decisions/lake-writes.md. A lake may also be on an object store, where other machines
+see no such lock: `worldvla.lake.object_store`.
 """
 
 import fcntl
@@ -21,6 +22,7 @@ import polars as pl
 import pyarrow as pa
 
 from worldvla.home import lake_root
+from worldvla.lake import object_store
 from worldvla.lake.commit import Commit
 from worldvla.lake.tables import TABLES, Table
 
@@ -41,27 +43,34 @@ def is_in(column: str, values: list) -> str:
 class Lake:
     """The tables under `root`. Holds no state: every call sees the newest version."""
 
-    def __init__(self, root: Path):
-        self.root = Path(root)
+    def __init__(self, root: Path | str):
+        self.is_remote = object_store.is_remote(root)
+        self.root = str(root) if self.is_remote else Path(root)
 
     @classmethod
     def default(cls) -> "Lake":
-        """The lake in the project's home."""
+        """The lake in the project's home, or where `WORLDVLA_LAKE` says."""
         return cls(lake_root())
 
-    def path(self, table: str) -> Path:
-        return self.root / f"{TABLES[table].name}.lance"
+    def path(self, table: str) -> Path | str:
+        """The table's folder, or its address on an object store."""
+        name = f"{TABLES[table].name}.lance"
+        return f"{self.root}/{name}" if self.is_remote else Path(self.root) / name
 
     def exists(self, table: str) -> bool:
         """Whether the table was ever opened for use: it is there with its first version, not with its folder."""
-        folder = self.path(table) / "_versions"
+        if self.is_remote:
+            return object_store.exists(str(self.path(table)))
+        folder = Path(self.path(table)) / "_versions"
         return folder.is_dir() and any(entry.name.endswith(".manifest") for entry in os.scandir(folder))
 
     def open(self, table: str) -> lance.LanceDataset:
         """The newest version; makes the empty table on first use."""
         if not self.exists(table):
             with self._writing(table):
-                if not self.exists(table):
+                if self.is_remote:
+                    object_store.create(str(self.path(table)), TABLES[table].empty())
+                elif not self.exists(table):
                     lance.write_dataset(TABLES[table].empty(), self.path(table), mode="create")
         return lance.dataset(self.path(table))
 
@@ -88,11 +97,17 @@ class Lake:
         if not incoming.num_rows:
             return dataset.version
         with self._writing(table):
-            dataset.checkout_latest()
-            missing = _missing(dataset, spec, incoming)
-            if not len(missing):
-                return dataset.version
-            return self._add(table, incoming.take(pa.array(missing)), commit)
+            while True:
+                dataset.checkout_latest()
+                missing = _missing(dataset, spec, incoming)
+                if not len(missing):
+                    return dataset.version
+                rows = incoming.take(pa.array(missing))
+                if not self.is_remote:
+                    return self._add(table, rows, commit)
+                version = object_store.append_unless_changed(dataset, rows, commit.properties())
+                if version is not None:
+                    return version
 
     def append(self, table: str, rows: pa.Table | list[dict], commit: Commit) -> int:
         """Adds all rows in one commit, for tables without a key; returns the new version."""
@@ -145,8 +160,9 @@ class Lake:
 
     @contextmanager
     def _writing(self, table: str) -> Iterator[None]:
-        self.root.mkdir(parents=True, exist_ok=True)
-        with open(self.root / f"{TABLES[table].name}.lock", "w") as file:
+        folder = object_store.lock_folder(str(self.root)) if self.is_remote else Path(self.root)
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / f"{TABLES[table].name}.lock", "w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
