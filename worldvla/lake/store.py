@@ -12,7 +12,7 @@ see no such lock: `worldvla.lake.object_store`.
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,18 @@ from typing import Any
 import lance
 import polars as pl
 import pyarrow as pa
+from lance.commit import CommitConflictError
 
 from worldvla.home import lake_root
 from worldvla.lake import object_store
 from worldvla.lake.commit import Commit
+from worldvla.lake.faults import explained
 from worldvla.lake.tables import TABLES, Table
 
 # An IN list longer than this costs more to compare than reading the key column whole.
 LONGEST_IN_LIST = 1000
+# Writers outside this project take no lock: a commit they overtook is made anew, this often.
+COMMIT_ATTEMPTS = 10
 
 
 def quoted(value: Any) -> str:
@@ -72,7 +76,8 @@ class Lake:
                     object_store.create(str(self.path(table)), TABLES[table].empty())
                 elif not self.exists(table):
                     lance.write_dataset(TABLES[table].empty(), self.path(table), mode="create")
-        return lance.dataset(self.path(table))
+        with explained(self.path(table), table):
+            return lance.dataset(self.path(table))
 
     def version(self, table: str) -> int:
         """The number of the newest version."""
@@ -120,16 +125,29 @@ class Lake:
         """Adds the rows, in place of those with the same keys, in one commit; returns the new version."""
         spec = TABLES[table]
         incoming = _arrow(spec, rows)
-        dataset = self.open(table)
-        with self._writing(table):
-            dataset.checkout_latest()
-            merge = dataset.merge_insert(list(spec.keys)).when_matched_update_all().when_not_matched_insert_all()
-            transaction, _ = merge.execute_uncommitted(incoming)
-            transaction.transaction_properties = commit.properties()
-            return lance.LanceDataset.commit(dataset, transaction).version
 
-    def tag(self, table: str, name: str, version: int) -> None:
-        """Names a version, which keeps it from being cleaned up; a name that exists stays where it is.
+        def merged(dataset: lance.LanceDataset) -> lance.Transaction:
+            merge = dataset.merge_insert(list(spec.keys)).when_matched_update_all().when_not_matched_insert_all()
+            return merge.execute_uncommitted(incoming)[0]
+
+        return self._commit(table, merged, commit)
+
+    def delete(self, table: str, where: str, commit: Commit | None = None) -> int:
+        """Removes the rows for which the SQL predicate holds, in one commit; returns the version after it."""
+
+        def deleted(dataset: lance.LanceDataset) -> lance.Transaction | None:
+            before = {fragment.fragment_id: fragment for fragment in dataset.get_fragments()}
+            after = {number: fragment.delete(where) for number, fragment in before.items()}
+            gone = [number for number, fragment in after.items() if fragment is None]
+            changed = [one for number, one in after.items() if one is not None and one != before[number].metadata]
+            if not gone and not changed:
+                return None
+            return lance.Transaction(dataset.version, lance.LanceOperation.Delete(changed, gone, where))
+
+        return self._commit(table, deleted, commit or Commit(run_id="", asset="deletion"))
+
+    def tag(self, table: str, name: str, version: int, move: bool = False) -> None:
+        """Names a version, which keeps it from being cleaned up; a name that exists stays where it is unless `move`.
 
         Lance allows letters, digits, '.', '_' and '-' in a name.
         """
@@ -137,18 +155,33 @@ class Lake:
         with self._writing(table):
             if name not in dataset.tags.list():
                 dataset.tags.create(name, version)
+            elif move:
+                dataset.tags.update(name, version)
 
-    def delete(self, table: str, where: str) -> int:
-        """Removes the rows for which the SQL predicate holds; returns the version after it."""
+    def untag(self, table: str, name: str) -> None:
+        """Lets go of a name; one that does not exist is no error."""
+        dataset = self.open(table)
+        with self._writing(table):
+            if name in dataset.tags.list():
+                dataset.tags.delete(name)
+
+    def tags(self, table: str) -> dict[str, int]:
+        """The named versions of a table."""
+        return {name: tag["version"] for name, tag in self.open(table).tags.list().items()}
+
+    @contextmanager
+    def exclusive(self, table: str) -> Iterator[lance.LanceDataset]:
+        """The newest version, which stays the newest while this is held: for upkeep of the table's files."""
         dataset = self.open(table)
         with self._writing(table):
             dataset.checkout_latest()
-            dataset.delete(where)
-        return self.version(table)
+            yield dataset
 
     def read(self, table: str, columns: list[str] | None = None, where: str | None = None) -> pa.Table:
         """Rows of the newest version; without `columns`, all but the heavy ones."""
-        return self.open(table).to_table(columns=columns or TABLES[table].light, filter=where)
+        dataset = self.open(table)
+        with explained(self.path(table), table):
+            return dataset.to_table(columns=columns or TABLES[table].light, filter=where)
 
     def frame(self, table: str, columns: list[str] | None = None, where: str | None = None) -> pl.DataFrame:
         """`read` as a polars frame."""
@@ -158,13 +191,33 @@ class Lake:
         dataset = lance.write_dataset(rows, self.path(table), mode="append", transaction_properties=commit.properties())
         return dataset.version
 
+    def _commit(
+        self, table: str, make: Callable[[lance.LanceDataset], lance.Transaction | None], commit: Commit
+    ) -> int:
+        """Commits the transaction that `make` derives from the newest version, anew when another writer was faster."""
+        dataset = self.open(table)
+        with self._writing(table):
+            for attempt in range(COMMIT_ATTEMPTS):
+                dataset.checkout_latest()
+                transaction = make(dataset)
+                if transaction is None:
+                    return dataset.version
+                transaction.transaction_properties = commit.properties()
+                try:
+                    return lance.LanceDataset.commit(dataset, transaction, max_retries=0).version
+                except CommitConflictError:
+                    if attempt == COMMIT_ATTEMPTS - 1:
+                        raise
+        raise AssertionError("unreachable")
+
     @contextmanager
     def _writing(self, table: str) -> Iterator[None]:
         folder = object_store.lock_folder(str(self.root)) if self.is_remote else Path(self.root)
-        folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / f"{TABLES[table].name}.lock", "w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        with explained(self.path(table), table):
+            folder.mkdir(parents=True, exist_ok=True)
+            with open(folder / f"{TABLES[table].name}.lock", "w") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                yield
 
 
 def _arrow(spec: Table, rows: pa.Table | list[dict]) -> pa.Table:

@@ -1,0 +1,124 @@
+"""What a storage error means to a person: which file system is full, which file of which table is damaged.
+
+Lance says neither the table nor the file of a short read, and a full disk is one sentence
+inside another. Here its errors become `UserError`; what is neither is passed on as it came.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import lance
+import pyarrow as pa
+
+from worldvla.errors import UserError
+
+# As Rust writes errno into Lance's messages: ENOSPC, EDQUOT, EFBIG.
+FULL = ("os error 28", "os error 122", "os error 27", "No space left on device")
+
+
+@contextmanager
+def explained(path: Path | str, table: str) -> Iterator[None]:
+    """Raises `UserError` in place of Lance's error when the disk is full or a file of the table is damaged.
+
+    Of a table on an object store, whose `path` is an address, errors are passed on.
+    """
+    try:
+        yield
+    except (OSError, ValueError, pa.ArrowException) as error:
+        if isinstance(path, str):
+            raise
+        if is_full(error):
+            raise UserError(full_disk(path, table)) from error
+        if isinstance(error, OSError | pa.ArrowException) or "LanceError" in str(error):
+            if damaged := damaged_files(path):
+                raise UserError(damaged_table(table, damaged)) from error
+        raise
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the file system had no room, or the user no quota, for what was written."""
+    return any(sign in str(error) for sign in FULL) or getattr(error, "errno", None) in (27, 28, 122)
+
+
+def full_disk(path: Path, table: str) -> str:
+    """The file system that holds the table, what is free on it, and what to do."""
+    mount = _mount_point(path)
+    free = shutil.disk_usage(mount).free
+    return (
+        f"no room to write table {table}: the file system {mount} is full ({free / 2**20:.1f} MiB free) or a quota is "
+        f"used up. The table is as it was. Free some space (`worldvla retain` says what the lake can spare, "
+        "`worldvla doctor --repair` removes what killed writers left), or move the home (WORLDVLA_HOME) to a larger "
+        "file system; then give the same command again"
+    )
+
+
+def damaged_table(table: str, damaged: list[str]) -> str:
+    """The damaged files, and what to do."""
+    more = f" and {len(damaged) - 3} more" if len(damaged) > 3 else ""
+    return (
+        f"table {table} cannot be read: {'; '.join(damaged[:3])}{more}. Put the file back from a backup, or run "
+        "`worldvla doctor` to see what is lost with it"
+    )
+
+
+def damaged_files(path: Path) -> list[str]:
+    """Files of the table's newest version that are missing or of another size than committed; empty when whole."""
+    try:
+        dataset = lance.dataset(path)
+    except (OSError, ValueError):
+        return _unreadable_manifests(path)
+    return misfits(dataset)
+
+
+def misfits(dataset: lance.LanceDataset) -> list[str]:
+    """Files of an opened version that are missing or of another size than committed, in words."""
+    there = file_sizes(dataset)
+    found = []
+    for fragment in dataset.get_fragments():
+        for file in fragment.data_files():
+            name = f"data/{file.path}"
+            if name not in there:
+                found.append(f"{dataset.uri}/{name} is missing")
+            elif file.file_size_bytes and there[name] != file.file_size_bytes:
+                found.append(f"{dataset.uri}/{name} has {there[name]} bytes, {file.file_size_bytes} were written")
+        deletion = fragment.metadata.deletion_file
+        if deletion is not None and (name := deletion.path(fragment.fragment_id)) not in there:
+            found.append(f"{dataset.uri}/{name} is missing")
+    return found
+
+
+def file_sizes(dataset: lance.LanceDataset) -> dict[str, int]:
+    """Every file in the table's folder, named from there, with its bytes."""
+    files = dataset.all_files().read_all()
+    return dict(zip(files["path"].to_pylist(), files["size_bytes"].to_pylist(), strict=True))
+
+
+def _unreadable_manifests(path: Path) -> list[str]:
+    """The newest manifest when it cannot be read, with the newest one that can."""
+    manifests = sorted((path / "_versions").glob("*.manifest"))
+    numbers = sorted((_version(file) for file in manifests), reverse=True)
+    for number in numbers[1:]:
+        try:
+            lance.dataset(path, version=number)
+        except (OSError, ValueError):
+            continue
+        return [f"{manifests[0]} is damaged (the newest version that can be read is {number})"]
+    return [f"{manifests[0]} is damaged"] if manifests else [f"{path} holds no version"]
+
+
+def _version(manifest: Path) -> int:
+    """Lance names manifests so that the newest sorts first."""
+    return 2**64 - 1 - int(manifest.stem)
+
+
+def _mount_point(path: Path) -> Path:
+    path = path.resolve()
+    while not path.exists():
+        path = path.parent
+    device = os.stat(path).st_dev
+    while path != path.parent and os.stat(path.parent).st_dev == device:
+        path = path.parent
+    return path
