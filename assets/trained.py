@@ -8,7 +8,7 @@ from typing import Protocol
 import dagster as dg
 
 from assets.publication import Step
-from worldvla.home import checkpoint_directory, mlflow_uri
+from worldvla.home import checkpoint_directory, mlflow_place
 from worldvla.lake.digests import canonical_json
 from worldvla.lake.models import read_model, write_membership, write_model
 from worldvla.tracking.champion import registered_name
@@ -63,7 +63,7 @@ def store(
 
 def model_metadata(run: TrainingRun, model_id: str, rows: int) -> dict[str, dg.MetadataValue]:
     """Where a person finds the training."""
-    server = mlflow_uri()
+    server = mlflow_place()
     path = f"#/experiments/{run.experiment_id}/runs/{run.run_id}"
     link = (
         dg.MetadataValue.url(f"{server}/{path}")

@@ -1,28 +1,59 @@
-"""The project's Dagster instance: `DAGSTER_HOME`, or `dagster` in the project's home."""
+"""The project's Dagster instance: `DAGSTER_HOME`, or `dagster` in the project's home.
+
+It keeps its records in SQLite there, or in the PostgreSQL database that `DAGSTER_POSTGRES_URL`
+names. `python -m pipelines.instance` prepares the folder and prints it.
+"""
 
 import os
-import shutil
+import tempfile
 from pathlib import Path
 
 import dagster as dg
 
 from assets.partitions import CAMPAIGNS, ITERATIONS
 from worldvla.home import home, project_root
+from worldvla.services import DAGSTER_POSTGRES, check_databases, with_driver
+
+# Dagster reads the address from the environment whenever it opens the instance, so no file holds the password.
+POSTGRES_STORAGE = f"""
+storage:
+  postgres:
+    postgres_url:
+      env: {DAGSTER_POSTGRES}
+"""
 
 
 def dagster_home() -> Path:
-    """The instance's folder, with the project's `dagster.yaml` in it."""
-    folder = Path(os.environ.get("DAGSTER_HOME") or home() / "dagster")
+    """The instance's folder, with its `dagster.yaml`: the project's, and where its records are kept.
+
+    A `dagster.yaml` in a folder that `DAGSTER_HOME` names is its owner's, and stays.
+    """
+    own = home() / "dagster"
+    folder = Path(os.environ.get("DAGSTER_HOME") or own)
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "dagster.yaml").exists():
-        shutil.copy(project_root() / "dagster.yaml", folder / "dagster.yaml")
+    file = folder / "dagster.yaml"
+    text = (project_root() / "dagster.yaml").read_text()
+    if url := os.environ.get(DAGSTER_POSTGRES):
+        os.environ[DAGSTER_POSTGRES] = with_driver(url)
+        text += POSTGRES_STORAGE
+    if not file.exists() or (folder == own and file.read_text() != text):
+        _write(file, text)
     os.environ["DAGSTER_HOME"] = str(folder)
     return folder
 
 
 def open_instance() -> dg.DagsterInstance:
+    """Raises `UserError` when a database that the environment names does not answer."""
+    check_databases()
     dagster_home()
     return dg.DagsterInstance.get()
+
+
+def _write(file: Path, text: str) -> None:
+    """At once: another process may be opening the instance."""
+    with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False) as written:
+        written.write(text)
+    os.replace(written.name, file)
 
 
 def add_partitions(instance: dg.DagsterInstance, campaign: str, iteration: str) -> None:
@@ -30,3 +61,8 @@ def add_partitions(instance: dg.DagsterInstance, campaign: str, iteration: str) 
     instance.add_dynamic_partitions(CAMPAIGNS.name, [campaign])
     if iteration:
         instance.add_dynamic_partitions(ITERATIONS.name, [iteration])
+
+
+if __name__ == "__main__":
+    check_databases()
+    print(dagster_home())

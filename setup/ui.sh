@@ -1,17 +1,23 @@
 #!/usr/bin/env bash
-# Dagster's web server and daemon and MLflow's server over this project's data, on 127.0.0.1.
+# Dagster's web server and daemon and MLflow's server over this project's data, on 127.0.0.1: neither
+# asks who is there, so whoever reaches them may start runs. WORLDVLA_UI_HOST names another address.
 # They end together: on Ctrl-C, or when one of them ends.
 #
 #   setup/ui.sh DAGSTER_PORT MLFLOW_PORT
 set -euo pipefail
 
 dagster_port=$1 mlflow_port=$2
+host=${WORLDVLA_UI_HOST:-127.0.0.1}
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 WORLDVLA_HOME=$(realpath -m "${WORLDVLA_HOME:-var}")
 DAGSTER_HOME=$WORLDVLA_HOME/dagster
 export WORLDVLA_HOME DAGSTER_HOME
 mkdir -p "$DAGSTER_HOME" "$WORLDVLA_HOME/mlflow" "$WORLDVLA_HOME/logs"
-cp dagster.yaml "$DAGSTER_HOME/dagster.yaml"
+# SQLAlchemy takes psycopg 3 where no driver is named; what is installed, and what dagster-postgres is written for, is 2.
+for name in DAGSTER_POSTGRES_URL MLFLOW_TRACKING_URI; do
+    [ -z "${!name:-}" ] || export "$name=${!name/#postgresql:/postgresql+psycopg2:}"
+done
+.venv/bin/python -m pipelines.instance >/dev/null
 
 jobs=()
 finish() {
@@ -30,13 +36,21 @@ start() { # start NAME COMMAND...: its output goes to a log of its own
 }
 
 code_location=(--working-directory "$PWD" --module-name pipelines.definitions)
-start dagster-webserver .venv/bin/dagster-webserver --host 127.0.0.1 --port "$dagster_port" "${code_location[@]}"
+start dagster-webserver .venv/bin/dagster-webserver --host "$host" --port "$dagster_port" "${code_location[@]}"
 start dagster-daemon .venv/bin/dagster-daemon run "${code_location[@]}"
-start mlflow .venv/bin/mlflow server --host 127.0.0.1 --port "$mlflow_port" \
-    --backend-store-uri "sqlite:///$WORLDVLA_HOME/mlflow/mlflow.db" \
-    --artifacts-destination "$WORLDVLA_HOME/mlflow/artifacts"
+case ${MLFLOW_TRACKING_URI:=sqlite:///$WORLDVLA_HOME/mlflow/mlflow.db} in
+http://* | https://*) mlflow=${MLFLOW_TRACKING_URI##*@} ;; # a server runs elsewhere
+*)
+    # In the environment, not among the arguments: a database's password would stand in every process list.
+    MLFLOW_BACKEND_STORE_URI=$MLFLOW_TRACKING_URI
+    MLFLOW_ARTIFACTS_DESTINATION=${MLFLOW_DEFAULT_ARTIFACT_ROOT:-$WORLDVLA_HOME/mlflow/artifacts}
+    export MLFLOW_BACKEND_STORE_URI MLFLOW_ARTIFACTS_DESTINATION
+    start mlflow .venv/bin/mlflow server --host "$host" --port "$mlflow_port"
+    mlflow=http://$host:$mlflow_port
+    ;;
+esac
 
-echo "Dagster http://127.0.0.1:$dagster_port    MLflow http://127.0.0.1:$mlflow_port    logs in $WORLDVLA_HOME/logs    Ctrl-C ends all"
+echo "Dagster http://$host:$dagster_port    MLflow $mlflow    logs in $WORLDVLA_HOME/logs    Ctrl-C ends all"
 wait -n || true
 echo "one of them ended; its log in $WORLDVLA_HOME/logs says why" >&2
 exit 1

@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from worldvla.errors import UserError
+from worldvla.services import with_driver
 
 # A bucket's name as S3 restricts it, then folders of letters that no shell, URL or file system reads otherwise.
 S3_LAKE = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/(?!\.{1,2}(/|$))[A-Za-z0-9._=-]+)*")
@@ -76,7 +77,8 @@ def mlflow_uri() -> str:
 
     The address of a database may hold a password: it is for MLflow alone. What people see is `mlflow_place`.
     """
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home() / 'mlflow' / 'mlflow.db'}"
+    address = os.environ.get("MLFLOW_TRACKING_URI")
+    return with_driver(address) if address else f"sqlite:///{home() / 'mlflow' / 'mlflow.db'}"
 
 
 def mlflow_place() -> str:

@@ -37,6 +37,11 @@ def check_databases() -> None:
         _ask(variable, url)
 
 
+def with_driver(address: str) -> str:
+    """A PostgreSQL address that names psycopg2, for which dagster-postgres is written; SQLAlchemy prefers psycopg 3."""
+    return address.replace("postgresql://", "postgresql+psycopg2://", 1)
+
+
 def postgres_url(variable: str, text: str) -> "URL":
     """The parsed address; raises `UserError` where it is not one of a PostgreSQL database."""
     from sqlalchemy.engine import make_url

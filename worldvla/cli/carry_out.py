@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from worldvla.cli.campaign_lock import campaign_lock
 from worldvla.cli.output import say
-from worldvla.home import campaigns_file, home, project_root
+from worldvla.home import campaigns_file, home, lake_root, project_root
+from worldvla.services import check_databases
 
 if TYPE_CHECKING:
     from worldvla.planner.execute import Outcome
@@ -36,6 +37,7 @@ def carry_out(campaigns: list[str], selection: "Selection", iterations: int, aga
     from worldvla.planner.execute import execute
     from worldvla.planner.observe import snapshot
 
+    check_databases()
     lake = Lake.default()
     with ExitStack() as stack:
         locks = [stack.enter_context(campaign_lock(name)) for name in sorted(campaigns)]
@@ -59,7 +61,8 @@ def launch(locks: list[int], run: "Run") -> int:
     command = [sys.executable, "-m", "pipelines.launch", "--parent", str(os.getpid()), "--campaign", run.campaign]
     command += ["--iteration", run.iteration, "--assets", ",".join(run.assets)]
     # The run has another working folder: relative paths in the environment would name other places there.
-    environment = os.environ | {"WORLDVLA_HOME": str(home()), "WORLDVLA_CAMPAIGNS": str(campaigns_file())}
+    places = {"WORLDVLA_HOME": home(), "WORLDVLA_LAKE": lake_root(), "WORLDVLA_CAMPAIGNS": campaigns_file()}
+    environment = os.environ | {name: str(place) for name, place in places.items()}
     begin = time.monotonic()
     status = subprocess.run(
         command, cwd=project_root(), env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr, pass_fds=locks

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from worldvla.home import home, mlflow_uri
+from worldvla.home import home, mlflow_artifacts, mlflow_uri
+from worldvla.services import check_databases
 
 FINGERPRINT_TAG = "worldvla.fingerprint"
 MODEL_TAG = "worldvla.model_id"
@@ -153,7 +154,8 @@ def add_version(tracking: Any, name: str, model_id: str, logged_model_id: str, r
 
 
 def client() -> Any:
-    """An MLflow client on the project's tracking server or database."""
+    """An MLflow client on the project's tracking server or database; `UserError` when a database does not answer."""
+    check_databases()
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     (home() / "mlflow").mkdir(parents=True, exist_ok=True)
     import logging
@@ -170,8 +172,7 @@ def _experiment(tracking: Any, campaign: str) -> str:
     found = tracking.get_experiment_by_name(campaign)
     if found is not None:
         return found.experiment_id
-    artifacts = (home() / "mlflow" / "artifacts").as_uri() if mlflow_uri().startswith("sqlite") else None
-    return tracking.create_experiment(campaign, artifact_location=artifacts)
+    return tracking.create_experiment(campaign, artifact_location=mlflow_artifacts())
 
 
 def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
