@@ -3,10 +3,12 @@
 A killed process cannot say that its run is over: Dagster shows the run as started, and the
 next run waits for the pool slot that the dead one holds. A process that executes a run
 therefore holds a lock file that the run names in a tag; the kernel lets go of the lock when
-the process ends, however it ends.
+the process ends, however it ends. Another machine cannot see that lock, so in an instance
+that several share each judges only the runs that it started itself.
 """
 
 import fcntl
+import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ from pathlib import Path
 import dagster as dg
 
 TAG = "worldvla/process"
+PLACE_TAG = "worldvla/started_at"
 UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -25,22 +28,22 @@ UNFINISHED = [
 
 @contextmanager
 def this_process(instance: dg.DagsterInstance) -> Iterator[dict[str, str]]:
-    """The tag that marks runs as this process's, for as long as it lives."""
+    """The tags that mark runs as this process's, for as long as it lives."""
     name = uuid.uuid4().hex
     path = _lock_file(instance, name)
     path.parent.mkdir(exist_ok=True)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         try:
-            yield {TAG: name}
+            yield {TAG: name, PLACE_TAG: _place(instance)}
         finally:
             path.unlink()
 
 
 def settle_dead_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Marks the runs of ended processes as failed and frees their pool slots; returns their ids."""
+    """Marks the runs of this machine's ended processes as failed and frees their pool slots; returns their ids."""
     settled = []
-    for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
+    for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED, tags={PLACE_TAG: _place(instance)})):
         name = run.tags.get(TAG)
         if name is None or _lives(_lock_file(instance, name)):
             continue
@@ -49,6 +52,11 @@ def settle_dead_runs(instance: dg.DagsterInstance) -> list[str]:
         _lock_file(instance, name).unlink(missing_ok=True)
         settled.append(run.run_id)
     return settled
+
+
+def _place(instance: dg.DagsterInstance) -> str:
+    """Where this process's lock files are: the machine and the folder."""
+    return f"{socket.gethostname()}:{instance.root_directory}"
 
 
 def _lives(path: Path) -> bool:
