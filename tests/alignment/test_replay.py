@@ -68,8 +68,13 @@ def test_rows_fit_their_table(rows):
 
 
 def test_the_same_seed_gives_the_same_rows(world_model, judge, rows):
-    assert rows_version(replay(world_model, judge, bank(), IMAGINATION, 0, pictures=2)) == rows_version(rows)
-    assert rows_version(replay(world_model, judge, bank(), IMAGINATION, 1, pictures=2)) != rows_version(rows)
+    """But for the videos: a busy encoder's bytes are not the same twice."""
+
+    def version(replayed):
+        return rows_version([{name: value for name, value in row.items() if name != "video"} for row in replayed])
+
+    assert version(replay(world_model, judge, bank(), IMAGINATION, 0, pictures=2)) == version(rows)
+    assert version(replay(world_model, judge, bank(), IMAGINATION, 1, pictures=2)) != version(rows)
 
 
 def test_the_static_baseline_is_the_first_frame_repeated(rows):
