@@ -36,7 +36,9 @@ class Line:
     def __init__(self) -> None:
         self.imagined_steps = 0
 
-    def start(self, anchor: np.ndarray, history: np.ndarray | None = None) -> Positions:
+    def start(
+        self, anchor: np.ndarray, history: np.ndarray | None = None, travelled: np.ndarray | None = None
+    ) -> Positions:
         goal = np.where(anchor.mean(axis=(1, 2, 3)) > 127, 1.0, -1.0)
         return Positions(np.zeros(len(anchor)), goal)
 
@@ -76,6 +78,7 @@ def starts() -> StartStates:
         anchor=anchor,
         history=np.repeat(anchor[:, None], 2, axis=1),
         step=np.array([0, 0, 0, 2]),
+        travelled=np.zeros((4, 7), np.float32),
         kind=["start", "start", "start", "near_failure"],
         instructions=["go"] * 4,
         names=[f"episode-{i}@0" for i in range(4)],

@@ -16,7 +16,7 @@ def bank() -> FrameBank:
         instructions=["push", "pull"],
         success=np.zeros(2, dtype=bool),
         images=np.arange(9, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), dtype=np.uint8),
-        actions=np.zeros((9, 7), dtype=np.float32),
+        actions=np.arange(9, dtype=np.float32)[:, None] * np.ones((1, 7), dtype=np.float32),
         reward=np.zeros(9, dtype=np.float32),
         progress=np.zeros(9, dtype=np.float32),
         starts=np.array([0, 5]),
@@ -34,6 +34,7 @@ def test_history_ends_at_the_present_and_repeats_the_first_frame(bank):
     assert starts.history[:, :, 0, 0, 0].tolist() == [[5, 5, 5], [5, 5, 6], [2, 3, 4]]
     assert starts.instructions == ["pull", "pull", "push"] and starts.names == ["b@0", "b@1", "a@4"]
     assert starts.step.tolist() == [0, 1, 4]
+    assert starts.travelled[:, 0].tolist() == [0, 5, 0 + 1 + 2 + 3]
 
 
 def test_what_cannot_be_built_is_said(bank):

@@ -65,6 +65,18 @@ def test_actions_have_consequences(model, anchors):
     assert (one != other).any()
 
 
+def test_the_way_travelled_is_the_sum_of_all_actions(model, anchors):
+    imagination = Imagination(model, 2, 0)
+    begun = np.full((3, 7), 0.5, np.float32)
+    state = imagination.start(anchors, anchors[:, None], begun)
+    first, second = chunks(0)
+    after = imagination.step(imagination.step(state, first).state, second).state.select(np.array([2, 0]))
+    expected = begun + first.sum(1) + second.sum(1)
+    np.testing.assert_allclose(after.travelled.numpy(), expected[[2, 0]], rtol=1e-5)
+    elsewhere = imagination.step(imagination.start(anchors, anchors[:, None]), first)
+    assert (elsewhere.images != imagination.step(state, first).images).any()
+
+
 def test_history_shorter_than_the_model_reads_is_repeated(model, bank, anchors):
     imagination = Imagination(model, 2, 0)
     one = imagination.start(anchors, anchors[:, None])

@@ -52,6 +52,7 @@ def test_every_input_of_the_transformer_matters(model, bank):
         "context": torch.randn(1, 3, 4, size, size),
         "context_sigma": torch.tensor([0.1]),
         "actions": torch.randn(1, CHUNK, 7),
+        "travelled": torch.randn(1, 7),
     }
     with torch.no_grad():
         output = model.denoise(**inputs)

@@ -42,6 +42,14 @@ class FrameBank:
         """int64 [N]: the index of the episode each frame belongs to."""
         return np.repeat(np.arange(len(self)), self.lengths)
 
+    def travelled(self) -> np.ndarray:
+        """float32 [N, 7]: the sum of all actions that an episode took before each of its frames."""
+        sums = np.zeros_like(self.actions)
+        for episode in range(len(self)):
+            frames = self.frames_of(episode)
+            sums[frames.start + 1 : frames.stop] = self.actions[frames][:-1].cumsum(0)
+        return sums
+
     def select(self, episodes: np.ndarray) -> "FrameBank":
         """The bank of these episode indices, in this order."""
         episodes = np.asarray(episodes, dtype=np.int64)

@@ -36,7 +36,9 @@ class Dynamics(Protocol):
 
     imagined_steps: int
 
-    def start(self, anchor: np.ndarray, history: np.ndarray | None = None) -> Any: ...
+    def start(
+        self, anchor: np.ndarray, history: np.ndarray | None = None, travelled: np.ndarray | None = None
+    ) -> Any: ...
 
     def step(self, state: Any, actions: np.ndarray, decode: Literal["all", "last"] = "all") -> Imagined: ...
 
@@ -79,7 +81,7 @@ def imagine(
     reward = np.zeros((len(rows), chunks.max() * policy.chunk), dtype=np.float32)
     active = np.arange(len(rows))
     images = starts.history[rows][:, -1]
-    state = dynamics.start(starts.anchor[rows], starts.history[rows])
+    state = dynamics.start(starts.anchor[rows], starts.history[rows], starts.travelled[rows])
     seen, acted, actors, begun = [], [], [], []
     for chunk in range(chunks.max()):
         steps = slice(chunk * policy.chunk, (chunk + 1) * policy.chunk)

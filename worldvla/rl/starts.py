@@ -17,14 +17,15 @@ class StartStates:
 
     Shapes: `anchor` uint8 [N, H, W, 3], the episode's first frame; `history` uint8
     [N, h, H, W, 3], the latest frames, the present one last, the first repeated where there
-    are fewer; `step` int64 [N], the actions already taken; `kind`, `instructions` and
-    `names` (episode@step) have N entries. `near_failure_share` of the groups start at
+    are fewer; `step` int64 [N], how many actions were already taken, and `travelled` float32
+    [N, 7], their sum; `kind`, `instructions` and `names` (episode@step) have N entries. `near_failure_share` of the groups start at
     near-failure keyframes, where there are any.
     """
 
     anchor: np.ndarray
     history: np.ndarray
     step: np.ndarray
+    travelled: np.ndarray
     kind: list[str]
     instructions: list[str]
     names: list[str]
@@ -54,6 +55,7 @@ class StartStates:
             anchor=bank.images[bank.starts[episodes]],
             history=bank.images[bank.starts[episodes][:, None] + latest],
             step=step,
+            travelled=bank.travelled()[bank.starts[episodes] + step],
             kind=[row["kind"] for row in keyframes],
             instructions=[bank.instructions[episode] for episode in episodes],
             names=[f"{row['episode_id']}@{row['step']}" for row in keyframes],

@@ -6,7 +6,9 @@ tokens only, and copying the still background needs no attention at all. The noi
 on the history is one more channel.
 
 Actions enter twice (WoVR, arXiv 2602.13977): added to each frame's timestep embedding
-(AdaLN), and as cross-attention tokens.
+(AdaLN), and as cross-attention tokens. With each goes the sum of all actions since the
+first frame: actions are displacements, so the anchor and this sum say where the arm is,
+however much the imagined frames between have blurred.
 
 Shapes: B batch, K frames (one an action), S tokens a frame, D width, C latent channels.
 """
@@ -17,6 +19,9 @@ from diffusers import CosmosTransformer3DModel
 from torch import nn
 
 SIGMA_SCALE = 1000.0  # Cosmos' sinusoidal embedding expects timesteps of 0 to 1000
+# Divisors that bring the sums of actions over a chunk and over an episode to about unit size.
+CHUNK_SCALE = 2.0
+TRAVEL_SCALE = 10.0
 
 
 class ChunkAttention:
@@ -81,9 +86,9 @@ class ChunkTransformer(CosmosTransformer3DModel):
         )
         self.position = nn.Parameter(torch.randn(1, chunk, (latent_size // patch) ** 2, width) * 0.02)
         self.action_modulation = nn.Sequential(
-            nn.Linear(2 * action_dim, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 4 * width)
+            nn.Linear(3 * action_dim, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 4 * width)
         )
-        self.action_tokens = nn.Sequential(nn.Linear(2 * action_dim, width), nn.SiLU(), nn.Linear(width, width))
+        self.action_tokens = nn.Sequential(nn.Linear(3 * action_dim, width), nn.SiLU(), nn.Linear(width, width))
         self.action_position = nn.Parameter(torch.randn(1, chunk, width) * 0.02)
         for block in self.transformer_blocks:
             for attention in (block.attn1, block.attn2):
@@ -113,11 +118,13 @@ class ChunkTransformer(CosmosTransformer3DModel):
         context: torch.Tensor,
         context_sigma: torch.Tensor,
         actions: torch.Tensor,
+        travelled: torch.Tensor,
     ) -> torch.Tensor:
         """F of noisy latents [B, K, C, h, w] at noise levels `sigma` [B].
 
         `context` [B, 1 + history, C, h, w] is the anchor and the latest frames, noised to
-        `context_sigma` [B]; `actions` [B, K, A] lead to the K frames.
+        `context_sigma` [B]; `actions` [B, K, A] lead to the K frames, `travelled` [B, A] is the
+        sum of all actions before them since the anchor.
         """
         batch, chunk, channels, height, width = noisy.shape
         beside = torch.cat(
@@ -131,7 +138,8 @@ class ChunkTransformer(CosmosTransformer3DModel):
         tokens_BKSD = self.patch_embed(stacked).flatten(2, 3)
         tokens_BKSD = tokens_BKSD + self.position.to(tokens_BKSD.dtype)
 
-        features = torch.cat([actions, actions.cumsum(1) / 2], dim=-1)
+        moved = actions.cumsum(1)
+        features = torch.cat([actions, moved / CHUNK_SCALE, (travelled[:, None] + moved) / TRAVEL_SCALE], dim=-1)
         modulation, embedding = self.action_modulation(features).split([3 * self.width, self.width], dim=-1)
         time_modulation, time_embedding = self.time_embed(tokens_BKSD, sigma * SIGMA_SCALE)
         temb = (time_modulation[:, None] + modulation)[:, :, None].to(tokens_BKSD.dtype)

@@ -22,18 +22,20 @@ DECODE_BATCH = 128
 class ImaginationState:
     """Where B imagined rollouts stand: latents anchor [B, C, h, w], recent [B, history, C, h, w].
 
+    `travelled` [B, A] is the sum of all actions since the anchor.
     `rollout` counts the starts of one Imagination, `chunks` the steps since; both name the noise.
     """
 
     anchor: torch.Tensor
     recent: torch.Tensor
+    travelled: torch.Tensor
     rollout: int
     chunks: int
 
     def select(self, rows: np.ndarray) -> "ImaginationState":
         """The state of these rollouts alone, in this order: finished ones leave the batch."""
         kept = torch.from_numpy(rows).to(self.anchor.device)
-        return replace(self, anchor=self.anchor[kept], recent=self.recent[kept])
+        return replace(self, anchor=self.anchor[kept], recent=self.recent[kept], travelled=self.travelled[kept])
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,14 @@ class Imagination:
         self.imagined_steps = 0
         self._rollouts = 0
 
-    def start(self, anchor: np.ndarray, history: np.ndarray | None = None) -> ImaginationState:
+    def start(
+        self, anchor: np.ndarray, history: np.ndarray | None = None, travelled: np.ndarray | None = None
+    ) -> ImaginationState:
         """Begins B rollouts: anchor uint8 [B, H, W, 3] is each episode's first frame.
 
         `history` uint8 [B, h, H, W, 3], oldest first, is the latest frames where a rollout
         starts later; the oldest is repeated when there are fewer than the model reads.
+        `travelled` float32 [B, A] is then the sum of the actions taken until there.
         """
         anchor_latents = self._encode(anchor)
         if history is None:
@@ -74,14 +79,18 @@ class Imagination:
             kept = history[:, -self.model.history :]
             kept = np.concatenate([kept[:, :1]] * (self.model.history - kept.shape[1]) + [kept], axis=1)
             recent = self._encode(kept.reshape(-1, *kept.shape[2:])).unflatten(0, kept.shape[:2])
+        if travelled is None:
+            travelled = np.zeros((len(anchor), self.model.config["action_dim"]), np.float32)
         self._rollouts += 1
-        return ImaginationState(anchor_latents, recent, self._rollouts - 1, 0)
+        return ImaginationState(
+            anchor_latents, recent, torch.from_numpy(travelled).to(self.device), self._rollouts - 1, 0
+        )
 
     @torch.inference_mode()
     def step(self, state: ImaginationState, actions: np.ndarray, decode: Literal["all", "last"] = "all") -> Imagined:
         """Imagines the K frames that actions float32 [B, K, 7] lead to; `decode="last"` decodes one frame a rollout."""
         model = self.model
-        actions_BKA = torch.as_tensor(actions, dtype=self.dtype, device=self.device)
+        actions_BKA = torch.as_tensor(actions, dtype=torch.float32, device=self.device)
         batch, chunk = actions_BKA.shape[:2]
         random = generator(self.seed, "imagine", state.rollout, state.chunks)
         residual = torch.randn(batch, chunk, *state.anchor.shape[1:], generator=random).to(self.device)
@@ -90,7 +99,7 @@ class Imagination:
         with self._precision():
             for sigma, next_sigma in zip(self.sigmas, self.sigmas[1:], strict=False):
                 level = torch.full((batch,), sigma, device=self.device)
-                denoised = model.denoise(residual, level, context, context_sigma, actions_BKA)
+                denoised = model.denoise(residual, level, context, context_sigma, actions_BKA, state.travelled)
                 residual = residual + (next_sigma - sigma) * (residual - denoised) / sigma
             latents = residual * model.residual_std + state.recent[:, -1:]
             reward = model.reward_head(latents, state.anchor).clamp(0, 1)
@@ -98,7 +107,8 @@ class Imagination:
         images = self._decode(shown.flatten(0, 1)).reshape(batch, shown.shape[1], model.image_size, model.image_size, 3)
         self.imagined_steps += batch * chunk
         recent = torch.cat([state.recent, latents], dim=1)[:, -model.history :]
-        after = ImaginationState(state.anchor, recent, state.rollout, state.chunks + 1)
+        travelled = state.travelled + actions_BKA.sum(1)
+        after = ImaginationState(state.anchor, recent, travelled, state.rollout, state.chunks + 1)
         return Imagined(images, reward.float().cpu().numpy(), after)
 
     @torch.inference_mode()

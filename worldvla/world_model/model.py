@@ -43,10 +43,11 @@ class WorldModel(nn.Module):
         context: torch.Tensor,
         context_sigma: torch.Tensor,
         actions: torch.Tensor,
+        travelled: torch.Tensor,
     ) -> torch.Tensor:
         """x̂0 of noisy residuals [B, K, C, h, w] at noise levels [B]; the other arguments as the transformer's."""
         c_in, c_skip, c_out = (scale.view(-1, 1, 1, 1, 1) for scale in preconditioning(sigma))
-        output = self.dynamics(c_in * noisy, sigma, context, context_sigma, actions)
+        output = self.dynamics(c_in * noisy, sigma, context, context_sigma, actions, travelled)
         return c_skip * noisy + c_out * output.float()
 
     def to_bytes(self) -> bytes:

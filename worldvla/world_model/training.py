@@ -131,6 +131,7 @@ def _train_dynamics(
     where = latents.device
     dtype = fast_dtype(where)
     actions = torch.from_numpy(bank.actions).to(where)
+    travelled = torch.from_numpy(bank.travelled()).to(where)
     imagined_count = round(IMAGINED_SHARE * settings.batch_size)
     rewards = torch.from_numpy((bank.reward > 0.5).astype(np.float32)).to(where)
 
@@ -145,7 +146,9 @@ def _train_dynamics(
         nothing = torch.zeros(len(before), device=where)
         context = torch.cat([anchor[:, None], recent], dim=1)
         with torch.autocast(where.type, dtype, enabled=dtype != torch.float32):
-            denoised = model.denoise(noise, nothing + 1, context, nothing, actions[targets - 1])
+            denoised = model.denoise(
+                noise, nothing + 1, context, nothing, actions[targets - 1], travelled[targets[:, 0] - 1]
+            )
         return torch.cat([recent, denoised * model.residual_std + recent[:, -1:]], dim=1)[:, -model.history :]
 
     def loss_at(step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -168,7 +171,9 @@ def _train_dynamics(
         noisy = (1 - _wide(sigma)) * clean + _wide(sigma) * noise
         context = torch.cat([anchor[:, None], recent], dim=1)
         with torch.autocast(where.type, dtype, enabled=dtype != torch.float32):
-            denoised = model.denoise(noisy, sigma, context, context_sigma, actions[targets - 1])
+            denoised = model.denoise(
+                noisy, sigma, context, context_sigma, actions[targets - 1], travelled[targets[:, 0] - 1]
+            )
             imagined = denoised * model.residual_std + recent[:, -1:]
             reward_error = (model.reward_head(imagined, anchor) - rewards[targets]) ** 2
             clean_reward_error = (model.reward_head(future, anchor) - rewards[targets]) ** 2
