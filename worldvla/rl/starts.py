@@ -18,8 +18,8 @@ class StartStates:
     Shapes: `anchor` uint8 [N, H, W, 3], the episode's first frame; `history` uint8
     [N, h, H, W, 3], the latest frames, the present one last, the first repeated where there
     are fewer; `step` int64 [N], how many actions were already taken, and `travelled` float32
-    [N, 7], their sum; `kind`, `instructions` and `names` (episode@step) have N entries. `near_failure_share` of the groups start at
-    near-failure keyframes, where there are any.
+    [N, 7], their sum; `kind`, `instructions` and `names` (episode@step) have N entries.
+    `near_failure_share` of the groups start at near-failure keyframes, where there are any.
     """
 
     anchor: np.ndarray
