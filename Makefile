@@ -27,6 +27,7 @@ demo: setup ## two iterations of the loop on ManiSkill, then a table and a repor
 	@$(BIN)/worldvla report --campaign $(CAMPAIGN)
 
 test: setup ## all tests, one real two-iteration loop among them
+	@bash setup/setup.sh tests
 	@$(BIN)/python -m pytest -q $(PYTEST)
 
 ui: setup ## Dagster's web server and daemon, MLflow beside them; Ctrl-C ends all

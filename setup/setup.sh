@@ -3,6 +3,7 @@
 #
 #   setup/setup.sh            both
 #   setup/setup.sh system     the system packages alone (the part that may need root)
+#   setup/setup.sh tests      what the tests need besides: PostgreSQL's programs, where they can be installed
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -14,8 +15,13 @@ export log
 source setup/shell.sh
 source setup/apt.sh
 source setup/system.sh
+source setup/services.sh
 source setup/python.sh
 
+if [ "${1:-}" = tests ]; then
+    ensure_postgres
+    exit 0
+fi
 ensure_python
 ensure_system
 if [ "${1:-}" != system ]; then

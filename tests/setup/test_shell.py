@@ -52,12 +52,14 @@ class Machine:
         (self.apt / "os-release").write_text("".join(f'{key}="{value}"\n' for key, value in values.items()))
 
     def run(self, script: str) -> subprocess.CompletedProcess[str]:
-        sources = "source setup/shell.sh; source setup/apt.sh; source setup/system.sh; source setup/python.sh"
+        sources = "source setup/shell.sh; source setup/apt.sh; source setup/system.sh"
+        sources += "; source setup/services.sh; source setup/python.sh"
         return subprocess.run(
             ["/bin/bash", "-c", f"set -euo pipefail; root=$PWD; log=/dev/null; {sources}; {script}"],
             cwd=project_root(),
             env={"PATH": str(self.bin), "HOME": str(self.apt), "APT_SOURCES": str(self.apt)}
-            | {"OS_RELEASE": str(self.apt / "os-release")},
+            | {"OS_RELEASE": str(self.apt / "os-release")}
+            | {"POSTGRES_PROGRAMS": str(self.apt / "postgresql"), "POSTGRES_SETTINGS": str(self.apt / "settings")},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -133,6 +135,33 @@ def test_a_machine_that_renders_is_left_alone(machine: Machine) -> None:
     machine.command("python-of-the-test", "exit 0")
     machine.command("apt-get", "exit 1")
     answer = machine.run("python=python-of-the-test; ensure_system")
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+
+def test_with_root_postgresql_is_installed_and_not_started(machine: Machine) -> None:
+    machine.command("id", "echo 0")
+    for name in ("env", "mkdir", "tee", "sleep", "kill"):
+        (machine.bin / name).symlink_to(shutil.which(name))
+    machine.command("apt-get", f'echo "$*" >>{machine.apt}/calls')
+    answer = machine.run("ensure_postgres")
+    assert answer.returncode == 0, answer.stderr
+    last = (machine.apt / "calls").read_text().splitlines()[-1]
+    assert last.endswith("install -y --no-install-recommends postgresql")
+    assert (machine.apt / "settings" / "createcluster.conf").read_text() == "create_main_cluster = false\n"
+
+
+def test_without_root_the_tests_on_postgresql_are_skipped_with_the_command_to_run(machine: Machine) -> None:
+    machine.command("apt-get", "exit 1")
+    answer = machine.run("ensure_postgres")
+    assert answer.returncode == 0
+    assert f"su -c 'bash {project_root()}/setup/setup.sh tests'" in answer.stderr
+
+
+def test_a_machine_with_postgresql_is_left_alone(machine: Machine) -> None:
+    (machine.apt / "postgresql" / "15" / "bin").mkdir(parents=True)
+    (machine.apt / "postgresql" / "15" / "bin" / "initdb").touch()
+    machine.command("apt-get", "exit 1")
+    answer = machine.run("ensure_postgres")
     assert (answer.returncode, answer.stderr) == (0, "")
 
 
