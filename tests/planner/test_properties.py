@@ -33,7 +33,8 @@ def graphs(draw) -> dict[str, Node]:
 
 
 EDITS = st.lists(
-    st.tuples(st.sampled_from(["code", "config", "forget", "retract", "damage"]), st.integers(0, 10**6)), max_size=4
+    st.tuples(st.sampled_from(["code", "config", "forget", "retract", "correct", "damage"]), st.integers(0, 10**6)),
+    max_size=4,
 )
 
 
@@ -50,6 +51,8 @@ def edit(world: World, edits: list[tuple[str, int]]) -> None:
             del world.records[keys[pick % len(keys)]]
         elif kind == "retract" and keys:
             world.observed[keys[pick % len(keys)]] = Observed(f"left{pick}", 9, retracted=(("e", "bad"),))
+        elif kind == "correct" and keys:
+            world.observed[keys[pick % len(keys)]] = Observed(f"left{pick}", 9, corrected=("e",))
         elif kind == "damage" and keys:
             world.observed[keys[pick % len(keys)]] = Observed(f"left{pick}", 9, missing=("e",))
 
@@ -104,7 +107,7 @@ def test_a_selection_makes_itself_fresh_and_runs_parents_first(graph, edits, dat
     world.loop(ITERATIONS)
     edit(world, edits)
     asset = data.draw(st.sampled_from(sorted(graph)))
-    world.execute(ITERATIONS, Selection(assets=frozenset({asset}), missing=True))
+    world.execute(ITERATIONS, Selection(assets=frozenset({asset}), missing=True, upstream=True))
     assert all(name != asset for name, _ in world.not_fresh(ITERATIONS))
     for run in world.launched:
         for position, name in enumerate(run.assets):

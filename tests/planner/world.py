@@ -95,7 +95,7 @@ class World:
             return incoming_version([self.version(node.feedback_from, one) for one in before])
         key = (asset, NAME, iteration if node.scope == "iteration" else CAMPAIGN_SCOPE)
         observed = self.observed.get(key)
-        return observed.version if observed and observed.retracted else self.records[key].data_version
+        return observed.version if observed and observed.altered else self.records[key].data_version
 
     def from_scratch(self, iterations: int) -> dict[tuple[str, str], str]:
         """The fingerprint of every node if all were computed anew."""

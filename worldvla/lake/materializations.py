@@ -7,14 +7,18 @@ row of a node is its current state, for the planner, the audits and Dagster alik
 import json
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
+
+import polars as pl
 
 from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import observed_version, retracted
 from worldvla.lake.models import KINDS, has_model
+from worldvla.lake.quarantine import released_since
 from worldvla.lake.store import Lake, quoted
 from worldvla.planner.graph import GRAPH
 
+_DECODER = json.JSONDecoder()
 JSON_FIELDS = ("parents", "details", "tables")
 # Tables whose rows are an asset's content, and the column that holds its data version.
 CONTENT_ROWS = {
@@ -24,6 +28,7 @@ CONTENT_ROWS = {
 }
 
 NodeKey = tuple[str, str, str]
+NODE = ["asset", "campaign", "iteration"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,24 @@ class Materialization:
         return self.asset, self.campaign, self.iteration
 
 
+class Head(NamedTuple):
+    """What the planner reads of a node's current materialization; its parents are taken apart when asked for."""
+
+    asset: str
+    campaign: str
+    iteration: str
+    data_version: str
+    code_version: str
+    config_digest: str
+    parents_json: str
+    blocking_failure: str | None
+    materialized_at: datetime
+
+    @property
+    def parents(self) -> dict[str, str]:
+        return _DECODER.raw_decode(self.parents_json)[0]
+
+
 def publish(lake: Lake, materialization: Materialization, commit: Commit) -> int:
     """Appends the row that makes content current; returns the version of `materializations`."""
     row = {item.name: getattr(materialization, item.name) for item in fields(Materialization)}
@@ -67,14 +90,22 @@ def publish(lake: Lake, materialization: Materialization, commit: Commit) -> int
 
 def history(lake: Lake, where: str | None = None) -> list[Materialization]:
     """All materializations that satisfy an SQL predicate, oldest first."""
-    rows = lake.read("materializations", where=where).to_pylist()
-    found = [Materialization(**row | {name: json.loads(row[name]) for name in JSON_FIELDS}) for row in rows]
-    return sorted(found, key=lambda item: item.materialized_at)
+    rows = lake.frame("materializations", where=where).sort("materialized_at", maintain_order=True)
+    return [_materialization(row) for row in rows.iter_rows(named=True)]
 
 
 def latest(lake: Lake) -> dict[NodeKey, Materialization]:
     """The current materialization of every node that has one."""
-    return {item.node: item for item in history(lake)}
+    rows = _newest(lake.frame("materializations"))
+    return {item.node: item for item in map(_materialization, rows.iter_rows(named=True))}
+
+
+def heads(lake: Lake) -> dict[NodeKey, Head]:
+    """`latest`, of each materialization only what the planner reads: a tenth of the time where there are many."""
+    columns = ["parents" if name == "parents_json" else name for name in Head._fields]
+    rows = _newest(lake.frame("materializations", columns))
+    found = map(Head._make, zip(*(rows[name].to_list() for name in columns), strict=True))
+    return {head[:3]: head for head in found}
 
 
 def find(lake: Lake, fingerprint: str) -> Materialization | None:
@@ -86,11 +117,14 @@ def find(lake: Lake, fingerprint: str) -> Materialization | None:
 def is_whole(lake: Lake, item: Materialization) -> bool:
     """Whether what a materialization points to can still be read.
 
-    A set of episodes: every member is recorded and none retracted. A model: its row is
+    A set of episodes: every member is recorded and none retracted, and nothing that quality
+    rules kept out was released since. A model: its row is
     there. SANS, keyframes, alignment: `details["rows"]` rows of that version (at least one
     where no number was given), none of a missing or retracted episode. Anything else holds
     no rows of its own.
     """
+    if released_since(lake, item.details.get("quarantined", [])):
+        return False
     if GRAPH[item.asset].holds_episodes:
         return observed_version(lake, item.data_version)[0] == item.data_version
     if item.asset in KINDS:
@@ -107,3 +141,13 @@ def is_whole(lake: Lake, item: Materialization) -> bool:
         retracted(lake), on="episode_id", how="anti"
     )
     return len(kept) == len(members)
+
+
+def _newest(rows: pl.DataFrame) -> pl.DataFrame:
+    """The newest row of every node, oldest first; of rows of one instant the one appended last."""
+    rows = rows.sort("materialized_at", maintain_order=True)
+    return rows.unique(subset=NODE, keep="last", maintain_order=True)
+
+
+def _materialization(row: dict[str, Any]) -> Materialization:
+    return Materialization(**row | {name: json.loads(row[name]) for name in JSON_FIELDS})

@@ -105,13 +105,14 @@ def estimate(past: pl.DataFrame, asset: str, campaign: str, config: str | None) 
 
     `past` is what `past_runs` returns.
     """
-    same: list[tuple[Basis, pl.Expr]] = [
-        ("configuration", pl.col("config_digest") == config),
+    alike_now = pl.lit(False) if config is None else pl.col("config_digest") == config
+    resemblances: list[tuple[Basis, pl.Expr]] = [
+        ("configuration", alike_now),
         ("campaign", pl.col("campaign") == campaign),
         ("asset", pl.lit(True)),
     ]
     of_asset = past.filter(pl.col("asset") == asset)
-    for basis, alike in same if config is not None else same[1:]:
+    for basis, alike in resemblances:
         runs = of_asset.filter(alike).tail(LATEST_RUNS)
         if len(runs):
             real_steps, imagined_steps = (round(runs[name].median()) for name in COUNTS)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from worldvla.planner.graph import GRAPH, Node
-from worldvla.planner.plan import Run, Selection, plan
+from worldvla.planner.plan import Held, Run, decide, plan
+from worldvla.planner.selection import Selection
 from worldvla.planner.state import NodeState
 
 Look = Callable[[], list[NodeState]]
@@ -24,7 +25,10 @@ EXIT_GATE = 3
 
 @dataclass(frozen=True)
 class Outcome:
-    """How it ended: `failed_asset` of `failed_run` did not materialize, or the `blocked` nodes wait for a gate."""
+    """How it ended: `failed_asset` of `failed_run` did not materialize, or the `blocked` nodes wait for a gate.
+
+    `held` nodes were wanted and not run, because they read what is neither fresh nor selected.
+    """
 
     status: Literal["done", "failed", "gate"]
     runs: list[Run]
@@ -32,6 +36,7 @@ class Outcome:
     failed_asset: str | None = None
     exit_status: int = 0
     blocked: list[NodeState] = field(default_factory=list)
+    held: list[Held] = field(default_factory=list)
 
 
 def execute(
@@ -43,13 +48,15 @@ def execute(
 ) -> Outcome:
     """Runs what `selection` needs; stops at the first run that fails.
 
+    Which nodes it is about is settled by the first look: what is run changes causes.
     A run that claims success and leaves an asset as it was has failed too, or it would be
     launched for ever.
     """
     done: list[Run] = []
     begun: set[tuple[str, str]] = set()
     states = look()
-    while runs := plan(states, selection, graph):
+    chosen = selection.choose(states, graph)
+    while runs := (now := decide(states, selection, chosen, graph)).runs:
         partition = (runs[0].campaign, runs[0].iteration)
         run = runs[0] if partition in begun else _causes_first(runs[0], _by_asset(states, partition), graph)
         begun.add(partition)
@@ -62,8 +69,13 @@ def execute(
         stuck = [asset for asset in unmade if after[asset].reason == run.reasons[asset]]
         if exit_status not in (0, EXIT_GATE) or stuck:
             return Outcome("failed", done, run, next(iter(unmade), None), exit_status)
-    blocked = [state for state in states if state.blocked and selection.wants(state)]
-    return Outcome("gate" if blocked else "done", done, blocked=blocked)
+    return Outcome("gate" if now.blocked else "done", done, blocked=now.blocked, held=now.held)
+
+
+def first_run(states: list[NodeState], selection: Selection, graph: Mapping[str, Node] = GRAPH) -> Run | None:
+    """The run to launch before looking again, for whoever launches one at a time and remembers none."""
+    runs = plan(states, selection, graph)
+    return _causes_first(runs[0], _by_asset(states, (runs[0].campaign, runs[0].iteration)), graph) if runs else None
 
 
 def _causes_first(run: Run, states: Mapping[str, NodeState], graph: Mapping[str, Node]) -> Run:

@@ -3,20 +3,19 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import polars as pl
-
 from worldvla import campaigns
 from worldvla.config import Campaign
 from worldvla.errors import UserError
-from worldvla.lake.digests import set_version
-from worldvla.lake.materializations import Materialization, latest
+from worldvla.lake.materializations import Head, heads
 from worldvla.lake.store import Lake
+from worldvla.planner.episode_sets import observe_versions
 from worldvla.planner.feedback import NOTHING, extend, incoming_version
 from worldvla.planner.graph import GRAPH, Node
+from worldvla.planner.memory import collector_paused
 from worldvla.planner.partitions import CAMPAIGN_SCOPE, iteration_key, iteration_number
-from worldvla.planner.state import Key, NodeState, Observed, assess
+from worldvla.planner.state import Key, NodeState, Observed, Recorded, assess
 
-Records = Mapping[Key, Materialization]
+Records = Mapping[Key, Recorded]
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Snapshot:
 
     campaigns: dict[str, Campaign]
     iterations: dict[str, int]
-    records: dict[Key, Materialization]
+    records: dict[Key, Head]
     observed: dict[Key, Observed]
     unknown: dict[str, str]
 
@@ -61,34 +60,22 @@ def snapshot(lake: Lake, names: Iterable[str] | None = None, iterations: int = 0
     )
 
 
-def current(lake: Lake) -> dict[Key, Materialization]:
+def current(lake: Lake) -> dict[Key, Head]:
     """The latest record of every node; an unused lake is left untouched."""
-    return latest(lake) if lake.exists("materializations") else {}
+    with collector_paused():
+        return heads(lake) if lake.exists("materializations") else {}
 
 
 def observe_sets(lake: Lake, records: Records) -> dict[Key, Observed]:
-    """What is left of those episode sets among `records` that lost episodes; whole ones are not listed."""
+    """What is left of those episode sets among `records` that are not what they were; whole ones are not listed."""
     named = {key: record.data_version for key, record in records.items() if GRAPH[key[0]].holds_episodes}
-    if not named:
-        return {}
-    members = lake.frame("episode_sets", ["set_version", "episode_id"])
-    present = lake.frame("episodes", ["episode_id", "content_digest"])
-    retractions = lake.frame("retractions", ["episode_id", "reason"])
-    gone = members.join(present, on="episode_id", how="anti")
-    out = members.join(retractions, on="episode_id", how="semi")
-    suspects = pl.concat([gone, out])["set_version"].unique().to_list()
-    found = (
-        members.filter(pl.col("set_version").is_in(suspects))
-        .join(present, on="episode_id", how="left")
-        .join(retractions, on="episode_id", how="left")
-    )
-    observed = {version: _observed(rows) for (version,), rows in found.group_by("set_version")}
+    observed = observe_versions(lake, set(named.values())) if named else {}
     return {key: observed[version] for key, version in named.items() if version in observed}
 
 
-def effective_version(record: Materialization, observed: Observed | None) -> str:
-    """What children read: the data version, without the episodes retracted since."""
-    return observed.version if observed and observed.retracted else record.data_version
+def effective_version(record: Recorded, observed: Observed | None) -> str:
+    """What children read: the data version, without the episodes retracted since and with those corrected."""
+    return observed.version if observed and observed.altered else record.data_version
 
 
 def parent_versions(
@@ -133,17 +120,3 @@ def _effective(lake: Lake, keys: list[Key], records: Records) -> list[str]:
     chosen = {key: records[key] for key in keys}
     observed = observe_sets(lake, chosen)
     return [effective_version(chosen[key], observed.get(key)) for key in keys]
-
-
-def _observed(rows: pl.DataFrame) -> Observed:
-    """One set's members, each with its content digest if it is recorded and a reason if it is retracted."""
-    retracted = rows.filter(pl.col("reason").is_not_null()).sort("episode_id")
-    kept = rows.filter(pl.col("reason").is_null())
-    missing = kept.filter(pl.col("content_digest").is_null())["episode_id"].sort().to_list()
-    whole = kept.filter(pl.col("content_digest").is_not_null())
-    return Observed(
-        version=set_version(whole.select("episode_id", "content_digest").rows()),
-        size=len(rows),
-        missing=tuple(missing),
-        retracted=tuple(retracted.select("episode_id", "reason").rows()),
-    )

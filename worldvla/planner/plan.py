@@ -2,41 +2,21 @@
 
 One run computes assets of one campaign and one iteration; so a campaign's own assets come
 first, then its iterations one after the other.
+
+A node is run only if everything that it would read is fresh by then. So a chosen node that
+reads one which is neither fresh nor chosen is held back and reported, not computed from what
+is known to be out of date.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from worldvla.planner.edges import parents_of
 from worldvla.planner.graph import GRAPH, Node
-from worldvla.planner.partitions import CAMPAIGN_SCOPE, iteration_key, iteration_number
+from worldvla.planner.selection import Selection
 from worldvla.planner.state import Key, NodeState
 
-
-@dataclass(frozen=True)
-class Selection:
-    """Which nodes are wanted; none means all. `missing` includes nodes that were never materialized.
-
-    `iterations` holds partition keys, `""` for the nodes of campaign scope.
-    """
-
-    assets: frozenset[str] | None = None
-    campaigns: frozenset[str] | None = None
-    iterations: frozenset[str] | None = None
-    missing: bool = False
-
-    def wants(self, state: NodeState) -> bool:
-        return (
-            (self.assets is None or state.asset in self.assets)
-            and (self.campaigns is None or state.campaign in self.campaigns)
-            and (self.iterations is None or state.iteration in self.iterations)
-            and (state.state == "stale" or (state.state == "missing" and self.missing))
-        )
-
-    @classmethod
-    def loop(cls, campaign: str, iterations: int) -> "Selection":
-        """Everything a campaign needs for its first `iterations`."""
-        keys = {CAMPAIGN_SCOPE, *map(iteration_key, range(iterations))}
-        return cls(campaigns=frozenset({campaign}), iterations=frozenset(keys), missing=True)
+__all__ = ["Held", "Plan", "Run", "Selection", "decide", "plan"]
 
 
 @dataclass(frozen=True)
@@ -48,38 +28,86 @@ class Run:
     assets: tuple[str, ...]
     reasons: dict[str, str] = field(compare=False)
 
+    @property
+    def keys(self) -> list[Key]:
+        return [(asset, self.campaign, self.iteration) for asset in self.assets]
+
+
+@dataclass(frozen=True)
+class Held:
+    """A wanted node that is not run, because `waits_for`, upstream of it, is neither fresh nor chosen."""
+
+    state: NodeState
+    waits_for: NodeState
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs in order, and the wanted nodes that none of them makes: held back, or `blocked` by a gate."""
+
+    runs: list[Run]
+    held: list[Held]
+    blocked: list[NodeState]
+
 
 def plan(states: Sequence[NodeState], selection: Selection, graph: Mapping[str, Node] = GRAPH) -> list[Run]:
-    """The runs, in order, that make every selected node fresh.
+    """The runs, in order, that make every wanted node fresh that can be; `states` is what `assess` returned."""
+    return decide(states, selection, selection.choose(states, graph), graph).runs
 
-    A selected node brings the stale and missing nodes it depends on, selected or not. Nodes
-    behind a failed gate are left out. `states` is what `assess` returned, in its order.
+
+def decide(
+    states: Sequence[NodeState], selection: Selection, chosen: Collection[Key], graph: Mapping[str, Node] = GRAPH
+) -> Plan:
+    """The plan for the chosen nodes.
+
+    A wanted node brings the missing ones among the chosen that it depends on, wanted or not.
+    `chosen` is given and not asked of `selection`, because a node's cause changes while a plan
+    is carried out, and what the command is about must not.
     """
-    by_key = {state.key: state for state in states}
-    due: set[Key] = set()
-    stack = [state for state in states if selection.wants(state)]
-    while stack:
-        state = stack.pop()
-        if state.key in due or state.state == "fresh" or state.blocked:
-            continue
-        due.add(state.key)
-        stack.extend(by_key[parent] for parent in parents_of(state.key, graph) if parent in by_key)
+    obstacles = _obstacles(states, chosen, graph)
     runs: dict[tuple[str, str], dict[str, str]] = {}
+    wanted = [state for state in states if state.key in chosen and selection.makes(state)]
+    due = _needed({state.key for state in wanted if obstacles[state.key] is None}, states, obstacles, graph)
     for state in states:
         if state.key in due and graph[state.asset].feedback_from is None:
             runs.setdefault((state.campaign, state.iteration), {})[state.asset] = state.reason
-    return [Run(campaign, iteration, tuple(why), why) for (campaign, iteration), why in runs.items()]
-
-
-def parents_of(key: Key, graph: Mapping[str, Node] = GRAPH) -> list[Key]:
-    """The nodes that a node reads, across the back edge too."""
-    asset, campaign, iteration = key
-    node = graph[asset]
-    parents = [
-        (parent, campaign, iteration if graph[parent].scope == "iteration" else CAMPAIGN_SCOPE)
-        for parent in node.parents
+    stopped = [
+        (state, obstacles[state.key])
+        for state in wanted
+        if obstacles[state.key] is not None and graph[state.asset].feedback_from is None
     ]
-    if node.feedback_from and iteration_number(iteration) > 0:
-        before = iteration_key(iteration_number(iteration) - 1)
-        parents += [(node.feedback_from, campaign, before), (asset, campaign, before)]
-    return parents
+    return Plan(
+        runs=[Run(campaign, iteration, tuple(why), why) for (campaign, iteration), why in runs.items()],
+        held=[Held(state, obstacle) for state, obstacle in stopped if not state.blocked],
+        blocked=[state for state in wanted if state.blocked],
+    )
+
+
+def _obstacles(
+    states: Sequence[NodeState], chosen: Collection[Key], graph: Mapping[str, Node]
+) -> dict[Key, NodeState | None]:
+    """For each node that is not fresh, what keeps it from being made: None, or the first node that nobody makes.
+
+    The back edge computes nothing, so it is made with what it stands for, chosen or not.
+    """
+    obstacles: dict[Key, NodeState | None] = {}
+    for state in states:
+        if state.state == "fresh":
+            continue
+        if state.blocked or (state.key not in chosen and graph[state.asset].feedback_from is None):
+            obstacles[state.key] = state
+        else:
+            upstream = (obstacles.get(parent) for parent in parents_of(state.key, graph))
+            obstacles[state.key] = next((one for one in upstream if one is not None), None)
+    return obstacles
+
+
+def _needed(
+    wanted: set[Key], states: Sequence[NodeState], obstacles: Mapping[Key, NodeState | None], graph: Mapping[str, Node]
+) -> set[Key]:
+    """The wanted nodes and those not fresh that they depend on."""
+    needed = set(wanted)
+    for state in reversed(states):
+        if state.key in needed:
+            needed.update(parent for parent in parents_of(state.key, graph) if parent in obstacles)
+    return needed

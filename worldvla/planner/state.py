@@ -6,54 +6,85 @@ the number of nodes.
 
 A node is fresh when recomputing it would see the fingerprint it was computed from and what
 it published is still whole. Its *effective version* is what its children read: its data
-version without retracted episodes.
+version without retracted episodes and with corrected ones as they are now.
+
+A node that is not fresh has a cause of its own, reads other data from a fresh parent than it
+was computed from, or reads a parent that is not fresh itself. `through` leads along the
+shortest such chain; `worldvla.planner.causes` spells it out.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from graphlib import TopologicalSorter
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from worldvla.config import Campaign
 from worldvla.planner.feedback import NOTHING, extend
 from worldvla.planner.fingerprints import changed_sections, config_digest
 from worldvla.planner.graph import GRAPH, Node
+from worldvla.planner.memory import collector_paused
 from worldvla.planner.partitions import CAMPAIGN_SCOPE, iteration_key
 
 Key = tuple[str, str, str]  # asset, campaign, iteration
 Cause = Literal["", "missing", "code", "config", "damage", "data", "upstream", "gate"]
+Kind = Literal["", "missing", "code", "config", "deleted", "data", "retracted", "corrected", "gate"]
+
+KIND_OF_CAUSE: dict[Cause, Kind] = {"missing": "missing", "code": "code", "config": "config", "damage": "deleted"}
 
 
 class Recorded(Protocol):
     """What the planner needs to know of a node's latest materialization."""
 
-    data_version: str
-    code_version: str
-    config_digest: str
-    parents: Mapping[str, str]
-    blocking_failure: str | None
-    materialized_at: datetime
+    @property
+    def data_version(self) -> str: ...
+
+    @property
+    def code_version(self) -> str: ...
+
+    @property
+    def config_digest(self) -> str: ...
+
+    @property
+    def parents(self) -> Mapping[str, str]: ...
+
+    @property
+    def blocking_failure(self) -> str | None: ...
+
+    @property
+    def materialized_at(self) -> datetime: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What is left of a published episode set of `size` members."""
+    """What is left of a published episode set of `size` members.
+
+    `version` names the members that are recorded and not retracted, as they are now;
+    `corrected` are those whose row no longer has the content that its id names.
+    """
 
     version: str
     size: int
     missing: tuple[str, ...] = ()
     retracted: tuple[tuple[str, str], ...] = ()  # episode id, reason
+    corrected: tuple[str, ...] = ()
+
+    @property
+    def altered(self) -> bool:
+        """Whether children read other content than what was published."""
+        return bool(self.retracted or self.corrected)
 
 
-@dataclass(frozen=True, slots=True)
-class NodeState:
+class NodeState(NamedTuple):
     """One node's verdict.
 
-    `version` is what children read, none while there is nothing to read. `through` is the
-    parent that makes the node stale or blocks it, `root` the node where that chain begins;
-    both are none when the cause is the node's own. A `blocked` node cannot be computed
-    until its root's gate passes.
+    `version` is what children read, none while there is nothing to read. `cause` is why this
+    node is not fresh, `kind` what lies at the root of its shortest chain of causes, `length`
+    the number of nodes on that chain. `through` is the next node on it, none when the cause is
+    the node's own; `root` the last one that is not fresh, or the gate; `detail` what is wrong
+    at the chain's end where this node is the last or next to last. A `blocked` node cannot be
+    computed until its root's gate passes; `gate_failure` is why a gate that is fresh holds
+    back what reads it.
     """
 
     asset: str
@@ -66,11 +97,20 @@ class NodeState:
     materialized_at: datetime | None = None
     blocked: bool = False
     through: Key | None = None
-    root: "NodeState | None" = field(default=None, repr=False)
+    root: "NodeState | None" = None
+    kind: Kind = ""
+    length: int = 0
+    detail: str = ""
+    gate_failure: str | None = None
 
     @property
     def key(self) -> Key:
         return self.asset, self.campaign, self.iteration
+
+    @property
+    def settled(self) -> bool:
+        """Fresh, and nothing keeps its children from being computed."""
+        return self.state == "fresh" and self.gate_failure is None
 
 
 def topological_order(graph: Mapping[str, Node]) -> list[Node]:
@@ -94,9 +134,10 @@ def assess(
     """
     order = topological_order(graph)
     states: list[NodeState] = []
-    for name, campaign in campaigns.items():
-        walk = _Walk(name, campaign, records, observed, order)
-        states.extend(walk.states(iterations.get(name, 0)))
+    with collector_paused():
+        for name, campaign in campaigns.items():
+            walk = _Walk(name, campaign, records, observed, order)
+            states.extend(walk.states(iterations.get(name, 0)))
     return states
 
 
@@ -114,10 +155,13 @@ class _Walk:
         self._campaign = name
         self._records = records
         self._observed = observed
-        self._order = order
+        self._nodes = {scope: [n for n in order if n.scope == scope] for scope in ("campaign", "iteration")}
         self._config = {node.name: config_digest(node, campaign) for node in order}
+        self._reads = {node.name: frozenset(node.parents) for node in order}
         # States by asset: of the campaign's own nodes, and of the latest iterations walked.
         self._current: dict[str, NodeState] = {}
+        # By node of the back edge: of all that it has stood for so far, the state nearest to a root.
+        self._nearest: dict[str, NodeState | None] = {}
 
     def states(self, iterations: int) -> Iterator[NodeState]:
         yield from self._partition("campaign", CAMPAIGN_SCOPE)
@@ -126,129 +170,138 @@ class _Walk:
 
     def _partition(self, scope: str, iteration: str) -> Iterator[NodeState]:
         before = dict(self._current)
-        for node in self._order:
-            if node.scope == scope:
-                state = self._feedback(node, iteration, before) if node.feedback_from else self._state(node, iteration)
-                self._current[node.name] = state
-                yield state
+        for node in self._nodes[scope]:
+            state = self._feedback(node, iteration, before) if node.feedback_from else self._state(node, iteration)
+            self._current[node.name] = state
+            yield state
 
     def _feedback(self, node: Node, iteration: str, before: Mapping[str, NodeState]) -> NodeState:
-        """The back edge: nothing to compute, so it is as fresh as what it stands for."""
+        """The back edge: nothing to compute, so it is as fresh as all that it stands for."""
         if node.name not in before:
             return NodeState(node.name, self._campaign, iteration, "fresh", "", "", NOTHING)
         published, earlier = before[node.feedback_from], before[node.name]
         version = extend(earlier.version, published.version) if earlier.version and published.version else None
-        unsettled = _first_unsettled([published, earlier])
-        if unsettled is None:
-            return NodeState(node.name, self._campaign, iteration, "fresh", "", "", version)
-        if unsettled.blocked:
-            reason, cause = self._gate_reason(unsettled.root, iteration), "gate"
-        else:
-            reason, cause = _upstream_reason(unsettled, iteration), "upstream"
-        return NodeState(
-            node.name,
-            self._campaign,
-            iteration,
-            "stale" if version else "missing",
-            cause,
-            reason,
-            version,
-            blocked=cause == "gate",
-            through=unsettled.key,
-            root=unsettled.root or unsettled,
-        )
+        through = _nearest([self._nearest.get(node.name), published])
+        self._nearest[node.name] = through
+        key = (node.name, self._campaign, iteration)
+        if through is None:
+            return NodeState(*key, "fresh", "", "", version)
+        return self._behind(through, key, "stale" if version else "missing", version, None)
 
     def _state(self, node: Node, iteration: str) -> NodeState:
         key = (node.name, self._campaign, iteration)
         record = self._records.get(key)
         parents = [self._current[parent] for parent in node.parents]
-        gate = next((p for p in parents if p.blocked or self._failed_gate(p)), None)
-        through = gate
-        if gate is not None:
-            reason, cause = self._gate_reason(gate.root if gate.blocked else gate, iteration), "gate"
+        observed = self._observed.get(key)
+        version, at = (record.data_version, record.materialized_at) if record else (None, None)
+        if observed and record and observed.altered:
+            version = observed.version
+        state: Literal["stale", "missing"] = "stale" if record else "missing"
+        unsettled = [parent for parent in parents if not parent.settled]
+        through = _nearest(unsettled) if unsettled else None
+        if through is not None and _closed(through):
+            return self._behind(through, key, state, version, at)
+        recorded = record.parents if record else {}
+        cause, detail = self._own_cause(node, record, recorded, observed)
+        if cause:
+            kind = KIND_OF_CAUSE[cause]
+            return NodeState(*key, state, cause, detail, version, at, kind=kind, length=1, detail=detail)
+        for parent in parents:
+            if recorded[parent.asset] != parent.version and parent.state == "fresh":
+                return self._changed(parent, recorded[parent.asset], key, version, at)
+        if through is not None:
+            return self._behind(through, key, state, version, at)
+        return NodeState(*key, "fresh", "", "", version, at, gate_failure=record.blocking_failure)
+
+    def _behind(self, through: NodeState, key: Key, state: str, version: str | None, at: datetime | None) -> NodeState:
+        """A node that is not fresh because of a parent that is not, or that waits for a gate."""
+        iteration = key[2]
+        root = through.root or through
+        if _closed(through):
+            cause, reason = "gate", f"blocked: {label(root, iteration)} gate failed: {root.gate_failure}"
         else:
-            reason, cause = self._own_cause(node, record, key)
-            if record is not None and not cause:
-                through = _first_unsettled(parents)
-                if through is not None:
-                    reason, cause = _upstream_reason(through, iteration), "upstream"
-                else:
-                    reason, cause = self._data_cause(node, record, parents, iteration)
+            cause, reason = "upstream", f"upstream: {label(root, iteration)} is {root.state} ({root.reason})"
         return NodeState(
-            node.name,
-            self._campaign,
-            iteration,
-            "missing" if record is None else "stale" if cause else "fresh",
+            *key,
+            state,
             cause,
             reason,
-            self._effective_version(key, record),
-            record.materialized_at if record else None,
-            blocked=gate is not None,
-            through=through.key if through else None,
-            root=(through.root or through) if through else None,
+            version,
+            at,
+            blocked=cause == "gate",
+            through=through.key,
+            root=root,
+            kind="gate" if cause == "gate" else through.kind,
+            length=1 + max(through.length, 1),
         )
 
-    def _gate_reason(self, gate: NodeState, iteration: str) -> str:
-        return f"blocked: {_label(gate, iteration)} gate failed: {self._records[gate.key].blocking_failure}"
+    def _changed(
+        self, parent: NodeState, recorded: str, key: Key, version: str | None, at: datetime | None
+    ) -> NodeState:
+        """A node that was computed from other content of a fresh parent."""
+        kind, detail = self._what_changed(parent, recorded)
+        name = label(parent, key[2])
+        reason = f"parent {name} {detail}" if kind == "data" else f"{name} {detail}"
+        return NodeState(
+            *key, "stale", "data", reason, version, at, through=parent.key, kind=kind, length=2, detail=detail
+        )
 
-    def _failed_gate(self, state: NodeState) -> bool:
-        """A gate holds while its own verdict is current; a stale one is asked again first."""
-        record = self._records.get(state.key)
-        return state.state == "fresh" and record is not None and record.blocking_failure is not None
-
-    def _effective_version(self, key: Key, record: Recorded | None) -> str | None:
+    def _own_cause(
+        self, node: Node, record: Recorded | None, recorded: Mapping[str, str], observed: Observed | None
+    ) -> tuple[Cause, str]:
         if record is None:
-            return None
-        observed = self._observed.get(key)
-        return observed.version if observed and observed.retracted else record.data_version
-
-    def _own_cause(self, node: Node, record: Recorded | None, key: Key) -> tuple[str, Cause]:
-        if record is None:
-            return "never materialized", "missing"
+            return "missing", "never materialized"
         if record.code_version != node.code_version:
-            return f"code version {record.code_version} → {node.code_version}", "code"
+            return "code", f"code version {record.code_version} → {node.code_version}"
         config = self._config[node.name]
         if record.config_digest != config:
-            return f"configuration changed: {', '.join(changed_sections(record.config_digest, config))}", "config"
-        observed = self._observed.get(key)
+            return "config", f"configuration changed: {', '.join(changed_sections(record.config_digest, config))}"
         if observed and observed.missing:
-            count, verb = len(observed.missing), "is" if len(observed.missing) == 1 else "are"
-            some = ", ".join(observed.missing[:3]) + (", …" if count > 3 else "")
-            return f"{count} of {observed.size} episodes {verb} missing from table episodes: {some}", "damage"
+            verb = "is" if len(observed.missing) == 1 else "are"
+            count = f"{len(observed.missing)} of {observed.size} episodes"
+            return "damage", f"{count} {verb} missing from table episodes: {_few(observed.missing)}"
+        if recorded.keys() != self._reads[node.name]:
+            added, dropped = set(node.parents) - recorded.keys(), recorded.keys() - set(node.parents)
+            parts = [f"now reads {', '.join(sorted(added))}"] if added else []
+            parts += [f"no longer reads {', '.join(sorted(dropped))}"] if dropped else []
+            return "code", " and ".join(parts)
         return "", ""
 
-    def _data_cause(self, node: Node, record: Recorded, parents: list[NodeState], iteration: str) -> tuple[str, Cause]:
-        for parent in parents:
-            recorded = record.parents.get(parent.asset)
-            if recorded != parent.version:
-                return self._what_changed(parent, recorded, iteration), "data"
-        dropped = sorted(record.parents.keys() - set(node.parents))
-        return (f"no longer reads {', '.join(dropped)}", "data") if dropped else ("", "")
-
-    def _what_changed(self, parent: NodeState, recorded: str | None, iteration: str) -> str:
+    def _what_changed(self, parent: NodeState, recorded: str) -> tuple[Kind, str]:
         observed = self._observed.get(parent.key)
         now = self._records.get(parent.key)
-        if observed and observed.retracted and now and recorded == now.data_version:
-            count = len(observed.retracted)
+        if not (observed and observed.altered and now and recorded == now.data_version):
+            return "data", f"changed: {_short(recorded)} → {_short(parent.version)}"
+        parts = []
+        if count := len(observed.retracted):
             reasons = "; ".join(sorted({reason for _, reason in observed.retracted}))
-            return f"{_label(parent, iteration)} lost {count} retracted episode{'s' * (count > 1)} ({reasons})"
-        return f"parent {_label(parent, iteration)} changed: {_short(recorded)} → {_short(parent.version)}"
+            parts.append(f"lost {count} retracted episode{'s' * (count > 1)} ({reasons})")
+        if count := len(observed.corrected):
+            parts.append(f"has {count} corrected episode{'s' * (count > 1)}: {_few(observed.corrected)}")
+        return "retracted" if observed.retracted else "corrected", " and ".join(parts)
 
 
-def _first_unsettled(states: list[NodeState]) -> NodeState | None:
-    """The first that is not fresh; a blocked one before all."""
-    unsettled = [state for state in states if state.state != "fresh"]
-    return next((state for state in unsettled if state.blocked), unsettled[0] if unsettled else None)
-
-
-def _upstream_reason(parent: NodeState, iteration: str) -> str:
-    root = parent.root or parent
-    return f"upstream: {_label(root, iteration)} is {root.state} ({root.reason})"
-
-
-def _label(state: NodeState, iteration: str) -> str:
+def label(state: NodeState, iteration: str) -> str:
     """A node as seen from an iteration: the iteration is named where it is another one."""
     return state.asset if state.iteration in (CAMPAIGN_SCOPE, iteration) else f"{state.asset}[{state.iteration}]"
+
+
+def _closed(state: NodeState) -> bool:
+    """Whether nothing that reads this node can be computed.
+
+    A gate holds while its own verdict is current; a stale one is asked again first.
+    """
+    return state.blocked or state.gate_failure is not None
+
+
+def _nearest(states: Iterable[NodeState | None]) -> NodeState | None:
+    """The state with the shortest chain, the first of equals; those behind a gate, or gates themselves, before all."""
+    unsettled = [state for state in states if state is not None and not state.settled]
+    return min(unsettled, key=lambda state: (not _closed(state), state.length), default=None)
+
+
+def _few(episodes: tuple[str, ...]) -> str:
+    return ", ".join(episodes[:3]) + (", …" if len(episodes) > 3 else "")
 
 
 def _short(version: str | None) -> str:

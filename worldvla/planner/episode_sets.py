@@ -1,0 +1,77 @@
+"""Episode sets against the episodes that are there now: what was deleted, retracted or corrected since.
+
+A set is named by the ids and content digests of its members, so a set whose members have
+that name still is as it was published. Only the others are looked at one by one.
+"""
+
+import hashlib
+import json
+
+import polars as pl
+
+from worldvla.lake.digests import DIGEST_LENGTH, set_version
+from worldvla.lake.store import Lake
+from worldvla.planner.state import Observed
+
+ORIGIN = ["suite", "task", "seed", "source", "actor", "settings"]
+
+
+def observe_versions(lake: Lake, versions: set[str]) -> dict[str, Observed]:
+    """What is left of the sets with these names; those that are whole are not listed."""
+    members = lake.frame("episode_sets", ["set_version", "episode_id"])
+    members = members.filter(pl.col("set_version").is_in(versions))
+    present = lake.frame("episodes", ["episode_id", "content_digest"])
+    retractions = lake.frame("retractions", ["episode_id", "reason"])
+    found = members.join(present, on="episode_id", how="left", maintain_order="left")
+    withdrawn = found.join(retractions, on="episode_id", how="semi")["set_version"]
+    suspects = renamed(found) | set(withdrawn)
+    if not suspects:
+        return {}
+    found = found.filter(pl.col("set_version").is_in(suspects)).join(retractions, on="episode_id", how="left")
+    corrected = _corrected(lake, found)
+    observed = {version: _observed(rows, corrected) for (version,), rows in found.group_by("set_version")}
+    return {version: one for version, one in observed.items() if one.missing or one.altered}
+
+
+def renamed(found: pl.DataFrame) -> set[str]:
+    """The sets whose members have another name by now: `set_version` of each, at a million rows a second.
+
+    `found`: set_version, episode_id and content_digest, null where the episode is gone.
+    """
+    pair = pl.concat_str(pl.lit('["'), "episode_id", pl.lit('","'), "content_digest", pl.lit('"]'))
+    pairs = found.select("set_version", pair=pair).sort("set_version", "pair")
+    texts = pairs.group_by("set_version").agg(pl.col("pair").str.join(",", ignore_nulls=True))
+    return {
+        version
+        for version, text in texts.iter_rows()
+        if hashlib.sha256(f'["episode_set",[{text}]]'.encode()).hexdigest()[:DIGEST_LENGTH] != version
+    }
+
+
+def _corrected(lake: Lake, found: pl.DataFrame) -> set[str]:
+    """The episodes whose id does not name the content that their row has."""
+    rows = lake.frame("episodes", ["episode_id", "content_digest", *ORIGIN])
+    rows = rows.join(found, on="episode_id", how="semi")
+    return {row["episode_id"] for row in rows.iter_rows(named=True) if _episode_id(row) != row["episode_id"]}
+
+
+def _episode_id(row: dict) -> str:
+    """The id of an episode with this content: as `worldvla.episodes.episode` makes it."""
+    origin = {name: row[name] for name in ORIGIN}
+    origin |= {"settings": json.loads(row["settings"] or "{}"), "content": row["content_digest"]}
+    return hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()[:DIGEST_LENGTH]
+
+
+def _observed(rows: pl.DataFrame, corrected: set[str]) -> Observed:
+    """One set's members, each with its content digest if it is recorded and a reason if it is retracted."""
+    retracted = rows.filter(pl.col("reason").is_not_null()).sort("episode_id")
+    kept = rows.filter(pl.col("reason").is_null())
+    missing = kept.filter(pl.col("content_digest").is_null())["episode_id"].sort().to_list()
+    whole = kept.filter(pl.col("content_digest").is_not_null())
+    return Observed(
+        version=set_version(whole.select("episode_id", "content_digest").rows()),
+        size=len(rows),
+        missing=tuple(missing),
+        retracted=tuple(retracted.select("episode_id", "reason").rows()),
+        corrected=tuple(whole.filter(pl.col("episode_id").is_in(corrected))["episode_id"].sort()),
+    )
