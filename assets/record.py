@@ -7,6 +7,7 @@ import dagster as dg
 from assets.publication import Content, Step, loop_asset
 from worldvla.lake.digests import digest
 from worldvla.lake.models import KINDS
+from worldvla.lake.tags import tag_iteration
 from worldvla.planner.graph import GRAPH
 
 
@@ -14,17 +15,19 @@ def iteration_record(step: Step) -> Content:
     """One committed row that names every data version, table version and model of this iteration, with its budgets."""
     records = [step.record(parent) for parent in step.node.parents]
     own = [record for record in records if GRAPH[record.asset].scope == "iteration"]
+    tables = step.lake.versions()
     row = {
         "campaign": step.campaign,
         "iteration": step.iteration,
         "versions": step.parents,
-        "tables": step.lake.versions(),
+        "tables": tables,
         "models": {record.asset: record.data_version for record in records if record.asset in KINDS},
         "real_steps": sum(record.real_steps for record in own),
         "imagined_steps": sum(record.imagined_steps for record in own),
         "committed_at": datetime.now(UTC),
     }
     step.lake.upsert("iterations", [row], step.commit)
+    tag_iteration(step.lake, step.campaign, step.iteration, tables)
     budget = {"real_steps": row["real_steps"], "imagined_steps": row["imagined_steps"]}
     return Content(digest(step.parents), details={"versions": step.parents, **budget})
 

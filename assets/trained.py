@@ -11,6 +11,7 @@ from assets.publication import Step
 from worldvla.home import checkpoint_directory, mlflow_place
 from worldvla.lake.digests import canonical_json
 from worldvla.lake.models import read_model, write_membership, write_model
+from worldvla.lake.tags import tag_training
 from worldvla.tracking.champion import registered_name
 from worldvla.tracking.training_run import DatasetReference, TrainingRun, training_run
 
@@ -27,6 +28,7 @@ class Trained(Protocol):
 def tracked(step: Step, table: str, version: str, rows: int) -> Iterator[TrainingRun]:
     """The MLflow run of this step's training, which reads `rows` rows of `table` named by the digest `version`."""
     dataset = step.lake.open(table)
+    tag_training(step.lake, table, step.fingerprint, dataset.version)
     reference = DatasetReference(table, dataset.uri, dataset.version, version, rows)
     parameters = {section: getattr(step.config, section) for section in step.node.reads}
     plain = {name: value if isinstance(value, int) else value.model_dump() for name, value in parameters.items()}

@@ -3,7 +3,8 @@
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -39,6 +40,20 @@ def emit(
     for row in rows:
         table.add_row(*(_cell(row.get(name)) for name in names))
     _console().print(table)
+
+
+@contextmanager
+def steps(title: str, total: int) -> Iterator[Callable[[str], None]]:
+    """A progress bar on standard error; calling what it yields names the next of `total` steps. Quiet on a pipe."""
+    from tqdm import tqdm
+
+    with tqdm(total=total, desc=title, unit="step", leave=False, disable=None) as bar:
+
+        def step(name: str) -> None:
+            bar.set_postfix_str(name)
+            bar.update()
+
+        yield step
 
 
 def say(text: str) -> None:

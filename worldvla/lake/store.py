@@ -153,10 +153,11 @@ class Lake:
         """
         dataset = self.open(table)
         with self._writing(table):
-            if name not in dataset.tags.list():
+            try:
                 dataset.tags.create(name, version)
-            elif move:
-                dataset.tags.update(name, version)
+            except ValueError:
+                if dataset.tags.get_version(name) != version and move:
+                    dataset.tags.update(name, version)
 
     def untag(self, table: str, name: str) -> None:
         """Lets go of a name; one that does not exist is no error."""

@@ -1,0 +1,69 @@
+"""`worldvla retain` as a person or a script runs it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.lake.test_retention import abandon, recorded
+from tests.planner import lakes
+from worldvla.cli.campaign_lock import campaign_lock
+from worldvla.home import project_root
+from worldvla.lake.materializations import latest
+from worldvla.lake.models import has_model
+from worldvla.lake.store import Lake
+
+
+@pytest.fixture
+def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    monkeypatch.setenv("WORLDVLA_HOME", str(tmp_path))
+    lake = Lake(tmp_path / "lake")
+    lakes.loop(lake, 1)
+    recorded(lake, "0000", "test")
+    abandon(lake)
+    return lake
+
+
+def run(*arguments: str) -> tuple[int, str, str]:
+    command = [sys.executable, "-m", "worldvla.cli.main", "retain", *arguments]
+    done = subprocess.run(command, cwd=project_root(), capture_output=True, text=True, timeout=120)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_a_dry_run_then_a_pin_then_the_real_thing(lake: Lake) -> None:
+    model = latest(lake)["base_policy", "abandoned", ""].data_version
+    status, out, err = run("--keep-days", "0", "--json")
+    assert status == 0, err
+    dry = {row["table"]: row for row in json.loads(out)}
+    assert dry["models"]["removed_rows"] == 1 and dry["models"]["freed_bytes"] > 2**20
+    assert f"base_policy {model}" in err and "--apply" in err and has_model(lake, model)
+
+    assert json.loads(run("pin", "mine", "--model", model[:8], "--json")[1])[0]["model"] == model
+    assert json.loads(run("--apply", "--keep-days", "0", "--json")[1])
+    assert has_model(lake, model)
+    assert json.loads(run("unpin", "mine", "--json")[1]) == []
+
+    status, out, err = run("--apply", "--keep-days", "0", "--json")
+    assert status == 0 and "MB freed" in err, err
+    freed = {row["table"]: row["freed_bytes"] for row in json.loads(out)}
+    assert freed["models"] > 2**20 and freed["frames"] > 0
+    assert not has_model(lake, model) and lakes.not_fresh(lake) == {}
+
+
+def test_nothing_is_removed_while_a_campaign_runs(lake: Lake) -> None:
+    with campaign_lock("test"):
+        status, _, err = run("--apply", "--keep-days", "0")
+    assert status == 2 and "campaign test is being run by process" in err
+    assert len(lake.read("models")) == 1
+
+
+def test_young_work_is_kept_by_default(lake: Lake) -> None:
+    status, out, _ = run("--json")
+    assert status == 0 and all(row["removed_rows"] == 0 for row in json.loads(out))
+
+
+def test_a_pin_that_is_not_there_is_a_message(lake: Lake) -> None:
+    status, out, err = run("unpin", "nothing")
+    assert (status, out) == (2, "") and "there is no pin 'nothing'" in err

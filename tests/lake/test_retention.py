@@ -1,0 +1,265 @@
+"""Retention on whole lakes: what somebody needs stays readable, the rest gives its bytes back."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import lance
+import pytest
+
+from tests.factories import synthetic_episode, synthetic_lake
+from worldvla.errors import UserError
+from worldvla.lake.commit import Commit
+from worldvla.lake.digests import digest
+from worldvla.lake.episodes import load_bank, write_episodes, write_set
+from worldvla.lake.faults import file_sizes
+from worldvla.lake.materializations import Materialization, is_whole, latest, publish
+from worldvla.lake.models import has_model, read_model, write_membership, write_model
+from worldvla.lake.query import audits, run_audit
+from worldvla.lake.retention import apply, make_plan
+from worldvla.lake.store import Lake
+from worldvla.lake.tables import TABLES
+from worldvla.lake.tags import pin, pins, tag_iteration, unpin, vectors
+
+NOW = timedelta(0)
+COMMIT = Commit("run", "base_policy", "abandoned")
+MEBIBYTE = 2**20
+
+
+def recorded(lake: Lake, iteration: str, campaign: str = "demo") -> None:
+    """What `iteration_record` does."""
+    tables = lake.versions()
+    models = {
+        asset: record.data_version
+        for (asset, of, where), record in latest(lake).items()
+        if of == campaign and where in ("", iteration) and has_model(lake, record.data_version)
+    }
+    row = {
+        "campaign": campaign,
+        "iteration": iteration,
+        "versions": {},
+        "tables": tables,
+        "models": models,
+        "committed_at": datetime.now(UTC),
+    }
+    lake.upsert("iterations", [row], Commit("run", "iteration_record"))
+    tag_iteration(lake, campaign, iteration, tables)
+
+
+def abandon(lake: Lake, campaign: str = "abandoned", first: int = 900) -> tuple[str, list[str]]:
+    """A campaign that got as far as its base policy: a model of 1 MiB and 16 episodes."""
+    episodes = [synthetic_episode(seed, length=20, size=48) for seed in range(first, first + 16)]
+    ids = write_episodes(lake, episodes, COMMIT)
+    version = write_set(lake, ids, COMMIT)
+    weights = bytes([first % 251]) * MEBIBYTE
+    model = write_model(lake, "base_policy", {}, weights, {}, {}, None, None, COMMIT)
+    write_membership(lake, model, ids, ["success"] * len(ids), version, COMMIT)
+    for asset, content, parents in (
+        ("demonstrations", version, {}),
+        ("base_policy", model, {"demonstrations": version}),
+    ):
+        record = Materialization(
+            asset=asset,
+            campaign=campaign,
+            iteration="",
+            data_version=content,
+            code_version="1",
+            config_digest="",
+            parents=parents,
+            fingerprint=digest([campaign, asset]),
+            run_id="run",
+        )
+        publish(lake, record, COMMIT)
+    return model, ids
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two published iterations of `demo`, an abandoned campaign recorded before the second."""
+    lake = synthetic_lake(tmp_path_factory.mktemp("template") / "lake")
+    recorded(lake, "0000")
+    abandon(lake)
+    recorded(lake, "0001")
+    return Path(lake.root)
+
+
+@pytest.fixture
+def lake(template: Path, tmp_path: Path) -> Lake:
+    return Lake(shutil.copytree(template, tmp_path / "lake"))
+
+
+def answers(lake: Lake, as_of: str | None = None) -> dict[str, list]:
+    """Every audit that needs no more than campaign demo, or a model or episode of it."""
+    campaign = "demo"
+    model = latest(lake)["world_model", campaign, "0000"].data_version
+    policy = latest(lake)["rl_policy", campaign, "0000"].data_version
+    episode = lake.frame("training_membership", ["episode_id"], f"model_id = '{model}'")["episode_id"].min()
+    given = {"model": model, "policy": policy, "episode": episode, "campaign": campaign, "iteration": "0000"}
+    found = {}
+    # `tables` tells versions, which retention makes.
+    for name, audit in audits().items():
+        if name == "tables":
+            continue
+        parameters = {one.name: given[one.name] for one in audit.parameters if one.name in given}
+        if all(one.name in given or one.default is not None for one in audit.parameters):
+            found[name] = sorted(map(str, run_audit(lake, name, parameters, as_of).rows()))
+    return found
+
+
+def read_all_of(lake: Lake, campaign: str = "demo") -> tuple[int, int]:
+    """Reads every model and episode that anything of the campaign names; returns how many."""
+    nodes = {node: record for node, record in latest(lake).items() if node[1] == campaign}
+    assert all(is_whole(lake, record) for record in nodes.values())
+    models = {row["model_id"] for row in lake.read("models", ["model_id"]).to_pylist()}
+    named = {record.data_version for record in nodes.values()} & models
+    members = lake.frame("training_membership", ["model_id", "episode_id"])
+    episodes = set(members.filter(members["model_id"].is_in(list(named)))["episode_id"])
+    for model in named:
+        read_model(lake, model)
+    load_bank(lake, sorted(episodes), 8)
+    return len(named), len(episodes)
+
+
+def size(lake: Lake, table: str) -> int:
+    return sum(file_sizes(lake.open(table)).values())
+
+
+def test_a_dry_run_changes_nothing_and_names_what_would_go(lake: Lake) -> None:
+    before = {table: (lake.version(table), file_sizes(lake.open(table))) for table in lake.versions()}
+    plan = make_plan(lake, [], NOW)
+    assert {table: (lake.version(table), file_sizes(lake.open(table))) for table in lake.versions()} == before
+    sizes = {one.table: one.footprint for one in plan.tables}
+    assert [model["kind"] for model in plan.removed_models] == ["base_policy"]
+    assert (sizes["models"].removed, sizes["episodes"].removed, sizes["frames"].removed) == (1, 16, 16 * 21)
+    assert sizes["models"].freed > MEBIBYTE and sizes["frames"].freed > 16 * 21 * 300
+    assert sizes["materializations"].removed == 2
+
+
+def test_what_a_published_iteration_needs_stays_and_the_rest_is_freed(lake: Lake) -> None:
+    questions, contents = answers(lake), read_all_of(lake)
+    assert len(questions) >= 6 and contents[0] >= 4 and contents[1] >= 12
+    abandoned = latest(lake)["base_policy", "abandoned", ""].data_version
+    plan = make_plan(lake, [], NOW)
+    before = {table: size(lake, table) for table in lake.versions()}
+    apply(lake, plan)
+    assert answers(lake) == questions and read_all_of(lake) == contents
+    assert not has_model(lake, abandoned)
+    for table in ("models", "frames"):
+        planned = next(one.footprint.freed for one in plan.tables if one.table == table)
+        freed = before[table] - size(lake, table)
+        assert planned <= freed + 8192 and freed > 0.9 * planned > 0
+    again = make_plan(lake, [], NOW)
+    assert not again.removed_models and all(one.footprint.removed == 0 for one in again.tables)
+
+
+def rows_at(lake: Lake, table: str, version: int) -> list[str]:
+    dataset = lance.dataset(lake.path(table), version=version)
+    return list(map(str, dataset.to_table(columns=TABLES[table].light).to_pylist()))
+
+
+def test_every_version_that_an_iteration_names_still_opens(lake: Lake) -> None:
+    nights = vectors(lake)
+    then = {(night, table): rows_at(lake, table, number) for night in nights for table, number in nights[night].items()}
+    questions = {night: answers(lake, as_of="/".join(night)) for night in nights}
+    model = latest(lake)["base_policy", "abandoned", ""].data_version
+    apply(lake, make_plan(lake, [], NOW))
+    moved = vectors(lake)
+    for night, table in then:
+        rows = rows_at(lake, table, moved[night][table])
+        if moved[night][table] == nights[night][table]:
+            assert rows == then[night, table]
+        else:
+            assert night == ("demo", "0001") and table in ("frames", "models")
+            assert [row for row in then[night, table] if row in rows] == rows
+    assert moved["demo", "0000"] == nights["demo", "0000"]
+    assert not any(model in row for row in rows_at(lake, "models", moved["demo", "0001"]["models"]))
+    assert {night: answers(lake, as_of="/".join(night)) for night in nights} == questions
+
+
+def test_frames_and_weights_are_never_rewritten_and_small_tables_are_compacted(lake: Lake) -> None:
+    files = {table: set(file_sizes(lake.open(table))) for table in ("frames", "models", "alignments")}
+    fragments = len(lake.open("materializations").get_fragments())
+    apply(lake, make_plan(lake, [], NOW))
+    for table, before in files.items():
+        now = set(file_sizes(lake.open(table)))
+        assert {one for one in now if one.startswith("data/")} <= before
+    assert fragments > 8 and len(lake.open("materializations").get_fragments()) == 1
+    assert len(lake.open("materializations").version_refs()) <= 4
+
+
+def test_a_champion_a_pin_and_young_work_are_kept(lake: Lake) -> None:
+    model, ids = abandon(lake, "variant", 700)
+    assert len(make_plan(lake, [], NOW).removed_models) == 2
+    assert not make_plan(lake, [], timedelta(days=7)).removed_models
+    champions = [one["model_id"] for one in make_plan(lake, [model], NOW).removed_models]
+    assert len(champions) == 1 and model not in champions
+    pin(lake, "keep-me", model)
+    apply(lake, make_plan(lake, [], NOW))
+    assert read_model(lake, model).weights[:1] == bytes([700 % 251])
+    load_bank(lake, ids, 8)
+    assert latest(lake)["demonstrations", "variant", ""]
+    unpin(lake, "keep-me")
+    apply(lake, make_plan(lake, [], NOW))
+    assert not has_model(lake, model) and pins(lake) == []
+
+
+def test_a_pinned_lake_is_kept_whole_in_every_version(lake: Lake) -> None:
+    model = latest(lake)["base_policy", "abandoned", ""].data_version
+    pin(lake, "before-the-demo")
+    version = lake.tags("models")["pin.before-the-demo"]
+    apply(lake, make_plan(lake, [], NOW))
+    assert has_model(lake, model)
+    assert lance.dataset(lake.path("models"), version=version).count_rows() == lake.open("models").count_rows()
+
+
+def test_pins_have_names_of_their_own(lake: Lake) -> None:
+    pin(lake, "a")
+    with pytest.raises(UserError, match="pin 'a' exists"):
+        pin(lake, "a")
+    with pytest.raises(UserError, match="letters, digits"):
+        pin(lake, "a/../b")
+    with pytest.raises(UserError, match="there is no pin 'b'; there is: a"):
+        unpin(lake, "b")
+
+
+def test_a_damaged_lake_is_left_alone(lake: Lake) -> None:
+    victim = sorted((Path(lake.path("sans")) / "data").glob("*.lance"))[0]
+    victim.write_bytes(victim.read_bytes()[:-20])
+    with pytest.raises(UserError, match=f"nothing is removed from a damaged lake: table sans .*{victim.name}"):
+        make_plan(lake, [], NOW)
+
+
+def retain(root: str) -> None:
+    lake = Lake(Path(root))
+    apply(lake, make_plan(lake, [], NOW))
+
+
+@pytest.mark.slow
+def test_a_killed_retention_leaves_a_readable_lake_and_goes_on(lake: Lake) -> None:
+    questions, contents = answers(lake), read_all_of(lake)
+    context = multiprocessing.get_context("spawn")
+    killed = 0
+    for moment in range(6):
+        abandon(lake, f"abandoned-{moment}", 1000 + 20 * moment)
+        process = context.Process(target=retain, args=(str(lake.root),))
+        version = lake.version("materializations")
+        process.start()
+        # Removal begins with the publications.
+        deadline = time.monotonic() + 60
+        while process.is_alive() and lake.version("materializations") == version and time.monotonic() < deadline:
+            time.sleep(0.001)
+        time.sleep(0.02 * moment)
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        killed += process.exitcode == -signal.SIGKILL
+        assert answers(lake) == questions and read_all_of(lake) == contents
+        for versions in vectors(lake).values():
+            for table, number in versions.items():
+                lance.dataset(lake.path(table), version=number).count_rows()
+    assert killed >= 3
+    retain(str(lake.root))
+    assert lake.frame("models", ["model_id"]).height == 6 and answers(lake) == questions

@@ -1,0 +1,142 @@
+"""`worldvla retain`: removes what no champion, published iteration or pin needs."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from worldvla.cli import output
+
+if TYPE_CHECKING:
+    from worldvla.lake.retention import Plan
+    from worldvla.lake.store import Lake
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON array of objects.")]
+
+app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+
+
+@app.callback()
+def retain(
+    context: typer.Context,
+    apply: Annotated[bool, typer.Option("--apply", help="Remove it; without this, only say what would go.")] = False,
+    keep_days: Annotated[
+        float, typer.Option(min=0, help="What was published or recorded in the last days stays, whoever needs it.")
+    ] = 7.0,
+    as_json: AsJson = False,
+) -> None:
+    """Say, table by table, what nobody needs and how many bytes it takes; with --apply, remove it.
+
+    Needed is what can be reached from a champion, from a published iteration or from a pin, and what is younger
+    than --keep-days. Frames, videos and weights are never rewritten; the other tables are compacted.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from worldvla.cli.quiet import quiet
+    from worldvla.lake import retention
+    from worldvla.lake.store import Lake
+
+    lake, keep = Lake.default(), timedelta(days=keep_days)
+    if not apply:
+        plan = _planned(lake, keep)
+        output.emit(_rows(plan), as_json, "retention, dry run")
+        _summary(plan, "would be freed, and more by compaction; `worldvla retain --apply` does it")
+        return
+    with quiet(lake):
+        plan = _planned(lake, keep)
+        before = _bytes(lake)
+        with output.steps("removing", 1 + len(retention.REMOVABLE) + len(plan.tables)) as step:
+            retention.apply(lake, plan, step)
+        after = _bytes(lake)
+    rows = [row | {"freed_bytes": before[row["table"]] - after[row["table"]]} for row in _rows(plan)]
+    output.emit(rows, as_json, "retention")
+    output.say(f"{_size(sum(before.values()) - sum(after.values()))} freed")
+
+
+@app.command()
+def pin(
+    name: Annotated[str, typer.Argument(help="The pin's name.")],
+    model: Annotated[
+        str | None,
+        typer.Option(help="Keep this model (a prefix of its id, or CAMPAIGN/ITERATION) and what it came from."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Keep a model with all it came from, or, without --model, the whole lake as it is now."""
+    from worldvla.lake import tags
+    from worldvla.lake.names import resolve_model
+    from worldvla.lake.store import Lake
+
+    lake = Lake.default()
+    pinned = tags.pin(lake, name, resolve_model(lake, model) if model else None)
+    output.emit(pinned, as_json, f"pinned as {name}")
+
+
+@app.command()
+def unpin(name: Annotated[str, typer.Argument(help="The pin's name.")], as_json: AsJson = False) -> None:
+    """Let go of a pin; what only it kept goes with the next `worldvla retain --apply`. Prints the pins that stay."""
+    from worldvla.lake import tags
+    from worldvla.lake.store import Lake
+
+    lake = Lake.default()
+    tags.unpin(lake, name)
+    output.emit(tags.pins(lake), as_json, "pins")
+
+
+@app.command()
+def pins(as_json: AsJson = False) -> None:
+    """List the pins, and versions that somebody tagged with Lance's own tools."""
+    from worldvla.lake import tags
+    from worldvla.lake.store import Lake
+
+    output.emit(tags.pins(Lake.default()), as_json, "pins")
+
+
+def _planned(lake: "Lake", keep: timedelta) -> "Plan":
+    from worldvla.lake import retention
+    from worldvla.lake.tables import TABLES
+
+    champions = _champions(lake)
+    with output.steps("looking", 1 + len(TABLES)) as step:
+        return retention.make_plan(lake, champions, keep, step)
+
+
+def _champions(lake: "Lake") -> set[str]:
+    """The model of every campaign's champion alias; asks MLflow only when something was trained."""
+    if not lake.exists("models") or not lake.open("models").count_rows():
+        return set()
+    from worldvla.tracking.champion import champion
+
+    campaigns = lake.frame("materializations", ["campaign"])["campaign"].unique().to_list()
+    return {model for model in map(champion, campaigns) if model}
+
+
+def _rows(plan: "Plan") -> list[dict]:
+    return [
+        {
+            "table": one.table,
+            "rows": one.footprint.rows,
+            "removed_rows": one.footprint.removed,
+            "bytes": one.footprint.total,
+            "freed_bytes": one.footprint.freed,
+        }
+        for one in plan.tables
+    ]
+
+
+def _summary(plan: "Plan", what: str) -> None:
+    for model in plan.removed_models:
+        output.say(f"{model['kind']} {model['model_id']}: no champion, published iteration or pin needs it")
+    freed, total = (sum(getattr(one.footprint, name) for one in plan.tables) for name in ("freed", "total"))
+    output.say(f"{_size(freed)} of {_size(total)} {what}")
+
+
+def _bytes(lake: "Lake") -> dict[str, int]:
+    from worldvla.lake.faults import file_sizes
+    from worldvla.lake.tables import TABLES
+
+    return {table: sum(file_sizes(lake.open(table)).values()) for table in TABLES if lake.exists(table)}
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
