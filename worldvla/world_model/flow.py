@@ -14,6 +14,7 @@ noise through; near the data it predicts the noise.
 import torch
 
 SMALLEST_SIGMA = 0.02
+PURE_NOISE_SHARE = 0.6  # of the noise levels drawn in training
 CONTEXT_SIGMA = 0.05  # noise level that imagined history is declared to have
 
 
@@ -38,13 +39,14 @@ def reward_weight(sigma: torch.Tensor) -> torch.Tensor:
 
 
 def sample_sigma(count: int, generator: torch.Generator) -> torch.Tensor:
-    """float32 [count] noise levels: one in four is 1, where sampling starts; the rest are uniform.
+    """float32 [count] noise levels: six in ten are 1, where sampling starts; the rest are uniform.
 
     Given the actions the future is nearly determined, so the first denoising step decides
-    most of a frame and deserves the share.
+    most of a frame and deserves the share: with one in four the reward head told 52 of 74
+    outcomes right, with six in ten 54, at 0.2 dB more (docs/experiments.md).
     """
     sigma = torch.rand(count, generator=generator) * (1 - SMALLEST_SIGMA) + SMALLEST_SIGMA
-    return torch.where(torch.rand(count, generator=generator) < 0.25, torch.ones(()), sigma)
+    return torch.where(torch.rand(count, generator=generator) < PURE_NOISE_SHARE, torch.ones(()), sigma)
 
 
 def schedule(steps: int) -> list[float]:
