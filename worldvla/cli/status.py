@@ -1,47 +1,72 @@
 """`worldvla status`: what is fresh, stale or missing, and why."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from worldvla.cli import output
+from worldvla.cli.folding import MOST, folded
+from worldvla.cli.selecting import Assets, Campaigns, Downstream, Iteration, OnlyCause, Upstream, select
 
 if TYPE_CHECKING:
+    from worldvla.planner.causes import Link
     from worldvla.planner.state import NodeState
 
 WIDE = 120  # columns of a terminal on which a table with dates leaves room for reasons
 
 
 def status(
-    campaign: Annotated[str | None, typer.Option(help="Only this campaign; otherwise all that have a record.")] = None,
+    assets: Assets = None,
+    campaign: Campaigns = None,
+    iteration: Iteration = None,
     iterations: Annotated[int, typer.Option(min=0, help="Look at this many iterations at least.")] = 0,
+    upstream: Upstream = False,
+    downstream: Downstream = False,
+    only_cause: OnlyCause = None,
     unsettled: Annotated[bool, typer.Option("--stale", help="Leave out what is fresh.")] = False,
+    why: Annotated[bool, typer.Option("--why", help="Show the whole chain down to the root cause.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array of objects.")] = False,
 ) -> None:
-    """Tell the state of every asset of every campaign and iteration, through the back edge."""
-    from worldvla.lake.store import Lake
-    from worldvla.planner.observe import snapshot
+    """Tell the state of every asset of every campaign and iteration, through the back edge.
 
-    seen = snapshot(Lake.default(), None if campaign is None else [campaign], iterations)
-    for name, reason in seen.unknown.items():
-        output.say(f"campaign {name} has records but no configuration: {reason}")
-    rows = [row(state) for state in seen.assess() if not (unsettled and state.state == "fresh")]
-    if not rows and not as_json:
-        output.say(
-            "everything is fresh" if seen.records else "nothing was ever materialized: `worldvla loop --campaign demo`"
+    Of the nodes chosen by asset, campaign and iteration, --downstream adds what depends on
+    them, --only-cause keeps those with that root cause, --upstream adds what the rest needs.
+    """
+    from worldvla.lake.store import Lake
+    from worldvla.planner.causes import chains
+    from worldvla.planner.memory import collector_paused
+
+    with collector_paused():
+        seen, selection = select(
+            Lake.default(), assets, campaign, iteration, upstream, downstream, only_cause, iterations
         )
-        return
-    if as_json:
-        output.emit(rows, True)
+        states = seen.assess()
+        chosen = selection.choose(states)
+        links = chains(states)
+        shown = [state for state in states if state.key in chosen and not (unsettled and state.state == "fresh")]
+        rows = [row(state, links.get(state.key, ())) for state in shown]
+        if as_json:
+            output.emit(rows, True)
+            return
+    if not rows:
+        nothing = "nothing was ever materialized: `worldvla loop --campaign demo`"
+        output.say("everything is fresh" if seen.records else nothing)
         return
     names = sorted({one["campaign"] for one in rows})
     dates = ["materialized_at"] if output.width() >= WIDE else []
-    columns = ["iteration", "asset", "state", "version", *dates, "reason"]
+    columns = ["iteration", "asset", "state", "version", *dates, "why" if why else "reason"]
     for name in names:
-        output.emit([_short(one) for one in rows if one["campaign"] == name], False, f"status of {name}", columns)
+        table = folded([one for one in rows if one["campaign"] == name], ("state", "cause", "cause_kind", "blocked"))
+        output.emit([_short(one) for one in table[:MOST]], False, f"status of {name}", columns)
+        if len(table) > MOST:
+            output.say(f"{len(table) - MOST} more lines: choose with --stale, --iteration or assets, or read --json")
 
 
-def row(state: "NodeState") -> dict[str, Any]:
+def row(state: "NodeState", links: Sequence["Link"] = ()) -> dict[str, Any]:
+    """A node as commands print it; `links` is its chain of causes."""
+    from worldvla.planner.causes import line
+
     return {
         "asset": state.asset,
         "campaign": state.campaign,
@@ -52,6 +77,9 @@ def row(state: "NodeState") -> dict[str, Any]:
         "reason": state.reason,
         "cause": state.cause,
         "blocked": state.blocked,
+        "cause_kind": state.kind,
+        "why": line(links),
+        "causes": [link.row for link in links],
     }
 
 

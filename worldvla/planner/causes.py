@@ -9,7 +9,7 @@ chain crosses it in one step however many iterations lie between.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from worldvla.planner.state import Key, NodeState, label
 
@@ -27,23 +27,49 @@ class Link(NamedTuple):
     def key(self) -> Key:
         return self.asset, self.campaign, self.iteration
 
+    @property
+    def row(self) -> dict[str, Any]:
+        """The link as commands print it."""
+        return self._asdict() | {"iteration": self.iteration or None}
+
 
 def chain(state: NodeState, states: Mapping[Key, NodeState]) -> list[Link]:
     """The links from a node to its root, none for a fresh one; `states` holds all nodes that were assessed."""
     links: list[Link] = []
     while state.state != "fresh":
-        if state.through is None:
-            return [*links, Link(state.kind, *state.key, state.detail)]
-        parent = states[state.through]
-        links.append(
-            Link("blocked" if state.blocked else "upstream", *state.key, f"reads {label(parent, state.iteration)}")
-        )
-        if state.cause == "data":
-            return [*links, Link(state.kind, *parent.key, state.detail)]
-        if parent.gate_failure is not None:
-            return [*links, Link("gate", *parent.key, parent.gate_failure)]
-        state = parent
+        first, last = _step(state, states)
+        links.append(first)
+        if last is not None:
+            links.append(last)
+        if last is not None or state.through is None:
+            break
+        state = states[state.through]
     return links
+
+
+def chains(states: Sequence[NodeState]) -> dict[Key, list[Link]]:
+    """`chain` of every node that is not fresh; `states` is what `assess` returned, in its order."""
+    by_key = {state.key: state for state in states}
+    found: dict[Key, list[Link]] = {}
+    for state in states:
+        if state.state != "fresh":
+            first, last = _step(state, by_key)
+            rest = [last] if last is not None else found[state.through] if state.through else []
+            found[state.key] = [first, *rest]
+    return found
+
+
+def _step(state: NodeState, states: Mapping[Key, NodeState]) -> tuple[Link, Link | None]:
+    """A node's own link, and the root behind it where that is a node that is fresh itself."""
+    if state.through is None:
+        return Link(state.kind, *state.key, state.detail), None
+    parent = states[state.through]
+    link = Link("blocked" if state.blocked else "upstream", *state.key, f"reads {label(parent, state.iteration)}")
+    if state.cause == "data":
+        return link, Link(state.kind, *parent.key, state.detail)
+    if parent.gate_failure is not None:
+        return link, Link("gate", *parent.key, parent.gate_failure)
+    return link, None
 
 
 def line(links: Sequence[Link]) -> str:
