@@ -3,12 +3,17 @@
 import dagster as dg
 
 from assets.definitions import ASSETS
+from pipelines.automation import rematerialize_stale
+from pipelines.deadline import nightly_deadline
+from pipelines.freshness import freshness_of_campaigns, on_time, with_freshness_policy
 from pipelines.jobs import campaign_job, iteration_job
-from pipelines.schedules import iteration_after_campaign, nightly, nightly_campaigns
+from pipelines.notices import notify_failure
+from pipelines.schedules import iteration_after_campaign, schedules
 
 defs = dg.Definitions(
-    assets=ASSETS,
+    assets=with_freshness_policy(ASSETS),
+    asset_checks=[on_time],
     jobs=[campaign_job, iteration_job],
-    schedules=[nightly, nightly_campaigns],
-    sensors=[iteration_after_campaign],
+    schedules=schedules(),
+    sensors=[iteration_after_campaign, nightly_deadline, notify_failure, freshness_of_campaigns, rematerialize_stale],
 )

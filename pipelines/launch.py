@@ -2,7 +2,9 @@
 
 The command line starts this in a process of its own, because `worldvla/` knows nothing of
 Dagster. The run is a Dagster run like any other: it shows in the UI with its logs, checks
-and metadata. Exit status: 0 done, 1 an asset failed, 3 a gate did not pass.
+and metadata. With `--via URL` a running Dagster executes it (`pipelines.server`), otherwise
+this process does. Exit status: 0 done, 1 an asset failed, 2 a mistake that the message names,
+3 a gate did not pass.
 """
 
 import argparse
@@ -14,11 +16,15 @@ import sys
 import warnings
 from typing import TYPE_CHECKING
 
+from worldvla.errors import UserError
+
 if TYPE_CHECKING:
-    import dagster as dg
+    from pipelines.failures import Problem
 
 EXIT_FAILED = 1
+EXIT_USER_ERROR = 2
 EXIT_GATE = 3
+EXIT_INTERRUPTED = 130
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -28,29 +34,58 @@ def main() -> int:
     arguments = _arguments()
     if arguments.parent:
         _end_with(arguments.parent)
+    for noisy in ("alembic", "mlflow", "py.warnings", "gql", "urllib3"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    assets = arguments.assets.split(",")
+    try:
+        if not arguments.via:
+            return report(*_here(arguments.campaign, arguments.iteration, assets))
+        from pipelines.server import execute
 
+        return report(*execute(arguments.via, arguments.campaign, arguments.iteration, assets))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def report(run_id: str, success: bool, problems: "list[Problem]") -> int:
+    """Says on standard error what failed and why; returns the exit status."""
+    for problem in problems:
+        what = "a gate of " if problem.gate else ""
+        print(f"{what}{problem.asset or 'run'} failed in run {run_id}:\n{problem.text}", file=sys.stderr)
+    if success:
+        return 0
+    return EXIT_GATE if problems and all(problem.gate for problem in problems) else EXIT_FAILED
+
+
+def _here(campaign: str, iteration: str, assets: list[str]) -> "tuple[str, bool, list[Problem]]":
+    """Executes the run in this process."""
     import dagster as dg
 
     from assets.definitions import ASSETS
     from assets.partitions import partition_key
     from pipelines.dead_runs import settle_dead_runs, this_process
+    from pipelines.failures import of_events
     from pipelines.instance import add_partitions, open_instance
+    from pipelines.no_pickle import RESOURCES
+    from pipelines.runs import run_tags
 
-    for noisy in ("alembic", "mlflow", "py.warnings"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
     with open_instance() as instance, this_process(instance) as process:
         settle_dead_runs(instance)
-        add_partitions(instance, arguments.campaign, arguments.iteration)
+        add_partitions(instance, campaign, iteration)
         result = dg.materialize(
             ASSETS,
-            selection=dg.AssetSelection.assets(*arguments.assets.split(",")),
-            partition_key=partition_key(arguments.campaign, arguments.iteration),
+            selection=dg.AssetSelection.assets(*assets),
+            partition_key=partition_key(campaign, iteration),
             instance=instance,
+            resources=RESOURCES,
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags={"worldvla/campaign": arguments.campaign, "worldvla/iteration": arguments.iteration, **process},
+            tags={**run_tags(campaign, iteration), **process},
         )
-    return _report(result)
+    return result.run_id, result.success, of_events(result.all_events)
 
 
 def _end_with(parent: int) -> None:
@@ -61,29 +96,13 @@ def _end_with(parent: int) -> None:
             sys.exit("the process that asked for this run has ended")
 
 
-def _report(result: "dg.ExecuteInProcessResult") -> int:
-    """Says on standard error what failed and why; returns the exit status."""
-    if result.success:
-        return 0
-    failures = [event for event in result.all_events if event.is_step_failure]
-    for event in failures:
-        error = event.step_failure_data.error
-        cause = error.cause or error
-        print(f"{event.step_key} failed in run {result.run_id}:\n{cause.message.strip()}", file=sys.stderr)
-        if cause.cls_name not in ("Failure", "UserError"):
-            print("".join(cause.stack[-4:]), file=sys.stderr)
-    gates = [check for check in result.get_asset_check_evaluations() if not check.passed]
-    for check in gates:
-        print(f"check {check.check_name} of {check.asset_key.to_user_string()}: {check.description}", file=sys.stderr)
-    return EXIT_FAILED if failures or not gates else EXIT_GATE
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m pipelines.launch")
     parser.add_argument("--campaign", required=True)
     parser.add_argument("--iteration", default="", help="for example 0000; empty for what a campaign needs once")
     parser.add_argument("--assets", required=True, help="asset names, comma-separated")
     parser.add_argument("--parent", type=int, default=0, help="end when this process, which must be the parent, ends")
+    parser.add_argument("--via", default="", metavar="URL", help="let the Dagster whose web server this is execute it")
     return parser.parse_args()
 
 

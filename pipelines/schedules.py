@@ -1,106 +1,134 @@
-"""The nightly schedule: the next iteration of each campaign that asks for it.
+"""The nightly schedules: the next iteration of each campaign that asks for it, within its night.
 
-A campaign is skipped, with the reason in the tick, while its last run still runs, after a
+A campaign is skipped, with the reason in the tick, while anything is at work on it, after a
 run that failed, when a gate keeps its world model back, when an earlier iteration is stale,
-and once it has made all iterations it asked for.
+once it has made all iterations it asked for, and when its night was missed and the policy is
+to skip. docs/nightly.md says what a night is.
 """
 
-import os
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 
-from assets.partitions import partition_key
-from pipelines.dead_runs import settle_dead_runs
-from pipelines.instance import add_partitions
+from pipelines import clock
 from pipelines.jobs import campaign_job, iteration_job
+from pipelines.notices import tell
+from pipelines.runs import CAMPAIGN_TAG, DEADLINE_TAG, NIGHT_TAG, night_tags, run_request, unsettled_run
 from worldvla import campaigns
+from worldvla.config import Nightly
 from worldvla.lake.store import Lake
-from worldvla.planner.nightly import Due, due_tonight
+from worldvla.notifications.notification import Notification
+from worldvla.planner.night import Night, moment, opening
+from worldvla.planner.nightly import Due, due_tonight, settings_of_all
 
-CRON = "0 1 * * *"
-TIME_ZONE = os.environ.get("WORLDVLA_TIME_ZONE", "UTC")
-CAMPAIGN_TAG = "worldvla/campaign"
-UNFINISHED = (
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-)
+Window = tuple[str, str]  # start, time zone
 
 
-def _nightly(name: str, job: Any, for_iterations: bool, description: str) -> dg.ScheduleDefinition:
-    """A schedule starts runs of one job, so what a campaign needs once and its iterations have one each."""
+def window(settings: Nightly) -> Window:
+    return settings.start, settings.time_zone
 
-    @dg.schedule(name=name, job=job, cron_schedule=CRON, execution_timezone=TIME_ZONE, description=description)
+
+def schedule_name(start: str, time_zone: str) -> str:
+    """`nightly` for the start that the file's defaults give; every other start has a schedule of its own."""
+    default = campaigns.default("nightly")
+    if (start, time_zone) == (default.get("start"), default.get("time_zone")):
+        return "nightly"
+    zone = "".join(letter if letter.isalnum() else "_" for letter in time_zone)
+    return f"nightly_{start.replace(':', '')}_{zone}"
+
+
+def windows() -> list[Window]:
+    """Every start that some campaign has, when the code location loads."""
+    readable, _ = settings_of_all()
+    return sorted({window(settings) for settings in readable.values()})
+
+
+def schedules() -> list[dg.ScheduleDefinition]:
+    """Two for each start: a schedule starts runs of one job, and a campaign's own assets and its iterations are two."""
+    return [
+        _schedule(start, time_zone, job, suffix, for_iterations)
+        for start, time_zone in windows()
+        for job, suffix, for_iterations in ((iteration_job, "", True), (campaign_job, "_campaigns", False))
+    ]
+
+
+def _schedule(start: str, time_zone: str, job: Any, suffix: str, for_iterations: bool) -> dg.ScheduleDefinition:
+    what = "the next iteration of each campaign" if for_iterations else "what a campaign needs once, for each"
+    hour, minute = start.split(":")
+
+    @dg.schedule(
+        name=schedule_name(start, time_zone) + suffix,
+        job=job,
+        cron_schedule=f"{int(minute)} {int(hour)} * * *",
+        execution_timezone=time_zone,
+        description=f"Starts {what} with `nightly.enabled` whose night starts at {start} {time_zone}.",
+    )
     def schedule(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | list[dg.RunRequest]:
-        requests, reasons = [], []
-        for campaign in campaigns.campaign_names():
-            if not campaigns.load(campaign).nightly.enabled:
-                continue
-            due = unsettled_run(context.instance, campaign) or due_tonight(Lake.default(), campaign)
-            if isinstance(due, str):
-                reasons.append(f"{campaign}: {due}")
-            elif bool(due.iteration) == for_iterations:
-                occasion = context.scheduled_execution_time.isoformat()
-                requests.append(run_request(context.instance, campaign, due, occasion))
-            else:
-                reasons.append(
-                    f"{campaign}: {'its own assets come first' if for_iterations else 'its own assets are fresh'}"
-                )
+        decided = list(_decide(context, (start, time_zone), for_iterations))
+        requests = [one for one in decided if isinstance(one, dg.RunRequest)]
+        reasons = [one for one in decided if isinstance(one, str)]
         return requests or dg.SkipReason(
-            "; ".join(reasons) or "no campaign has nightly.enabled; see pipelines/campaigns.yaml"
+            "; ".join(reasons) or f"no campaign has nightly.enabled and starts at {start}; see pipelines/campaigns.yaml"
         )
 
     return schedule
 
 
-nightly = _nightly("nightly", iteration_job, True, "Starts the next iteration of each campaign with `nightly.enabled`.")
-nightly_campaigns = _nightly(
-    "nightly_campaigns",
-    campaign_job,
-    False,
-    "Starts what a campaign with `nightly.enabled` needs once, where it is due.",
-)
+def _decide(context: dg.ScheduleEvaluationContext, own: Window, for_iterations: bool) -> Iterator[dg.RunRequest | str]:
+    """A run for each campaign of this start that is due one of this job, and reasons for the others."""
+    readable, broken = settings_of_all()
+    yield from broken.values()
+    for campaign, settings in readable.items():
+        if not settings.enabled or window(settings) != own:
+            continue
+        scheduled, now = context.scheduled_execution_time, clock.now()
+        night = opening(settings, scheduled, now)
+        due = night if isinstance(night, str) else _due(context.instance, campaign)
+        if isinstance(night, str) and for_iterations:
+            _report_missed(context, campaign, settings, night)
+        if isinstance(due, str):
+            yield f"{campaign}: {due}"
+        elif bool(due.iteration) == for_iterations:
+            key = f"{campaign}/{due.iteration}/{scheduled.isoformat()}"
+            yield run_request(context.instance, campaign, due.iteration, due.assets, key, night_tags(night))
+        else:
+            yield f"{campaign}: {'its own assets come first' if for_iterations else 'its own assets are fresh'}"
+
+
+def _due(instance: dg.DagsterInstance, campaign: str) -> Due | str:
+    busy = unsettled_run(instance, campaign)
+    due = busy or due_tonight(Lake.default(), campaign)
+    return due if isinstance(due, str) else due[0]
+
+
+def _report_missed(context: dg.ScheduleEvaluationContext, campaign: str, settings: Nightly, reason: str) -> None:
+    due = due_tonight(Lake.default(), campaign)
+    if isinstance(due, list):
+        iteration = due[-1].iteration
+        command = f"worldvla loop --campaign {campaign} --iterations {int(iteration or 0) + 1}"
+        tell(context.log, settings.notify, Notification("missed", campaign, iteration, reason, command))
 
 
 @dg.run_status_sensor(
     run_status=dg.DagsterRunStatus.SUCCESS,
     monitored_jobs=[campaign_job],
     request_job=iteration_job,
-    description="When a campaign's own assets are made, its first due iteration starts.",
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="When a night's run has made a campaign's own assets, its next iteration starts, before the deadline.",
 )
 def iteration_after_campaign(context: dg.RunStatusSensorContext) -> dg.SkipReason | dg.RunRequest:
-    campaign = context.dagster_run.tags.get(CAMPAIGN_TAG)
-    if campaign is None or not campaigns.load(campaign).nightly.enabled:
-        return dg.SkipReason("the campaign does not have nightly.enabled")
-    due = due_tonight(Lake.default(), campaign)
+    tags = context.dagster_run.tags
+    campaign = tags.get(CAMPAIGN_TAG)
+    if campaign is None or NIGHT_TAG not in tags:
+        return dg.SkipReason("no night started this run")
+    deadline = moment(tags[DEADLINE_TAG])
+    if clock.now() >= deadline:
+        return dg.SkipReason(f"{campaign}: the deadline of the night has passed; the next night goes on")
+    settings = campaigns.load(campaign).nightly
+    due = _due(context.instance, campaign) if settings.enabled else "nightly.enabled is off"
     if isinstance(due, str):
         return dg.SkipReason(f"{campaign}: {due}")
-    return run_request(context.instance, campaign, due, context.dagster_run.run_id)
-
-
-def unsettled_run(instance: dg.DagsterInstance, campaign: str) -> str | None:
-    """Why the campaign's last run forbids another, or None."""
-    settle_dead_runs(instance)
-    last = instance.get_runs(dg.RunsFilter(tags={CAMPAIGN_TAG: campaign}), limit=1)
-    if not last:
-        return None
-    run = last[0]
-    if run.status in UNFINISHED:
-        return f"run {run.run_id} still runs ({run.status.value.lower()})"
-    if run.status is dg.DagsterRunStatus.FAILURE:
-        return f"run {run.run_id} failed; mend its cause, then `worldvla loop --campaign {campaign}` goes on"
-    return None
-
-
-def run_request(instance: dg.DagsterInstance, campaign: str, due: Due, occasion: str) -> dg.RunRequest:
-    """A run of everything that is due, once an occasion."""
-    add_partitions(instance, campaign, due.iteration)
-    return dg.RunRequest(
-        run_key=f"{campaign}/{due.iteration}/{occasion}",
-        partition_key=partition_key(campaign, due.iteration),
-        asset_selection=[dg.AssetKey(asset) for asset in due.assets],
-        tags={CAMPAIGN_TAG: campaign, "worldvla/iteration": due.iteration},
-    )
+    night = Night(tags[NIGHT_TAG], clock.now(), deadline)
+    key = f"{campaign}/{due.iteration}/{context.dagster_run.run_id}"
+    return run_request(context.instance, campaign, due.iteration, due.assets, key, night_tags(night))

@@ -26,15 +26,17 @@ def load(name: str) -> Campaign:
     return _validate(_settings(name), name)
 
 
+def default(section: str) -> Any:
+    """A section's values in `defaults`, as the file has them."""
+    return _file()["defaults"].get(section, {})
+
+
 def parse_setting(text: str) -> tuple[str, Any]:
     """`rl.updates=20` to ("rl.updates", 20); the value is read as YAML."""
     key, separator, value = text.partition("=")
     if not separator or not key:
         raise UserError(f"--set {text!r}: write it as key=value, for example rl.updates=20")
-    try:
-        return key.strip(), yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise UserError(f"--set {text!r}: the value is not YAML: {error}") from None
+    return key.strip(), _yaml(value, f"--set {text!r}: the value")
 
 
 def make_variant(base: str, settings: dict[str, Any], name: str | None = None) -> str:
@@ -50,20 +52,20 @@ def make_variant(base: str, settings: dict[str, Any], name: str | None = None) -
         raise UserError(f"--name {name}: a campaign of {campaigns_file().name} has this name; choose another")
     _validate(_apply(_settings(base), content["set"]), f"{base} with {content['set']}")
     path = variants_directory() / f"{name}.yaml"
-    if path.exists() and yaml.safe_load(path.read_text()) != content:
+    if path.exists() and _yaml(path.read_text(), str(path)) != content:
         raise UserError(f"--name {name}: {path} holds a variant with other settings; choose another name")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(content, sort_keys=True))
     return name
 
 
-def _settings(name: str) -> dict[str, Any]:
-    """The merged, not yet validated settings of a campaign."""
+def _settings(name: str, varied: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The merged, not yet validated settings of a campaign; `varied` are the variants that led to it."""
     file = _file()
     if name in file["campaigns"]:
         own = dict(file["campaigns"][name] or {})
         preset = own.pop("preset", None)
-        if preset is not None and preset not in file["presets"]:
+        if preset is not None and (not isinstance(preset, str) or preset not in file["presets"]):
             raise UserError(
                 f"{campaigns_file()}: campaigns.{name}.preset is {preset!r}; "
                 f"the presets are {', '.join(file['presets'])}"
@@ -72,23 +74,48 @@ def _settings(name: str) -> dict[str, Any]:
         return reduce(_merge, layers, {})
     path = variants_directory() / f"{name}.yaml"
     if NAME.fullmatch(name) and path.exists():
-        variant = yaml.safe_load(path.read_text())
-        return _apply(_settings(variant["campaign"]), variant["set"])
+        base, changes = _variant(path)
+        if name in varied:
+            raise UserError(f"{path}: campaign {name} is a variant of itself; delete the file")
+        return _apply(_settings(base, (*varied, name)), changes)
     raise UserError(f"no campaign {name!r}; the campaigns are {', '.join(campaign_names())}")
+
+
+def _variant(path: Path) -> tuple[str, dict[str, Any]]:
+    """The campaign that a kept variant varies, and its settings."""
+    content = _yaml(path.read_text(), str(path))
+    fields = content if isinstance(content, dict) else {}
+    base, changes = fields.get("campaign"), fields.get("set")
+    if not isinstance(base, str) or not isinstance(changes, dict) or not all(isinstance(key, str) for key in changes):
+        raise UserError(f"{path}: a variant is `campaign: NAME` and `set: {{key: value}}`; delete the file")
+    return base, changes
 
 
 def _file() -> dict[str, Any]:
     path: Path = campaigns_file()
     try:
-        content = yaml.safe_load(path.read_text())
+        content = _yaml(path.read_text(), str(path))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; WORLDVLA_CAMPAIGNS names the campaigns file") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not YAML: {error}") from None
     for section in ("defaults", "presets", "campaigns"):
         if not isinstance(content, dict) or not isinstance(content.get(section), dict):
             raise UserError(f"{path}: the section {section!r} is missing or not a mapping")
+    for section in ("presets", "campaigns"):
+        for name, settings in content[section].items():
+            if not isinstance(name, str) or not isinstance(settings, dict | None):
+                raise UserError(f"{path}: {section}.{name} must be a name and a mapping of settings")
+    for name in content["campaigns"]:
+        _check_name(name)
     return content
+
+
+def _yaml(text: str, what: str) -> Any:
+    """The plain data that a YAML text says; raises `UserError`. No tag constructs an object."""
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        said = str(error) if isinstance(error, yaml.YAMLError) else f"{type(error).__name__}: {error}"
+        raise UserError(f"{what} is not YAML that can be read: {said}") from None
 
 
 def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -110,7 +137,7 @@ def _apply(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 def _validate(settings: dict[str, Any], name: str) -> Campaign:
     try:
-        return Campaign(**settings)
+        return Campaign.model_validate(settings)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise UserError(f"campaign {name}: {problems}") from None

@@ -8,8 +8,11 @@ those makes it stale.
 """
 
 from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+TIME_OF_DAY = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
 
 
 class Section(BaseModel):
@@ -206,10 +209,36 @@ class Execution(Section):
 
 
 class Nightly(Section):
-    """Whether and how far the schedule carries the campaign; no fingerprint reads it."""
+    """Whether, when and how far the schedule carries the campaign; no fingerprint reads it. See docs/nightly.md."""
 
     enabled: bool
     iterations: int = Field(ge=1, description="iterations after which the schedule stops")
+    start: str = Field(pattern=TIME_OF_DAY, description="when a night starts, as '01:00' in quotes, in time_zone")
+    time_zone: str = Field(description="IANA name, for example Europe/Berlin")
+    deadline: str | None = Field(
+        pattern=TIME_OF_DAY, description="when no further run of that night is started; null: the next night's start"
+    )
+    at_deadline: Literal["finish", "terminate"] = Field(description="what becomes of a run that the deadline meets")
+    missed: Literal["skip", "catch_up"] = Field(description="what becomes of a night that nothing could start in")
+    fresh_hours: float | None = Field(
+        gt=0, description="hours after which the newest iteration is overdue; null: never"
+    )
+    notify: list[str] = Field(description="log, webhook, or `package.module:attribute` of a notifier")
+
+    @field_validator("time_zone")
+    @classmethod
+    def check_time_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"{name!r} is no time zone; give an IANA name, for example Europe/Berlin") from None
+        return name
+
+    @model_validator(mode="after")
+    def check_deadline(self) -> "Nightly":
+        if self.deadline == self.start:
+            raise ValueError("deadline is the start: give another time, or null for none")
+        return self
 
 
 class Campaign(Section):

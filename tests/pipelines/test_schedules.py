@@ -1,125 +1,179 @@
-"""The nightly schedule: what it starts, and the reasons it gives when it starts nothing."""
+"""The nightly schedules: what they start, when, and the reasons they give when they start nothing."""
 
-from dataclasses import replace
-from datetime import UTC, datetime
+import json
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
-import yaml
 
+from pipelines import clock
 from pipelines.definitions import defs
-from pipelines.schedules import CAMPAIGN_TAG, nightly, nightly_campaigns
-from worldvla import campaigns
-from worldvla.home import campaigns_file
-from worldvla.lake.commit import Commit
-from worldvla.lake.materializations import Materialization, latest, publish
-from worldvla.lake.store import Lake
-from worldvla.planner.fingerprints import config_digest
-from worldvla.planner.graph import GRAPH, NODES
-from worldvla.planner.observe import parent_versions
-from worldvla.planner.state import topological_order
+from pipelines.runs import CAMPAIGN_TAG, DEADLINE_TAG, NIGHT_TAG
+from pipelines.schedules import iteration_after_campaign, schedules
+from tests.pipelines.nights import CAMPAIGN, ask, make_run, outdate, published
+from worldvla.cli.campaign_lock import campaign_lock
+from worldvla.planner.graph import NODES
 
-CAMPAIGN = "every-night"
+ONE = datetime(2026, 1, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
 def asking(tmp_path, monkeypatch):
-    """A home of its own, and a campaign that asks for two iterations."""
-    content = yaml.safe_load(campaigns_file().read_text())
-    content["campaigns"] = {CAMPAIGN: {"preset": "tiny", "nightly": {"enabled": True, "iterations": 2}}}
-    path = tmp_path / "campaigns.yaml"
-    path.write_text(yaml.safe_dump(content))
-    monkeypatch.setenv("WORLDVLA_CAMPAIGNS", str(path))
-    monkeypatch.setenv("WORLDVLA_HOME", str(tmp_path / "home"))
-    return path
+    ask(tmp_path, monkeypatch, every_night={})
+    return tmp_path
 
 
-def tick(schedule: dg.ScheduleDefinition, instance: dg.DagsterInstance):
+@pytest.fixture(autouse=True)
+def at(monkeypatch):
+    """Sets the clock; it stands a minute after the start of the night."""
+
+    def set_clock(now: datetime) -> None:
+        monkeypatch.setattr(clock, "now", lambda: now)
+
+    set_clock(ONE + timedelta(minutes=1))
+    return set_clock
+
+
+def tick(name: str, instance: dg.DagsterInstance, scheduled: datetime = ONE):
+    schedule = next(one for one in schedules() if one.name == name)
     context = dg.build_schedule_context(
-        instance=instance,
-        scheduled_execution_time=datetime(2026, 1, 1, 1, tzinfo=UTC),
-        repository_def=defs.get_repository_def(),
+        instance=instance, scheduled_execution_time=scheduled, repository_def=defs.get_repository_def()
     )
     return schedule.evaluate_tick(context)
 
 
-def published(scope: str, iteration: str, blocking_failure: str | None = None) -> None:
-    """Records every node of a partition as made, as its assets would."""
-    lake, campaign = Lake.default(), campaigns.load(CAMPAIGN)
-    for node in topological_order(GRAPH):
-        if node.scope != scope or node.feedback_from:
-            continue
-        parents = parent_versions(lake, node, CAMPAIGN, iteration)
-        gate = blocking_failure if node.name == "alignment" else None
-        record = Materialization(
-            asset=node.name,
-            campaign=CAMPAIGN,
-            iteration=iteration,
-            data_version=f"{node.name}{iteration}",
-            code_version=node.code_version,
-            config_digest=config_digest(node, campaign),
-            parents=parents,
-            fingerprint="",
-            run_id="run",
-            blocking_failure=gate,
-        )
-        publish(lake, record, Commit("run", node.name))
-        if gate:
-            return
+def test_nobody_asks(tmp_path, monkeypatch, instance):
+    ask(tmp_path, monkeypatch, quiet={"enabled": False})
+    assert "no campaign has nightly.enabled" in tick("nightly", instance).skip_message
 
 
-def test_nobody_asks(asking):
-    content = yaml.safe_load(asking.read_text())
-    content["campaigns"] = {"quiet": {"preset": "tiny"}}
-    asking.write_text(yaml.safe_dump(content))
-    with dg.instance_for_test() as instance:
-        assert "no campaign has nightly.enabled" in tick(nightly, instance).skip_message
-
-
-def test_a_campaigns_own_assets_come_first(asking):
-    with dg.instance_for_test() as instance:
-        assert "its own assets come first" in tick(nightly, instance).skip_message
-        [request] = tick(nightly_campaigns, instance).run_requests
+def test_a_campaigns_own_assets_come_first(asking, instance):
+    assert "its own assets come first" in tick("nightly", instance).skip_message
+    [request] = tick("nightly_campaigns", instance).run_requests
     assert request.partition_key == CAMPAIGN
     assert {key.to_user_string() for key in request.asset_selection} == {n.name for n in NODES if n.scope == "campaign"}
 
 
-def test_the_next_iteration_starts_and_the_last_one_ends_it(asking):
+def test_the_next_iteration_starts_and_the_last_one_ends_it(asking, instance):
     published("campaign", "")
-    with dg.instance_for_test() as instance:
-        for iteration in ("0000", "0001"):
-            [request] = tick(nightly, instance).run_requests
-            assert request.partition_key == f"{CAMPAIGN}|{iteration}"
-            assert "fresh" in tick(nightly_campaigns, instance).skip_message
-            published("iteration", iteration)
-        assert "all 2 iterations it asks for are done" in tick(nightly, instance).skip_message
+    for iteration in ("0000", "0001"):
+        [request] = tick("nightly", instance).run_requests
+        assert request.partition_key == f"{CAMPAIGN}|{iteration}"
+        assert request.tags[NIGHT_TAG] == "2026-01-01"
+        assert request.tags[DEADLINE_TAG] == "2026-01-01T07:00:00+00:00"
+        assert "fresh" in tick("nightly_campaigns", instance).skip_message
+        published("iteration", iteration)
+    assert "all 2 iterations it asks for are done" in tick("nightly", instance).skip_message
 
 
 @pytest.mark.parametrize(
     ("status", "reason"),
-    [(dg.DagsterRunStatus.STARTED, "still runs"), (dg.DagsterRunStatus.FAILURE, "failed; mend its cause")],
+    [
+        (dg.DagsterRunStatus.STARTED, "still runs"),
+        (dg.DagsterRunStatus.QUEUED, "still runs"),
+        (dg.DagsterRunStatus.FAILURE, f"mend its cause, then `worldvla loop --campaign {CAMPAIGN} --iterations 1`"),
+    ],
 )
-def test_skips_while_the_last_run_is_unsettled(asking, status, reason):
-    with dg.instance_for_test() as instance:
-        job = defs.resolve_implicit_global_asset_job_def()
-        run = instance.create_run_for_job(job, status=status, tags={CAMPAIGN_TAG: CAMPAIGN})
-        message = tick(nightly_campaigns, instance).skip_message
+def test_skips_while_the_last_run_is_unsettled(asking, instance, status, reason):
+    run = make_run(instance, status)
+    message = tick("nightly_campaigns", instance).skip_message
     assert reason in message and run.run_id in message
 
 
-def test_skips_behind_a_gate(asking):
+def test_a_terminated_run_does_not_stop_the_next_night(asking, instance):
+    make_run(instance, dg.DagsterRunStatus.CANCELED)
+    assert len(tick("nightly_campaigns", instance).run_requests) == 1
+
+
+def test_skips_while_a_command_holds_the_campaign(asking, instance):
+    with campaign_lock(CAMPAIGN):
+        assert "runs the campaign" in tick("nightly_campaigns", instance).skip_message
+    assert len(tick("nightly_campaigns", instance).run_requests) == 1
+
+
+def test_skips_behind_a_gate(asking, instance):
     published("campaign", "")
     published("iteration", "0000", blocking_failure="PSNR at the last step is 12.00 dB, below 20 dB")
-    with dg.instance_for_test() as instance:
-        assert "below 20 dB" in tick(nightly, instance).skip_message
+    assert "below 20 dB" in tick("nightly", instance).skip_message
 
 
-def test_a_stale_earlier_iteration_is_named(asking):
+def test_a_stale_earlier_iteration_is_named(asking, instance):
     published("campaign", "")
     published("iteration", "0000")
-    lake = Lake.default()
-    record = latest(lake)["sans", CAMPAIGN, "0000"]
-    publish(lake, replace(record, code_version="0", materialized_at=datetime.now(UTC)), Commit("run", "sans"))
-    with dg.instance_for_test() as instance:
-        message = tick(nightly, instance).skip_message
+    outdate("sans", "0000")
+    message = tick("nightly", instance).skip_message
     assert "iteration 0000 is stale (sans: code version 0 → 1)" in message and "worldvla rematerialize" in message
+
+
+def test_every_start_has_its_schedules_in_its_time_zone(tmp_path, monkeypatch, instance):
+    ask(tmp_path, monkeypatch, every_night={}, berlin={"start": "22:30", "time_zone": "Europe/Berlin"})
+    made = {one.name: (one.cron_schedule, one.execution_timezone) for one in schedules()}
+    assert made == {
+        "nightly": ("0 1 * * *", "UTC"),
+        "nightly_campaigns": ("0 1 * * *", "UTC"),
+        "nightly_2230_Europe_Berlin": ("30 22 * * *", "Europe/Berlin"),
+        "nightly_2230_Europe_Berlin_campaigns": ("30 22 * * *", "Europe/Berlin"),
+    }
+    [request] = tick("nightly_2230_Europe_Berlin_campaigns", instance, ONE.replace(hour=21, minute=30)).run_requests
+    assert request.tags[CAMPAIGN_TAG] == "berlin" and request.tags[DEADLINE_TAG] == "2026-01-02T06:00:00+00:00"
+    [request] = tick("nightly_campaigns", instance).run_requests
+    assert request.tags[CAMPAIGN_TAG] == CAMPAIGN
+
+
+def test_a_late_tick_in_its_night_is_not_missed(asking, instance, at):
+    at(ONE.replace(hour=6, minute=59))
+    [request] = tick("nightly_campaigns", instance).run_requests
+    assert request.tags[DEADLINE_TAG] == "2026-01-01T07:00:00+00:00"
+
+
+def test_a_missed_night_is_skipped_and_told(asking, instance, at):
+    published("campaign", "")
+    at(ONE.replace(hour=9))
+    message = tick("nightly", instance).skip_message
+    assert "the night of 2026-01-01 was missed" in message and "nightly.missed is skip" in message
+    assert "missed" in tick("nightly_campaigns", instance).skip_message
+    [line] = (asking / "home" / "logs" / "notifications.jsonl").read_text().splitlines()
+    told = json.loads(line)
+    assert (told["kind"], told["iteration"]) == ("missed", "0000")
+    assert told["command"] == f"worldvla loop --campaign {CAMPAIGN} --iterations 1"
+
+
+def test_a_missed_night_is_caught_up_with_as_many_hours(tmp_path, monkeypatch, instance, at):
+    ask(tmp_path, monkeypatch, every_night={"missed": "catch_up"})
+    at(ONE.replace(hour=9))
+    [request] = tick("nightly_campaigns", instance).run_requests
+    assert request.tags[NIGHT_TAG] == "2026-01-01" and request.tags[DEADLINE_TAG] == "2026-01-01T15:00:00+00:00"
+
+
+def test_a_campaign_that_cannot_be_read_stops_no_other(asking, instance):
+    variants = asking / "home" / "campaigns"
+    variants.mkdir(parents=True)
+    (variants / "odd.yaml").write_text("campaign: every-night\nset: {nightly.time_zone: Mars/Olympus}\n")
+    assert len(tick("nightly_campaigns", instance).run_requests) == 1
+    assert "'Mars/Olympus' is no time zone" in tick("nightly", instance).skip_message
+
+
+def after_campaign(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.SkipReason | dg.RunRequest:
+    context = dg.build_run_status_sensor_context(
+        sensor_name="iteration_after_campaign",
+        dagster_event=dg.DagsterEvent("PIPELINE_SUCCESS", run.job_name),
+        dagster_instance=instance,
+        dagster_run=run,
+    )
+    return iteration_after_campaign(context)
+
+
+def test_the_first_iteration_follows_its_campaign_until_the_deadline(asking, instance, at):
+    published("campaign", "")
+    tags = {NIGHT_TAG: "2026-01-01", DEADLINE_TAG: "2026-01-01T07:00:00+00:00"}
+    run = make_run(instance, dg.DagsterRunStatus.SUCCESS, tags=tags)
+    request = after_campaign(instance, run)
+    assert request.partition_key == f"{CAMPAIGN}|0000" and request.tags.items() >= tags.items()
+    at(ONE.replace(hour=7))
+    assert "deadline of the night has passed" in after_campaign(instance, run).skip_message
+
+
+def test_a_persons_run_is_followed_by_nothing(asking, instance):
+    published("campaign", "")
+    run = make_run(instance, dg.DagsterRunStatus.SUCCESS)
+    assert "no night started this run" in after_campaign(instance, run).skip_message

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO
 
 from worldvla.errors import UserError
@@ -21,7 +22,7 @@ def campaign_lock(campaign: str) -> Iterator[int]:
     The kernel lets go of it when every process that has the descriptor has ended, however
     they ended. Raises `UserError` naming the process that holds the campaign.
     """
-    path = home() / "locks" / f"{campaign}.lock"
+    path = _path(campaign)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
         if not _acquired(file):
@@ -36,6 +37,10 @@ def campaign_lock(campaign: str) -> Iterator[int]:
         yield file.fileno()
 
 
+def _path(campaign: str) -> Path:
+    return home() / "locks" / f"{campaign}.lock"
+
+
 def _acquired(file: IO[str]) -> bool:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
@@ -46,3 +51,17 @@ def _acquired(file: IO[str]) -> bool:
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.1)
+
+
+def held_by(campaign: str) -> str | None:
+    """The process that holds the campaign, if one does; takes nothing away from it."""
+    try:
+        file = _path(campaign).open()
+    except FileNotFoundError:
+        return None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return file.read().strip() or "?"
+    return None

@@ -3,7 +3,7 @@
 `worldvla` knows nothing of Dagster, so a run is `python -m pipelines.launch …` in the
 project's folder; it writes to standard error alone. It keeps the campaigns' locks open and
 ends when this process does, so a killed command leaves nothing running that the next one
-would meet.
+would meet. A run that a Dagster server executes (`--via`) is the server's, and goes on.
 """
 
 import os
@@ -12,7 +12,9 @@ import sys
 import time
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from worldvla.cli.campaign_lock import campaign_lock
 from worldvla.cli.output import say
@@ -24,13 +26,24 @@ if TYPE_CHECKING:
     from worldvla.planner.plan import Run, Selection
 
 EXIT_FAILED = 1
+EXIT_USER_ERROR = 2
 EXIT_GATE = 3
 
+Via = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL", envvar="WORLDVLA_VIA", help="Let the running Dagster with this web server execute the runs."
+    ),
+]
 
-def carry_out(campaigns: list[str], selection: "Selection", iterations: int, again: str) -> tuple["Outcome", int]:
+
+def carry_out(
+    campaigns: list[str], selection: "Selection", iterations: int, again: str, via: str | None = None
+) -> tuple["Outcome", int]:
     """Runs what `selection` needs until nothing is left, holding the campaigns.
 
-    Returns how it ended and the command's exit status: 1 when an asset failed (`again` is
+    Runs are executed here, or by the running Dagster whose web server is at `via`. Returns
+    how it ended and the command's exit status: 1 when an asset failed (`again` is
     the command that goes on), 3 when a gate keeps the rest back.
     """
     from worldvla.lake.store import Lake
@@ -42,12 +55,12 @@ def carry_out(campaigns: list[str], selection: "Selection", iterations: int, aga
     with ExitStack() as stack:
         locks = [stack.enter_context(campaign_lock(name)) for name in sorted(campaigns)]
         outcome = execute(
-            lambda: snapshot(lake, campaigns, iterations).assess(), selection, partial(launch, locks), announce
+            lambda: snapshot(lake, campaigns, iterations).assess(), selection, partial(launch, locks, via), announce
         )
     if outcome.status == "failed":
         failed = outcome.failed_asset or "the run"
         say(f"{failed} of {_where(outcome.failed_run)} did not complete; its reason is above.")
-        say(f"What was published stays. To go on: {again}")
+        say(f"What was published stays. To go on: {again}" + (f" --via {via}" if via else ""))
         return outcome, EXIT_FAILED
     if outcome.status == "gate":
         say(outcome.blocked[0].reason)
@@ -56,10 +69,11 @@ def carry_out(campaigns: list[str], selection: "Selection", iterations: int, aga
     return outcome, 0
 
 
-def launch(locks: list[int], run: "Run") -> int:
-    """Executes one run through Dagster and returns its exit status."""
+def launch(locks: list[int], via: str | None, run: "Run") -> int:
+    """Executes one run through Dagster and returns its exit status; ends the command where that is a user's mistake."""
     command = [sys.executable, "-m", "pipelines.launch", "--parent", str(os.getpid()), "--campaign", run.campaign]
     command += ["--iteration", run.iteration, "--assets", ",".join(run.assets)]
+    command += ["--via", via] if via else []
     # The run has another working folder: relative paths in the environment would name other places there.
     places = {"WORLDVLA_HOME": home(), "WORLDVLA_LAKE": lake_root(), "WORLDVLA_CAMPAIGNS": campaigns_file()}
     environment = os.environ | {name: str(place) for name, place in places.items()}
@@ -67,6 +81,8 @@ def launch(locks: list[int], run: "Run") -> int:
     status = subprocess.run(
         command, cwd=project_root(), env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr, pass_fds=locks
     ).returncode
+    if status == EXIT_USER_ERROR:
+        raise typer.Exit(EXIT_USER_ERROR)
     say(f"  {'done' if status == 0 else f'ended with status {status}'} in {time.monotonic() - begin:.0f} s")
     return status
 

@@ -5,24 +5,27 @@ from typing import Annotated
 import typer
 
 from worldvla.cli import output
-from worldvla.cli.carry_out import carry_out
+from worldvla.cli.carry_out import Via, carry_out
 from worldvla.errors import UserError
+from worldvla.planner.partitions import MOST_ITERATIONS
 
 
 def loop(
     campaign: Annotated[str, typer.Option(help="A campaign of pipelines/campaigns.yaml, or a variant.")],
     iterations: Annotated[
-        int, typer.Option(min=1, help="How many iterations the campaign should have in the end.")
+        int, typer.Option(min=1, max=MOST_ITERATIONS, help="How many iterations the campaign should have in the end.")
     ] = 1,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Make and run a named variant.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="The variant's name; made from the settings when left out.")] = None,
+    via: Via = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array of objects.")] = False,
 ) -> None:
     """Run a campaign's loop: whatever is missing or stale in its first ITERATIONS iterations, in order.
 
     Ends with the table of `worldvla audit loop_progress`. Killed at any moment, the same command goes on.
+    With --via the runs belong to that server: interrupted, they go on, and the same command waits for them.
     Exit status: 0 done, 1 an asset failed, 2 a mistake in the command, 3 a gate keeps the rest back.
     """
     from worldvla import campaigns
@@ -37,7 +40,7 @@ def loop(
         output.say(f"variant {campaign}")
     campaigns.load(campaign)
     again = f"worldvla loop --campaign {campaign} --iterations {iterations}"
-    outcome, status = carry_out([campaign], Selection.loop(campaign, iterations), iterations, again)
+    outcome, status = carry_out([campaign], Selection.loop(campaign, iterations), iterations, again, via)
     if outcome.status == "done" and not outcome.runs:
         output.say(f"everything is fresh: {campaign}, {iterations} iteration{'s' * (iterations > 1)}")
     progress = run_audit(Lake.default(), "loop_progress", {"campaign": campaign}).to_dicts()

@@ -1,9 +1,14 @@
-"""What a night should run for one campaign, or why nothing."""
+"""What a night should run for one campaign, or why nothing; and how long a campaign may go without."""
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import takewhile
 
+from worldvla import campaigns
+from worldvla.config import Nightly
+from worldvla.errors import UserError
 from worldvla.lake.store import Lake
-from worldvla.planner.observe import snapshot
+from worldvla.planner.observe import Snapshot, current, snapshot
 from worldvla.planner.partitions import CAMPAIGN_SCOPE, iteration_key
 from worldvla.planner.plan import Selection, plan
 
@@ -18,27 +23,72 @@ class Due:
     assets: tuple[str, ...]
 
 
-def due_tonight(lake: Lake, campaign: str) -> Due | str:
-    """The campaign's own assets where they are not fresh, else its next iteration.
+@dataclass(frozen=True)
+class Overdue:
+    """Whether the newest iteration of a campaign is on time; `since` is when it stopped to be."""
+
+    campaign: str
+    iteration: str
+    on_time: bool
+    reason: str
+    since: datetime | None = None
+
+
+def settings_of_all() -> tuple[dict[str, Nightly], dict[str, str]]:
+    """The nightly section of every campaign and variant, and why some cannot be read."""
+    readable, broken = {}, {}
+    for name in campaigns.campaign_names():
+        try:
+            readable[name] = campaigns.load(name).nightly
+        except UserError as error:
+            broken[name] = str(error)
+    return readable, broken
+
+
+def due_tonight(lake: Lake, campaign: str) -> list[Due] | str:
+    """The runs of one night, in order: the campaign's own assets where they are not fresh, then its next iteration.
 
     The next iteration is the first that was never completed. An earlier one that has become
     stale is a person's decision, so it is named as the reason to skip.
     """
     seen = snapshot(lake, [campaign])
-    done = sum((RECORD, campaign, iteration_key(number)) in seen.records for number in range(seen.iterations[campaign]))
+    done = _done(seen, campaign)
     limit = seen.campaigns[campaign].nightly.iterations
     states = snapshot(lake, [campaign], min(done + 1, limit)).assess()
     runs = plan(states, Selection.loop(campaign, min(done + 1, limit)))
+    tonight = (CAMPAIGN_SCOPE, iteration_key(done))
+    due = [Due(run.iteration, run.assets) for run in takewhile(lambda run: run.iteration in tonight, runs)]
+    if due:
+        return due
     if runs:
-        first = runs[0]
-        if first.iteration not in (CAMPAIGN_SCOPE, iteration_key(done)):
-            asset, reason = next(iter(first.reasons.items()))
-            return (
-                f"iteration {first.iteration} is stale ({asset}: {reason}); "
-                f"`worldvla rematerialize --campaign {campaign}` mends it"
-            )
-        return Due(first.iteration, first.assets)
+        asset, reason = next(iter(runs[0].reasons.items()))
+        return (
+            f"iteration {runs[0].iteration} is stale ({asset}: {reason}); "
+            f"`worldvla rematerialize --campaign {campaign}` mends it"
+        )
     blocked = next((state for state in states if state.blocked), None)
     if blocked is not None:
         return blocked.reason
     return f"all {limit} iterations it asks for are done; raise nightly.iterations"
+
+
+def overdue(lake: Lake, campaign: str, settings: Nightly, now: datetime) -> Overdue | None:
+    """Whether the newest iteration is at most `fresh_hours` old.
+
+    None where nothing is promised: no hours are given, there is no iteration yet, or all
+    that were asked for are done.
+    """
+    records = current(lake)
+    done = [record for (asset, name, _), record in records.items() if (asset, name) == (RECORD, campaign)]
+    if settings.fresh_hours is None or not done or len(done) >= settings.iterations:
+        return None
+    newest = max(done, key=lambda record: record.iteration)
+    since = newest.materialized_at + timedelta(hours=settings.fresh_hours)
+    hours = (now - newest.materialized_at) / timedelta(hours=1)
+    reason = f"{hours:.1f} hours old, the newest of the campaign; nightly.fresh_hours is {settings.fresh_hours:g}"
+    return Overdue(campaign, newest.iteration, now <= since, reason, since)
+
+
+def _done(seen: Snapshot, campaign: str) -> int:
+    keys = map(iteration_key, range(seen.iterations[campaign]))
+    return sum((RECORD, campaign, key) in seen.records for key in keys)

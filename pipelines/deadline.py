@@ -1,0 +1,63 @@
+"""The deadline of a night: after it nothing of that night starts, and what runs ends by policy."""
+
+import dagster as dg
+
+from pipelines import clock
+from pipelines.notices import names, tell
+from pipelines.runs import CAMPAIGN_TAG, DEADLINE_TAG, ITERATION_TAG, NIGHT_TAG, UNFINISHED, command_to_go_on
+from worldvla import campaigns
+from worldvla.errors import UserError
+from worldvla.notifications.notification import Notification
+from worldvla.planner.night import moment
+
+# Marks a run whose deadline was dealt with, so that people hear of it once.
+PASSED_TAG = "worldvla/deadline_passed"
+WAITING = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
+
+
+@dg.sensor(
+    name="nightly_deadline",
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Takes runs of a night that has ended out of the queue; ends or reports those that run, by policy.",
+)
+def nightly_deadline(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    done = [enforce(context, run) for run in late_runs(context.instance)]
+    return dg.SkipReason("; ".join(done) or "no run is past its deadline")
+
+
+def late_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+    """Unfinished runs of nights that have ended, which were not dealt with yet."""
+    now = clock.now()
+    return [
+        run
+        for run in instance.get_runs(dg.RunsFilter(statuses=list(UNFINISHED)))
+        if NIGHT_TAG in run.tags and PASSED_TAG not in run.tags and now >= moment(run.tags[DEADLINE_TAG])
+    ]
+
+
+def enforce(context: dg.SensorEvaluationContext, run: dg.DagsterRun) -> str:
+    """Deals with one late run and tells people; returns what was done."""
+    instance, campaign = context.instance, run.tags[CAMPAIGN_TAG]
+    waiting, ends = run.status in WAITING, _policy(campaign) == "terminate"
+    instance.add_run_tags(run.run_id, {PASSED_TAG: clock.now().isoformat()})
+    if waiting or ends:
+        instance.run_coordinator.cancel_run(run.run_id)
+    if waiting:
+        reason = "It had not started when its night ended, and was taken out of the queue."
+    elif ends:
+        reason = "It was still running when its night ended, and was terminated. What it published stays."
+    else:
+        reason = "It was still running when its night ended, and goes on. Nothing more of that night starts."
+    command = command_to_go_on(run) if waiting or ends else f"worldvla status --campaign {campaign}"
+    iteration = run.tags.get(ITERATION_TAG, "")
+    notification = Notification("deadline", campaign, iteration, reason, command, run_id=run.run_id)
+    tell(context.log, names(campaign), notification)
+    return f"{campaign}, run {run.run_id}: {reason}"
+
+
+def _policy(campaign: str) -> str:
+    try:
+        return campaigns.load(campaign).nightly.at_deadline
+    except UserError:
+        return "finish"

@@ -1,0 +1,88 @@
+"""The runs of campaigns as Dagster knows them: how they are tagged, requested, and what the last one says."""
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from assets.partitions import partition_key
+from pipelines.dead_runs import settle_dead_runs
+from pipelines.instance import add_partitions
+from worldvla.cli.campaign_lock import held_by
+from worldvla.planner.night import Night
+
+CAMPAIGN_TAG = "worldvla/campaign"
+ITERATION_TAG = "worldvla/iteration"
+# What started a run that nobody watches: the night's date, or the automation's name.
+NIGHT_TAG = "worldvla/night"
+DEADLINE_TAG = "worldvla/deadline"
+AUTOMATION_TAG = "worldvla/automation"
+
+UNFINISHED = (
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+)
+
+
+def run_tags(campaign: str, iteration: str) -> dict[str, str]:
+    return {CAMPAIGN_TAG: campaign, ITERATION_TAG: iteration}
+
+
+def night_tags(night: Night) -> dict[str, str]:
+    return {NIGHT_TAG: night.name, DEADLINE_TAG: night.deadline.isoformat()}
+
+
+def run_request(
+    instance: dg.DagsterInstance,
+    campaign: str,
+    iteration: str,
+    assets: tuple[str, ...],
+    run_key: str,
+    tags: Mapping[str, str],
+    job: str | None = None,
+) -> dg.RunRequest:
+    """A run of these assets of one partition; Dagster starts one run a key."""
+    add_partitions(instance, campaign, iteration)
+    return dg.RunRequest(
+        run_key=run_key,
+        job_name=job,
+        partition_key=partition_key(campaign, iteration),
+        asset_selection=[dg.AssetKey(asset) for asset in assets],
+        tags={**run_tags(campaign, iteration), **tags},
+    )
+
+
+def last_run(instance: dg.DagsterInstance, campaign: str) -> dg.DagsterRun | None:
+    found = instance.get_runs(dg.RunsFilter(tags={CAMPAIGN_TAG: campaign}), limit=1)
+    return found[0] if found else None
+
+
+def in_flight(instance: dg.DagsterInstance, campaign: str) -> str | None:
+    """Who is at work on the campaign: an unfinished run of Dagster, or a command that holds it."""
+    settle_dead_runs(instance)
+    unfinished = instance.get_runs(dg.RunsFilter(tags={CAMPAIGN_TAG: campaign}, statuses=list(UNFINISHED)), limit=1)
+    if unfinished:
+        return f"run {unfinished[0].run_id} still runs ({unfinished[0].status.value.lower()})"
+    holder = held_by(campaign)
+    return f"process {holder} runs the campaign" if holder else None
+
+
+def unsettled_run(instance: dg.DagsterInstance, campaign: str) -> str | None:
+    """Why the campaign's last run forbids another, or None."""
+    busy = in_flight(instance, campaign)
+    if busy:
+        return busy
+    run = last_run(instance, campaign)
+    if run is not None and run.status is dg.DagsterRunStatus.FAILURE:
+        return f"run {run.run_id} failed; mend its cause, then `{command_to_go_on(run)}` goes on"
+    return None
+
+
+def command_to_go_on(run: dg.DagsterRun) -> str:
+    """What a person types to carry on after this run, whoever started it."""
+    campaign, iteration = run.tags[CAMPAIGN_TAG], run.tags.get(ITERATION_TAG, "")
+    if AUTOMATION_TAG in run.tags:
+        return f"worldvla rematerialize --campaign {campaign}"
+    return f"worldvla loop --campaign {campaign} --iterations {int(iteration or 0) + 1}"

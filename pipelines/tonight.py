@@ -1,0 +1,148 @@
+"""What a night will do, as Dagster and the lake know it: `python -m pipelines.tonight` prints it as JSON.
+
+`worldvla tonight` starts this, because `worldvla/` knows nothing of Dagster.
+"""
+
+import argparse
+import json
+import os
+import sys
+import warnings
+from datetime import datetime, timedelta
+from typing import Any
+
+import dagster as dg
+
+from pipelines import clock
+from pipelines.daemon import daemon_is_alive
+from pipelines.failures import of_run
+from pipelines.instance import open_instance
+from pipelines.runs import in_flight, last_run, unsettled_run
+from pipelines.schedules import schedule_name
+from worldvla.config import Nightly
+from worldvla.errors import UserError
+from worldvla.lake.store import Lake
+from worldvla.planner.cost import expected, total
+from worldvla.planner.night import Night, tonight
+from worldvla.planner.nightly import Due, due_tonight, overdue, settings_of_all
+from worldvla.planner.partitions import CAMPAIGN_SCOPE
+
+EXIT_USER_ERROR = 2
+SUFFIXES = {True: "", False: "_campaigns"}
+
+
+def rows(instance: dg.DagsterInstance, wanted: str | None = None) -> list[dict[str, Any]]:
+    """One row a run that the night will start, or a campaign that it will not carry on, with the reason.
+
+    Without `wanted`, of every campaign with `nightly.enabled`. Raises `UserError` for one that does not exist.
+    """
+    readable, broken = settings_of_all()
+    if wanted is not None and wanted not in readable:
+        raise UserError(broken.get(wanted) or f"no campaign {wanted!r}; the campaigns are {', '.join(readable)}")
+    found: list[dict[str, Any]] = []
+    if wanted is None:
+        found += [_row(name, None, None, None, blocked=reason) for name, reason in broken.items()]
+    for campaign, settings in readable.items():
+        if campaign == wanted or (wanted is None and settings.enabled):
+            found += _of_campaign(instance, campaign, settings)
+    return found
+
+
+def _of_campaign(instance: dg.DagsterInstance, campaign: str, settings: Nightly) -> list[dict[str, Any]]:
+    lake, now = Lake.default(), clock.now()
+    night = tonight(settings, now)
+    due = due_tonight(lake, campaign)
+    blocked = _blocked(instance, campaign, settings, due)
+    late = overdue(lake, campaign, settings, now)
+    notes = [f"iteration {late.iteration} is overdue: {late.reason}"] if late and not late.on_time else []
+    if isinstance(due, str):
+        return [_row(campaign, settings, night, None, blocked=blocked, notes=notes)]
+    begin, found = max(now, night.start), []
+    for one in due:
+        row = _row(campaign, settings, night, one, blocked=blocked, notes=notes)
+        costs = total(expected(lake, [(asset, campaign, one.iteration) for asset in one.assets]).values())
+        end = begin + timedelta(seconds=costs.seconds) if begin and not costs.unknown else None
+        row |= {
+            "starts_at": begin,
+            "expected_seconds": costs.seconds,
+            "unknown_assets": costs.unknown,
+            "ends_at": end,
+            "before_deadline": end and end <= night.deadline,
+        }
+        found.append(row)
+        # The next run follows this one; when, nobody can say where this one's time is not known.
+        begin = end
+    return found
+
+
+def _row(
+    campaign: str,
+    settings: Nightly | None,
+    night: Night | None,
+    due: Due | None,
+    blocked: str | None,
+    notes: list[str] | None = None,
+) -> dict[str, Any]:
+    return {
+        "campaign": campaign,
+        "iteration": due.iteration or None if due else None,
+        "assets": list(due.assets) if due else [],
+        "night": night and night.name,
+        "time_zone": settings and settings.time_zone,
+        "starts_at": None,
+        "expected_seconds": None,
+        "unknown_assets": None,
+        "ends_at": None,
+        "deadline": night and night.deadline,
+        "before_deadline": None,
+        "at_deadline": settings and settings.at_deadline,
+        "missed": settings and settings.missed,
+        "blocked": blocked,
+        "notes": notes or [],
+    }
+
+
+def _blocked(instance: dg.DagsterInstance, campaign: str, settings: Nightly, due: list[Due] | str) -> str | None:
+    """What keeps the night from carrying the campaign on, the nearest cause first; none where nothing does."""
+    if not settings.enabled:
+        return "nightly.enabled is off for this campaign"
+    if isinstance(due, str):
+        return in_flight(instance, campaign) or due
+    unsettled = unsettled_run(instance, campaign)
+    if unsettled:
+        run = last_run(instance, campaign)
+        ended = run is not None and run.status is dg.DagsterRunStatus.FAILURE
+        causes = [f"{one.asset}: {one.message}" for one in of_run(instance, run.run_id)] if ended else []
+        return f"{unsettled} ({'; '.join(causes)})" if causes else unsettled
+    return _asleep(instance, settings, bool(due[0].iteration != CAMPAIGN_SCOPE))
+
+
+def _asleep(instance: dg.DagsterInstance, settings: Nightly, for_iterations: bool) -> str | None:
+    """Why no schedule will ask: it is switched off, or nothing runs it."""
+    name = schedule_name(settings.start, settings.time_zone) + SUFFIXES[for_iterations]
+    if not any(state.is_running and state.instigator_name == name for state in instance.all_instigator_state()):
+        return f"the schedule {name} is off: switch it on under Automation in the UI (`make ui`)"
+    return None if daemon_is_alive(instance) else "no Dagster daemon runs: `make ui` starts one"
+
+
+def _plain(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def main() -> int:
+    warnings.filterwarnings("ignore")
+    parser = argparse.ArgumentParser(prog="python -m pipelines.tonight")
+    parser.add_argument("--campaign")
+    try:
+        with open_instance() as instance:
+            print(json.dumps(rows(instance, parser.parse_args().campaign), default=_plain, ensure_ascii=False))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    return 0
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stdout.flush()
+    os._exit(status)
