@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from worldvla.errors import UserError
 
 CAMPAIGN_SCOPE = ""
+MOST_ITERATIONS = 10_000  # a key has four digits, so that keys sort as their numbers do
 _RANGE = re.compile(r"(?P<first>\d{1,4})?(?P<to>\.\.|-)?(?P<last>\d{1,4})?")
 
 
