@@ -5,11 +5,11 @@
 -- Success is measured on held-out initial states in the real simulator, both policies on the same ones; intervals are
 -- 95 % (Wilson; for the difference Newcombe's for pairs). reward_alignment: how often the reward head, on imagined
 -- frames, says the true outcome; visual_alignment: how often the judge, on imagined frames, does; judge_accuracy: how
--- often the judge does on the real frames. Columns of assets that an iteration has not reached are empty.
-with iterations_begun as (
-    select distinct iteration from current
-    where campaign = $campaign and iteration <> '' and asset <> 'incoming_failures'
-),
+-- often the judge does on the real frames. Columns of assets that an iteration has not reached are empty. Figures of
+-- iterations are comparable where their protocols are the same; compare_policies and compare_world_models see to it.
+with mine as materialized (from current where campaign = $campaign and iteration <> ''),
+
+iterations_begun as (select distinct iteration from mine where asset <> 'incoming_failures'),
 
 -- The policies and the protocol that an iteration's evaluation compared.
 compared as (
@@ -19,13 +19,14 @@ compared as (
         parents ->> 'rl_policy' as rl_policy,
         -- Rows are keyed by the digest of the protocol that the publication spells out.
         left(sha256(details ->> 'protocol'), 32) as protocol
-    from current
-    where campaign = $campaign and asset = 'evaluation'
+    from mine
+    where asset = 'evaluation'
 ),
 
 pairs as (
     select
         compared.iteration,
+        compared.protocol,
         count(*) as n,
         count(*) filter (where base.success and new.success) as kept,
         count(*) filter (where new.success and not base.success) as gained,
@@ -36,12 +37,13 @@ pairs as (
     join evaluations as new
         on new.policy_id = compared.rl_policy and new.protocol = compared.protocol
        and new.task = base.task and new.seed = base.seed
-    group by compared.iteration
+    group by all
 ),
 
 aligned as (
     select
-        current.iteration,
+        mine.iteration,
+        any_value(protocol) as protocol,
         count(*) as n,
         count(*) filter (where reward_success = true_success) as reward_right,
         count(*) filter (where judged_success_imagined = true_success) as visual_right,
@@ -51,42 +53,43 @@ aligned as (
         avg(ssim) as ssim,
         avg(flip) as flip,
         avg(lpips) as lpips
-    from current
-    join alignments on alignments.alignment_version = current.data_version
-    where current.campaign = $campaign and current.asset = 'alignment'
-    group by current.iteration
+    from mine
+    join alignments on alignments.alignment_version = mine.data_version
+    where mine.asset = 'alignment'
+    group by mine.iteration
 ),
 
 gates as (
     select iteration, coalesce('failed: ' || blocking_failure, 'passed') as gate
-    from current
-    where campaign = $campaign and asset = 'alignment'
+    from mine
+    where asset = 'alignment'
 ),
 
 curated as (
     select
-        iteration,
+        mine.iteration,
         count(*) filter (where label = 'success') as success,
         count(*) filter (where label = 'near_success') as near_success,
         count(*) filter (where label = 'failure') as failure,
         count(*) filter (where origin = 'feedback') as fed_back
-    from current_sans
-    where campaign = $campaign
-    group by iteration
+    from mine
+    join sans on sans.sans_version = mine.data_version
+    where mine.asset = 'sans'
+    group by mine.iteration
 ),
 
 published as (
-    select current.iteration, count(published_failures.episode_id) as failures
-    from current
-    left join published_failures using (campaign, iteration)
-    where current.campaign = $campaign and current.asset = 'failure_rollouts'
-    group by current.iteration
+    select mine.iteration, count(members.episode_id) as failures
+    from mine
+    left join (from episode_sets anti join retractions using (episode_id)) as members
+        on members.set_version = mine.data_version
+    where mine.asset = 'failure_rollouts'
+    group by mine.iteration
 ),
 
 budgets as (
     select iteration, sum(real_steps)::bigint as real_steps, sum(imagined_steps)::bigint as imagined_steps
-    from current
-    where campaign = $campaign and iteration <> ''
+    from mine
     group by iteration
 )
 
@@ -124,7 +127,9 @@ select
     fed_back,
     failures as failures_published,
     real_steps,
-    imagined_steps
+    imagined_steps,
+    pairs.protocol as evaluation_protocol,
+    aligned.protocol as alignment_protocol
 from iterations_begun
 left join pairs using (iteration)
 left join aligned using (iteration)

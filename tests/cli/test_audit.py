@@ -9,13 +9,16 @@ from tests.factories import synthetic_lake
 from worldvla.cli.audit import CONTEXT_SETTINGS, audit, parse_parameters
 from worldvla.errors import UserError
 from worldvla.home import lake_root
+from worldvla.lake.commit import Commit
 
 
 @pytest.fixture(scope="module", autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WORLDVLA_HOME", str(tmp_path_factory.mktemp("home")))
-        synthetic_lake(Path(lake_root()))
+        lake = synthetic_lake(Path(lake_root()))
+        row = {"campaign": "demo", "iteration": "0000", "tables": {"episodes": 1, "sans": lake.version("sans")}}
+        lake.insert("iterations", [row], Commit("run", "iteration_record", "demo", "0000"))
         yield
 
 
@@ -44,10 +47,28 @@ def test_people_get_a_table() -> None:
     assert "flip" not in answer.stdout
 
 
+def test_any_audit_can_be_asked_as_of_a_night() -> None:
+    now = {row["table_name"]: row for row in json.loads(ask("tables", "--json").stdout)}
+    then = json.loads(ask("tables", "--as-of", "demo/0", "--json").stdout)
+    assert [(row["table_name"], row["rows"]) for row in then] == [("episodes", 0), ("sans", now["sans"]["rows"])]
+    assert now["episodes"]["rows"] > 0 and now["episodes"]["asset"] == "policy_rollouts"
+    assert ask("episodes_of", "--as-of=demo/0000", "--json").stdout == "[]\n"
+    assert len(json.loads(ask("episodes_of", "--json").stdout)) == now["episodes"]["rows"]
+
+
+def test_people_are_shown_the_beginning_of_a_long_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worldvla.cli.audit.ROWS_SHOWN", 2)
+    answer = ask("failures_that_trained", "--model", "demo/0001")
+    assert "… and 1 more rows; --json gives all" in answer.stderr
+    assert answer.stdout.count("PushCube-v1") == 2
+    assert len(json.loads(ask("failures_that_trained", "--model", "demo/0001", "--json").stdout)) == 3
+
+
 def test_list_says_what_there_is_and_what_it_takes() -> None:
     rows = {row["audit"]: row for row in json.loads(ask("--list", "--json").stdout)}
     assert set(rows) >= {"failures_that_trained", "models_trained_on", "lineage", "loop_progress", "near_success"}
     assert rows["failures_that_trained"]["parameters"] == "--model, --origin (default feedback)"
+    assert rows["failures_that_trained"]["meaning"]["origin"].startswith("how the episodes came to SANS")
 
 
 @pytest.mark.parametrize(
@@ -55,7 +76,12 @@ def test_list_says_what_there_is_and_what_it_takes() -> None:
     [
         ((), "name the audit first"),
         (("--model", "x", "lineage"), "name the audit first"),
-        (("unheard",), "there is no audit 'unheard'; there are: failures_that_trained"),
+        (("unheard",), "there is no audit 'unheard'; there are: compare_policies"),
+        (("linage", "--policy", "x"), "did you mean 'lineage'?"),
+        (("lineage", "--polcy", "x"), "has no parameter polcy; did you mean 'policy'?"),
+        (("tables", "--as-of", "demo"), "write CAMPAIGN/ITERATION"),
+        (("tables", "--as-of", "demo/9"), "no such iteration was ever completed; there is demo/0000"),
+        (("compare_policies", "--policy", "demo/1", "--against", "demo/7"), "published as 'demo/7'"),
         (("lineage",), "needs --policy"),
         (("lineage", "--policy", "demo/0001", "--limit", "3"), "no parameter limit"),
         (("lineage", "--policy"), "--policy needs a value"),

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 from syrupy.assertion import SnapshotAssertion
@@ -20,11 +21,18 @@ from worldvla.lake.materializations import latest, publish
 from worldvla.lake.names import resolve_model
 from worldvla.lake.query import audits, connect, run_audit
 from worldvla.lake.store import Lake
+from worldvla.lake.tables import TABLES
+
+SELECTED_BY = ("episode", "suite", "task", "seeds", "source", "policy", "after", "before")
 
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    return synthetic_lake(tmp_path_factory.mktemp("lake"))
+    lake = synthetic_lake(tmp_path_factory.mktemp("lake"))
+    for iteration in ("0000", "0001"):
+        row = {"campaign": "demo", "iteration": iteration, "tables": lake.versions()}
+        lake.insert("iterations", [row], Commit("run", "iteration_record", "demo", iteration))
+    return lake
 
 
 def readable(lake: Lake, answer: pl.DataFrame) -> str:
@@ -35,7 +43,7 @@ def readable(lake: Lake, answer: pl.DataFrame) -> str:
     lines = []
     for row in answer.to_dicts():
         rounded = {name: round(value, 4) if isinstance(value, float) else value for name, value in row.items()}
-        line = json.dumps(rounded)
+        line = json.dumps(rounded, default=str)
         for digest, name in names.items():
             line = line.replace(digest, name).replace(f" {digest[:8]}", f" {name}")
         lines.append(line)
@@ -61,6 +69,19 @@ def episode(lake: Lake, seed: int) -> str:
         ("near_success", {"campaign": "demo", "iteration": "1"}),
         ("training_set", {"model": "demo/0001"}),
         ("protocols", {}),
+        ("training_difference", {"model": "demo/1", "against": "demo/0"}),
+        ("training_difference", {"model": "demo/0", "against": "demo/pretrained_world_model"}),
+        ("training_difference_counts", {"model": "demo/1", "against": "demo/0"}),
+        ("episodes_of", {"policy": "demo/0"}),
+        ("episodes_of", {"source": "policy", "seeds": "21-103"}),
+        ("episodes_of", {"after": "2026-11-01", "before": "2026-11-01T00:02:30"}),
+        ("downstream_of", {"policy": "demo/0"}),
+        ("downstream_of", {"task": "PushCube-v1", "seeds": "20-22"}),
+        ("downstream_of", {"episode": 0}),
+        ("measured_with", {"policy": "demo/1"}),
+        ("compare_policies", {"policy": "demo/1", "against": "demo/base_policy"}),
+        ("compare_world_models", {"model": "demo/1", "against": "demo/0"}),
+        ("retracted", {}),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(map(str, value.values())).replace("/", "."),
 )
@@ -70,14 +91,32 @@ def test_answer(lake: Lake, snapshot: SnapshotAssertion, name: str, parameters: 
     assert readable(lake, run_audit(lake, name, parameters)) == snapshot
 
 
-def test_every_audit_is_asked_for_above_or_answers_nothing_on_an_empty_lake(tmp_path: Path) -> None:
+def test_every_audit_answers_nothing_or_refuses_on_an_empty_lake(tmp_path: Path) -> None:
     empty = Lake(tmp_path / "nothing")
     for audit in audits().values():
         assert audit.question.endswith("?")
         with connect(empty) as connection:
-            answer = connection.sql(audit.sql, params={one.name: "x" for one in audit.parameters})
+            answer = connection.sql(audit.sql, params={one.name: one.default or "x" for one in audit.parameters})
             assert set(audit.shown or ()) <= set(answer.columns)
+            if audit.name.startswith("compare_"):
+                with pytest.raises(duckdb.Error, match="refused: .* was never"):
+                    answer.fetchall()
+            elif audit.name != "lineage":
+                assert answer.fetchall() == []
     assert not empty.root.exists()
+
+
+def test_a_view_is_there_for_whoever_mentions_it_and_for_no_other(lake: Lake) -> None:
+    whole = {
+        name for (name,) in connect(lake).sql("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()
+    }
+    assert {"current", "version_edges", "materializations", "episodes"} <= whole
+    few = connect(lake, "select * from published_failures -- and model_parents")
+    names = {name for (name,) in few.sql("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()}
+    assert {"published_failures", "node_episodes", "current", "episode_sets", "retractions"} <= names
+    assert not {"model_parents", "models", "sans", "frames"} & names
+    columns = few.sql("select * from materializations limit 0").columns
+    assert columns == TABLES["materializations"].light
 
 
 def test_failures_of_one_iteration_are_exactly_those_that_trained_the_next(lake: Lake) -> None:
@@ -103,7 +142,11 @@ def test_iterations_that_stand_half_way_are_shown(tmp_path: Path, lake: Lake) ->
 @pytest.mark.parametrize("value", ["'", "x' OR '1'='1", "any'; DROP VIEW episodes; --", "$model", "%", "\x00"])
 def test_sql_in_a_parameter_is_only_a_value(lake: Lake, value: str) -> None:
     assert run_audit(lake, "failures_that_trained", {"model": "demo/0001", "origin": value}).is_empty()
+    assert run_audit(lake, "retracted", {"reason": value}).is_empty()
     for name, parameters in (
+        *((audit, {one: value}) for audit in ("episodes_of", "downstream_of") for one in SELECTED_BY),
+        ("training_difference", {"model": "demo/1", "against": value}),
+        ("compare_policies", {"policy": "demo/1", "against": value}),
         ("near_success", {"campaign": value, "iteration": "0"}),
         ("near_success", {"campaign": "demo", "iteration": value}),
         ("models_trained_on", {"episode": value}),
@@ -111,6 +154,10 @@ def test_sql_in_a_parameter_is_only_a_value(lake: Lake, value: str) -> None:
     ):
         with pytest.raises(UserError):
             run_audit(lake, name, parameters)
+    with pytest.raises(UserError, match="--as-of"):
+        run_audit(lake, "tables", {}, as_of=f"demo/{value}")
+    with pytest.raises(UserError, match="there is demo/0000, demo/0001"):
+        run_audit(lake, "tables", {}, as_of=f"{value}/0001")
 
 
 def test_audits_read_the_lake_and_nothing_else(lake: Lake) -> None:
@@ -121,13 +168,17 @@ def test_audits_read_the_lake_and_nothing_else(lake: Lake) -> None:
 
 @pytest.mark.parametrize("name", ["unheard", "../secrets", "views/10_current", "/etc/passwd", "", "lineage.sql", "."])
 def test_only_audits_that_exist_can_be_asked(lake: Lake, name: str) -> None:
-    with pytest.raises(UserError, match="failures_that_trained, lineage, loop_progress"):
+    with pytest.raises(UserError, match="compare_policies, compare_world_models, downstream_of"):
         run_audit(lake, name, {})
 
 
 def test_parameters_are_those_that_the_file_declares(lake: Lake) -> None:
     with pytest.raises(UserError, match="no parameter modle; audit lineage takes: policy"):
         run_audit(lake, "lineage", {"modle": "x", "policy": "x"})
+    with pytest.raises(UserError, match="no parameter polcy; did you mean 'policy'"):
+        run_audit(lake, "lineage", {"polcy": "x"})
+    with pytest.raises(UserError, match="no audit 'linage'; did you mean 'lineage'"):
+        run_audit(lake, "linage", {})
     with pytest.raises(UserError, match="needs --iteration; .*campaign .*, iteration"):
         run_audit(lake, "near_success", {"campaign": "demo"})
 
@@ -147,6 +198,30 @@ def test_models_are_named_by_prefix_or_place(lake: Lake) -> None:
         run_audit(lake, "loop_progress", {"campaign": "unheard"})
     with pytest.raises(UserError, match="0000; 0001"):
         run_audit(lake, "near_success", {"campaign": "demo", "iteration": "9"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("task", "PushCube-v2", "no episode has the task 'PushCube-v2'; did you mean 'PushCube-v1'"),
+        ("source", "expret", "did you mean 'expert'"),
+        ("suite", "libero", "no episode has the suite 'libero'; there is synthetic"),
+        ("seeds", "9-3", "write one seed or a range"),
+        ("seeds", "-4", "write one seed or a range"),
+        ("after", "yesterday", "write a date or a time"),
+        ("before", "0001-01-01T00:00+23:00", "write a date or a time"),
+        ("policy", "demo/7", "no rl_policy or base_policy was published as 'demo/7'"),
+        ("episode", "zz", "no episode has an id that begins with 'zz'"),
+    ],
+)
+def test_a_selection_of_what_is_not_there_names_what_is(lake: Lake, name: str, value: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        run_audit(lake, "episodes_of", {name: value})
+
+
+def test_campaigns_are_suggested(lake: Lake) -> None:
+    with pytest.raises(UserError, match="campaign 'dmeo' was materialized; did you mean 'demo'"):
+        run_audit(lake, "loop_progress", {"campaign": "dmeo"})
 
 
 def test_views_leave_bytes_out(lake: Lake) -> None:

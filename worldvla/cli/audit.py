@@ -9,11 +9,16 @@ from worldvla.errors import UserError
 
 # An audit's parameters are options that its SQL file declares, unknown to the command line's own parser.
 CONTEXT_SETTINGS: dict[str, Any] = {"allow_extra_args": True, "ignore_unknown_options": True}
+# Rows that a person is shown; more take longer to draw than to find.
+ROWS_SHOWN = 200
 
 
 def audit(
     context: typer.Context,
     name: Annotated[str | None, typer.Argument(help="The audit: a file of sql/, without .sql.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option(metavar="CAMPAIGN/ITERATION", help="Ask the tables as they were on that night.")
+    ] = None,
     show_list: Annotated[bool, typer.Option("--list", help="Tell which audits there are and what they take.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array of objects.")] = False,
 ) -> None:
@@ -21,26 +26,19 @@ def audit(
 
     Models, policies and episodes are named by a prefix of their id, models also by CAMPAIGN/ITERATION.
     """
+    if show_list:
+        output.emit(_listed(), as_json, "audits", ["audit", "question", "parameters"])
+        return
     from worldvla.lake.query import audits, run_audit
     from worldvla.lake.store import Lake
 
-    if show_list:
-        rows = [
-            {
-                "audit": one.name,
-                "question": one.question,
-                "parameters": ", ".join(
-                    f"--{p.name}" if p.default is None else f"--{p.name} (default {p.default})" for p in one.parameters
-                ),
-            }
-            for one in audits().values()
-        ]
-        output.emit(rows, as_json, "audits")
-        return
     if name is None or name.startswith("-"):
         raise UserError("name the audit first: worldvla audit NAME --PARAMETER VALUE; --list tells which there are")
-    rows = run_audit(Lake.default(), name, parse_parameters(context.args)).to_dicts()
-    output.emit(rows, as_json, name, audits()[name].shown)
+    answer = run_audit(Lake.default(), name, parse_parameters(context.args), as_of)
+    hidden = 0 if as_json else max(0, len(answer) - ROWS_SHOWN)
+    output.emit(answer.head(len(answer) - hidden).to_dicts(), as_json, name, audits()[name].shown)
+    if hidden:
+        output.say(f"… and {hidden} more rows; --json gives all")
 
 
 def parse_parameters(arguments: list[str]) -> dict[str, str]:
@@ -60,3 +58,20 @@ def parse_parameters(arguments: list[str]) -> dict[str, str]:
             raise UserError(f"{option} is given twice")
         parameters[name] = value
     return parameters
+
+
+def _listed() -> list[dict[str, Any]]:
+    """One row an audit: its question, its parameters in a line, and what each may be."""
+    from worldvla.lake.query import audits
+
+    return [
+        {
+            "audit": one.name,
+            "question": one.question,
+            "parameters": ", ".join(
+                f"--{p.name}" if p.default is None else f"--{p.name} (default {p.default})" for p in one.parameters
+            ),
+            "meaning": {p.name: p.description for p in one.parameters},
+        }
+        for one in audits().values()
+    ]

@@ -2,8 +2,14 @@
 
 A model is a prefix of its id, or `CAMPAIGN/ITERATION` (the first kind asked for that this
 node has), `CAMPAIGN/ITERATION/ASSET`, or `CAMPAIGN/ASSET` for assets made once a campaign.
-An episode is a prefix of its id. An iteration may be written without leading zeros.
+An episode is a prefix of its id. An iteration may be written without leading zeros. `any`
+selects nothing where an audit's default is `any`.
 """
+
+import difflib
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
 
 import duckdb
 
@@ -17,7 +23,15 @@ MODEL_PARAMETERS = {
     "model": ("world_model", "rl_policy", "base_policy", "pretrained_world_model", "judge"),
     "policy": ("rl_policy", "base_policy"),
 }
+# A second model of the same kinds as the first.
+AGAINST = "against"
+# Columns of `episodes` whose values an audit may ask for by name.
+EPISODE_COLUMNS = ("suite", "task", "source")
+INSTANTS = ("after", "before")
+ANY = "any"
+LONGEST_NUMBER = 9  # digits of an iteration that a person may mean
 CANDIDATES_SHOWN = 8
+SEEDS = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")
 
 Connection = duckdb.DuckDBPyConnection
 
@@ -38,41 +52,81 @@ def resolve_episode(lake: Lake, text: str) -> str:
         return _episode(connection, text)
 
 
+def tables_read(parameters: dict[str, str]) -> set[str]:
+    """The tables and views that `resolve` asks for these parameters."""
+    named = {name for name, value in parameters.items() if value != ANY}
+    places = (
+        {"models", "model_nodes", "current"} if named & {*MODEL_PARAMETERS, AGAINST, "campaign", "iteration"} else {}
+    )
+    return {*places, *({"episodes"} if named & {"episode", *EPISODE_COLUMNS} else {})}
+
+
 def resolve(connection: Connection, parameters: dict[str, str]) -> dict[str, str]:
-    """Audit parameters with what people wrote replaced by the ids that stand in the tables."""
+    """Audit parameters with what people wrote replaced by the values that stand in the tables.
+
+    Raises `UserError` on a value that names nothing, with the nearest that does.
+    """
     resolved = dict(parameters)
-    for name, kinds in MODEL_PARAMETERS.items():
-        if name in parameters:
-            resolved[name] = _model(connection, parameters[name], kinds)
-    if "episode" in parameters:
-        resolved["episode"] = _episode(connection, parameters["episode"])
-    if "campaign" in parameters:
-        _check_campaign(connection, parameters["campaign"])
-    if "iteration" in parameters:
-        resolved["iteration"] = _iteration(connection, parameters["iteration"], parameters.get("campaign"))
+    wanted = {name: value for name, value in parameters.items() if value != ANY}
+    kinds = {name: of for name, of in MODEL_PARAMETERS.items() if name in parameters}
+    if kinds:
+        kinds[AGAINST] = next(iter(kinds.values()))
+    for name in kinds.keys() & wanted.keys():
+        resolved[name] = _model(connection, wanted[name], kinds[name])
+    if "episode" in wanted:
+        resolved["episode"] = _episode(connection, wanted["episode"])
+    if "campaign" in wanted:
+        _check_campaign(connection, wanted["campaign"])
+    if "iteration" in wanted:
+        resolved["iteration"] = _iteration(connection, wanted["iteration"], parameters.get("campaign"))
+    if "seeds" in wanted:
+        resolved["seeds"] = _seeds(wanted["seeds"])
+    for name in INSTANTS:
+        if name in wanted:
+            resolved[name] = _instant(name, wanted[name])
+    for name in EPISODE_COLUMNS:
+        if name in wanted:
+            _check_value(connection, name, wanted[name])
     return resolved
 
 
+def did_you_mean(text: str, known: Iterable[str]) -> str:
+    """`; did you mean 'lineage'?` where something known is near what was written, else nothing."""
+    near = difflib.get_close_matches(text, list(known), 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
 def _model(connection: Connection, text: str, kinds: tuple[str, ...]) -> str:
-    known = connection.execute(
-        "SELECT models.model_id, models.kind, "
-        "string_agg(DISTINCT concat_ws('/', campaign, nullif(iteration, ''), asset), ', ') AS places "
-        "FROM models LEFT JOIN model_nodes USING (model_id) GROUP BY ALL ORDER BY models.kind, models.model_id"
-    ).fetchall()
-    known = [row for row in known if row[1] in kinds]
-    described = [f"{kind} {model_id[:12]} ({places or 'not published'})" for model_id, kind, places in known]
     if "/" in text:
         found = _published(connection, text, kinds)
         if found is None:
-            raise UserError(f"no {_either(kinds)} was published as {text!r}; there is {_few(described)}")
+            known = _few(_described(connection, kinds, ""))
+            raise UserError(f"no {_either(kinds)} was published as {text!r}; there is {known}")
         return found
-    matches = [index for index, row in enumerate(known) if row[0].startswith(text)]
+    matches = connection.execute(
+        "SELECT model_id FROM models WHERE starts_with(model_id, $text) AND list_contains($kinds, kind)",
+        {"text": text, "kinds": list(kinds)},
+    ).fetchall()
     if not matches:
-        raise UserError(f"no {_either(kinds)} has an id that begins with {text!r}; there is {_few(described)}")
+        known = _few(_described(connection, kinds, ""))
+        raise UserError(f"no {_either(kinds)} has an id that begins with {text!r}; there is {known}")
     if len(matches) > 1:
-        candidates = _few([described[index] for index in matches])
-        raise UserError(f"{text!r} names {len(matches)} models, write more of the id: {candidates}")
-    return known[matches[0]][0]
+        known = _few(_described(connection, kinds, text))
+        raise UserError(f"{text!r} names {len(matches)} models, write more of the id: {known}")
+    return matches[0][0]
+
+
+def _described(connection: Connection, kinds: tuple[str, ...], prefix: str) -> list[str]:
+    """The models of these kinds whose id has the prefix, each with the places that published it."""
+    rows = connection.execute(
+        "SELECT models.kind, models.model_id, "
+        "string_agg(DISTINCT concat_ws('/', campaign, nullif(iteration, ''), asset), ', ') "
+        "FROM models LEFT JOIN model_nodes USING (model_id) "
+        "WHERE starts_with(models.model_id, $prefix) AND list_contains($kinds, models.kind) "
+        "GROUP BY ALL ORDER BY models.kind, models.model_id",
+        {"prefix": prefix, "kinds": list(kinds)},
+    ).fetchall()
+    return [f"{kind} {model_id[:12]} ({places or 'not published'})" for kind, model_id, places in rows]
 
 
 def _published(connection: Connection, text: str, kinds: tuple[str, ...]) -> str | None:
@@ -106,7 +160,34 @@ def _episode(connection: Connection, text: str) -> str:
 def _check_campaign(connection: Connection, text: str) -> None:
     known = [row[0] for row in connection.execute("SELECT DISTINCT campaign FROM current ORDER BY 1").fetchall()]
     if text not in known:
-        raise UserError(f"nothing of campaign {text!r} was materialized; there is {_few(known)}")
+        meant = did_you_mean(text, known)
+        raise UserError(f"nothing of campaign {text!r} was materialized{meant}; there is {_few(known)}")
+
+
+def _check_value(connection: Connection, column: str, text: str) -> None:
+    known = [row[0] for row in connection.execute(f"SELECT DISTINCT {column} FROM episodes ORDER BY 1").fetchall()]
+    if text not in known:
+        meant = did_you_mean(text, known)
+        raise UserError(f"no episode has the {column} {text!r}{meant}; there is {_few(known)}")
+
+
+def _seeds(text: str) -> str:
+    """One seed or a range of them, both ends in it, as `FIRST-LAST`."""
+    match = SEEDS.fullmatch(text)
+    if match is None or int(match[1]) > int(match[2] or match[1]):
+        raise UserError(f"seeds {text!r}: write one seed or a range, for example 7 or 100-199")
+    return f"{int(match[1])}-{int(match[2] or match[1])}"
+
+
+def _instant(name: str, text: str) -> str:
+    """A date or a time, in UTC where it names no zone."""
+    try:
+        instant = datetime.fromisoformat(text)
+        return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+    except (ValueError, OverflowError):
+        raise UserError(
+            f"{name} {text!r}: write a date or a time, for example 2026-11-21 or 2026-11-21T06:30"
+        ) from None
 
 
 def _iteration(connection: Connection, text: str, campaign: str | None) -> str:
@@ -125,7 +206,7 @@ def _iteration(connection: Connection, text: str, campaign: str | None) -> str:
 
 
 def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit()
+    return text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER
 
 
 def _either(kinds: tuple[str, ...]) -> str:

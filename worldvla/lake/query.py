@@ -6,27 +6,40 @@ An audit is one file, `sql/NAME.sql`, that a person reads and edits. It begins w
     -- param model: a model [default …]
     -- show: the, columns, a, person, sees        (all, where it does not say)
 
-and uses each parameter as `$model`. Values are bound, never put into the text. Parameters
-named `model`, `policy`, `episode`, `campaign` or `iteration` may be given as people write
-them (see `worldvla.lake.names`).
+and uses each parameter as `$model`. Values are bound, never put into the text. What the
+parameters may be given as is in `worldvla.lake.names`, what `as_of` does in
+`worldvla.lake.time_travel`. An audit that must not answer says so with `refuse(reason)`.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import polars as pl
 
 from worldvla.errors import UserError
 from worldvla.home import project_root
-from worldvla.lake.names import resolve
+from worldvla.lake.names import did_you_mean, resolve, tables_read
+from worldvla.lake.read_once import ReadOnce
 from worldvla.lake.store import Lake
-from worldvla.lake.tables import TABLES
+from worldvla.lake.tables import TABLES, Table
+from worldvla.lake.time_travel import opened, table_states, versions_at
 
 _QUESTION = re.compile(r"^-- question: *(.+)$", re.MULTILINE)
 _SHOWN = re.compile(r"^-- show: *(.+)$", re.MULTILINE)
 _PARAMETER = re.compile(r"^-- param (\w+): *(.*?)(?: *\[default ([^\]]*)\])?$", re.MULTILINE)
+_COMMENT = re.compile(r"--.*")
+_DEFINED = re.compile(r"^create (?:view|macro) (\w+)", re.MULTILINE)
+# What `refuse` in sql/views puts before its reason, behind DuckDB's own words.
+_REFUSED = re.compile(r"^[\w ]+: refused: ")
+
+STATES = "table_states"
+# Small tables of many one-row files, which the views of one audit scan many times.
+READ_ONCE = ("materializations", "models", "iterations", "retractions")
 
 
 @dataclass(frozen=True)
@@ -49,19 +62,25 @@ class Audit:
     sql: str
 
 
-def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection that sees every table of the lake, as it is now, without its columns of bytes.
+def connect(lake: Lake, sql: str | None = None, versions: Mapping[str, int] | None = None) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection that sees every table of the lake, without its columns of bytes.
 
-    Tables not written yet are empty. The views of `sql/views/` stand beside them. Nothing
-    else can be read: no file, no network.
+    Tables not written yet are empty. The views of `sql/views/` stand beside them, and
+    `table_states`, one row a table. Nothing else can be read: no file, no network. `sql`
+    limits all this to what a text mentions. `versions` opens tables at these Lance versions,
+    and leaves tables without one empty, in place of the newest.
     """
+    views = _views()
+    wanted = _mentioned(sql, views)
     connection = duckdb.connect()
     for table in TABLES.values():
-        stored = lake.open(table.name) if lake.exists(table.name) else table.empty().select(table.light)
-        connection.register(f"lance_{table.name}", stored)
-        connection.execute(f"CREATE VIEW {table.name} AS SELECT {', '.join(table.light)} FROM lance_{table.name}")
-    for path in sorted((_folder() / "views").glob("*.sql")):
-        connection.execute(path.read_text())
+        if table.name in wanted:
+            _register(connection, lake, table, versions)
+    if STATES in wanted:
+        connection.register(STATES, table_states(lake, versions))
+    for name, text in views.items():
+        if name in wanted:
+            connection.execute(text)
     connection.execute("SET TimeZone = 'UTC'; SET enable_external_access = false; SET lock_configuration = true")
     return connection
 
@@ -81,29 +100,85 @@ def audits() -> dict[str, Audit]:
     return found
 
 
-def run_audit(lake: Lake, name: str, parameters: dict[str, str]) -> pl.DataFrame:
-    """Answers an audit's question; raises `UserError` on an audit or parameter that does not exist or is missing."""
+def run_audit(lake: Lake, name: str, parameters: dict[str, str], as_of: str | None = None) -> pl.DataFrame:
+    """Answers an audit's question, over the tables as they were on the night of `as_of`, CAMPAIGN/ITERATION.
+
+    Raises `UserError` on an audit or parameter that does not exist or is missing, and where
+    the audit refuses to answer.
+    """
     known = audits()
     if name not in known:
-        raise UserError(f"there is no audit {name!r}; there are: {', '.join(known)}")
+        raise UserError(f"there is no audit {name!r}{did_you_mean(name, known)}; there are: {', '.join(known)}")
     audit = known[name]
-    with connect(lake) as connection:
-        values = resolve(connection, _complete(audit, parameters))
+    given = _complete(audit, parameters)
+    versions = None if as_of is None else versions_at(lake, as_of)
+    with connect(lake, " ".join((audit.sql, *tables_read(given))), versions) as connection:
+        values = resolve(connection, given)
         try:
             return pl.DataFrame(pl.from_arrow(connection.sql(audit.sql, params=values).to_arrow_table()))
         except duckdb.Error as error:
-            raise UserError(f"sql/{name}.sql: {error}") from error
+            refused, count = _REFUSED.subn("", str(error).partition("\n\nLINE ")[0])
+            raise UserError(f"{name}: {refused}" if count else f"sql/{name}.sql: {error}") from error
+
+
+def _register(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, table: Table, versions: Mapping[str, int] | None
+) -> None:
+    """Makes the table's light columns a view, null where the version read is older than the column."""
+    dataset = opened(lake, table.name, versions)
+    stored: Any = table.empty().select(table.light) if dataset is None else dataset
+    if dataset is not None and table.name in READ_ONCE:
+        stored = ReadOnce(dataset, [name for name in table.light if name in dataset.schema.names])
+    connection.register(f"lance_{table.name}", stored)
+    connection.register(f"typed_{table.name}", table.empty().select(table.light))
+    columns = [
+        name if name in stored.schema.names else f"(SELECT any_value({name}) FROM typed_{table.name}) AS {name}"
+        for name in table.light
+    ]
+    connection.execute(f"CREATE VIEW {table.name} AS SELECT {', '.join(columns)} FROM lance_{table.name}")
+
+
+def _mentioned(sql: str | None, views: Mapping[str, str]) -> set[str]:
+    """The names of tables and views in a text, and in the views that it mentions; all of them without a text."""
+    names = {*TABLES, *views, STATES}
+    if sql is None:
+        return names
+    found: set[str] = set()
+    texts = [sql]
+    while texts:
+        new = names & set(re.findall(r"\w+", _COMMENT.sub("", texts.pop()))) - found
+        found |= new
+        texts += [views[name] for name in new if name in views]
+    return found
+
+
+@cache
+def _views_in(folder: Path) -> dict[str, str]:
+    views = {}
+    for path in sorted(folder.glob("*.sql")):
+        text = _COMMENT.sub("", path.read_text())
+        starts = [match.start() for match in _DEFINED.finditer(text)]
+        for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+            views[_DEFINED.match(text, start)[1]] = text[start:end]
+    return views
+
+
+def _views() -> dict[str, str]:
+    """The statements of `sql/views/` by the name that each defines, in the order in which they must be run."""
+    return _views_in(_folder() / "views")
 
 
 def _complete(audit: Audit, given: dict[str, str]) -> dict[str, str]:
     """The given parameters with defaults for the others."""
+    names = [parameter.name for parameter in audit.parameters]
     declared = ", ".join(
         f"{parameter.name} ({parameter.description})" + ("" if parameter.default is None else ", optional")
         for parameter in audit.parameters
     )
     takes = f"audit {audit.name} takes: {declared or 'no parameters'}"
-    if unknown := set(given) - {parameter.name for parameter in audit.parameters}:
-        raise UserError(f"audit {audit.name} has no parameter {', '.join(sorted(unknown))}; {takes}")
+    if unknown := sorted(set(given) - set(names)):
+        meant = did_you_mean(unknown[0], names)
+        raise UserError(f"audit {audit.name} has no parameter {', '.join(unknown)}{meant}; {takes}")
     values = {parameter.name: given.get(parameter.name, parameter.default) for parameter in audit.parameters}
     if missing := [name for name, value in values.items() if value is None]:
         raise UserError(f"audit {audit.name} needs --{missing[0]}; {takes}")

@@ -1,0 +1,66 @@
+-- question: If these episodes turned out bad, which sets, models and evaluations would have to be made again?
+-- param episode: one episode: a prefix of its id [default any]
+-- param suite: a suite [default any]
+-- param task: a task [default any]
+-- param seeds: seeds of the simulator's reset: one, or FIRST-LAST, both in it [default any]
+-- param source: what kind of actor: expert, perturbed, policy, teleop, import [default any]
+-- param policy: a policy: a prefix of its id, or CAMPAIGN/ITERATION [default any]
+-- param after: recorded at this time or later, for example 2026-11-21T06:30 (UTC) [default any]
+-- param before: recorded before this time [default any]
+--
+-- The episodes are those of episodes_of. Depth 0 holds or learned from some of them, `episodes` says from how many: a
+-- recorded set only loses them and is not recorded again. Depth 1 was made from such a version, and so on through every
+-- iteration: a policy's rollouts, the failures fed back, the models trained on those. `held_by` are the places of the
+-- loop that hold the version now: they are what `worldvla status` calls stale after `worldvla retract`. Nothing there
+-- means that only the past is touched.
+with recursive selected as materialized (
+    select episode_id from selected_episodes($episode, $suite, $task, $seeds, $source, $policy, $after, $before)
+),
+
+holds as materialized (
+    select set_version as version, count(*) as episodes
+    from episode_sets semi join selected using (episode_id) group by all
+    union all
+    select sans_version, count(*) from sans semi join selected using (episode_id) group by all
+    union all
+    select keyframes_version, count(distinct episode_id)
+    from keyframes semi join selected using (episode_id) group by keyframes_version
+    union all
+    select model_id, count(*) from training_membership semi join selected using (episode_id) group by all
+    union all
+    select alignment_version, count(*) from alignments semi join selected using (episode_id) group by all
+),
+
+edges as materialized (from version_edges where parent is not null and parent <> child),
+
+reached(version, depth) using key (version) as (
+    select distinct version, 0 from holds
+    union
+    select edges.child, min(reached.depth) + 1
+    from reached
+    join edges on edges.parent = reached.version
+    where edges.child not in (select version from recurring.reached)
+    group by edges.child
+),
+
+held as (
+    select data_version as version, asset,
+        string_agg(concat_ws('/', campaign, nullif(iteration, '')), ', ' order by campaign, iteration) as held_by
+    from current
+    group by all
+),
+
+published as (select distinct data_version as version, asset from materializations)
+
+select
+    reached.depth,
+    coalesce(published.asset, models.kind, 'never published') as asset,
+    reached.version,
+    holds.episodes,
+    held.held_by
+from reached
+left join published using (version)
+left join models on models.model_id = reached.version
+left join holds using (version)
+left join held on held.version = reached.version and held.asset = published.asset
+order by reached.depth, asset, held.held_by, reached.version;
