@@ -2,8 +2,9 @@
 
 import dagster as dg
 
+from assets.checks import Check
 from assets.pictures import picture
-from assets.publication import Check, Content, Step, loop_asset
+from assets.publication import Content, Step, loop_asset
 from assets.sans import sans_rows, training_rows
 from assets.trained import model_metadata, store, tracked
 from worldvla.lake.digests import rows_version

@@ -3,43 +3,37 @@
 from collections.abc import Iterable, Sequence
 
 import dagster as dg
-import polars as pl
 
 from assets.actors import policy_actor
-from assets.checks import suite_check
 from assets.publication import Content, Step, loop_asset
-from worldvla.curation.frame_facts import frame_facts
 from worldvla.lake.episodes import episode_rows, write_set
-from worldvla.lake.store import is_in
 from worldvla.sim.actors import ActorSpec, ExpertSpec
-from worldvla.sim.recording import record
+from worldvla.sim.recording import Recording, record
 from worldvla.sim.rollout import RolloutRequest
 from worldvla.sim.seeds import DEMONSTRATION, EXPLORATION
 
 # An expert that fails this much more often than it is asked to succeed is broken, not unlucky.
 _ATTEMPTS_PER_DEMONSTRATION = 3
-_FACT_COLUMNS = ["episode_id", "step", "image", "action", "reward", "progress"]
-# Episodes whose encoded frames are in memory at once.
-_FACT_BATCH = 64
 
 
 def demonstrations(step: Step) -> Content:
     """Scripted experts with privileged state: episodes that succeed."""
     wanted = step.config.demonstrations.per_task
-    kept, attempts = [], 0
+    kept, refused, attempts = [], [], 0
     for task in step.config.scene.tasks:
         successes: list[dict] = []
         seed = DEMONSTRATION
         while len(successes) < wanted:
             seeds = range(seed, seed + wanted - len(successes))
-            rows = record_rollouts(step, task, seeds, ExpertSpec())
-            successes += [row for row in rows if row["success"]]
-            attempts += sum(row["length"] for row in rows)
+            recording = record_rollouts(step, task, seeds, ExpertSpec())
+            successes += [row for row in recording.rows if row["success"]]
+            refused += recording.refused
+            attempts += recording.steps
             seed = seeds.stop
             if seed - DEMONSTRATION > _ATTEMPTS_PER_DEMONSTRATION * wanted:
                 raise dg.Failure(f"the expert of {task} succeeded {len(successes)} times in {seed - DEMONSTRATION}")
         kept += successes
-    return episode_content(step, kept, attempts)
+    return episode_content(step, Recording(kept, refused, attempts))
 
 
 def perturbed_demonstrations(step: Step) -> Content:
@@ -60,26 +54,11 @@ def exploration_rollouts(step: Step) -> Content:
 def raw_episodes(step: Step) -> Content:
     """All episodes that the campaign starts from, audited."""
     ids = [episode for parent in step.node.parents for episode in step.members(parent)]
-    rows = episode_rows(step.lake, ids)
-    facts = pl.concat(
-        frame_facts(step.lake.read("frames", _FACT_COLUMNS, is_in("episode_id", ids[first : first + _FACT_BATCH])))
-        for first in range(0, len(ids), _FACT_BATCH)
-    )
-    chunk = step.config.scene.chunk
-    checks = (
-        suite_check("episodes", rows, chunk=chunk),
-        suite_check("frames", facts.join(rows.select("episode_id", "length"), on="episode_id")),
-    )
-    return Content(
-        write_set(step.lake, ids, step.commit),
-        details=counts(rows.iter_rows(named=True)),
-        metadata=table_metadata(rows.iter_rows(named=True)),
-        checks=checks,
-    )
+    return episode_content(step, Recording(episode_rows(step.lake, ids).to_dicts(), [], 0))
 
 
-def record_rollouts(step: Step, task: str, seeds: Sequence[int], actor: ActorSpec) -> list[dict]:
-    """Rolls the actor out on these seeds, each episode once; returns their rows in order."""
+def record_rollouts(step: Step, task: str, seeds: Sequence[int], actor: ActorSpec) -> Recording:
+    """Rolls the actor out on these seeds, each episode once; quality rules may keep some of them out."""
     scene, execution = step.config.scene, step.config.execution
     requests = [
         RolloutRequest(scene.suite, task, seed, actor, scene.max_steps, scene.chunk, settle=scene.settle)
@@ -90,16 +69,29 @@ def record_rollouts(step: Step, task: str, seeds: Sequence[int], actor: ActorSpe
 
 def recorded(step: Step, plan: Iterable[tuple[str, Sequence[int]]], actor: ActorSpec) -> Content:
     """The content of an asset that keeps every episode it rolls out."""
-    rows = [row for task, seeds in plan for row in record_rollouts(step, task, seeds, actor)]
-    return episode_content(step, rows, sum(row["length"] for row in rows))
+    parts = [record_rollouts(step, task, seeds, actor) for task, seeds in plan]
+    return episode_content(
+        step,
+        Recording(
+            [row for part in parts for row in part.rows],
+            [episode for part in parts for episode in part.refused],
+            sum(part.steps for part in parts),
+        ),
+    )
 
 
-def episode_content(step: Step, rows: list[dict], real_steps: int) -> Content:
+def episode_content(step: Step, recording: Recording) -> Content:
+    """The set of the episodes that may be members; `details["quarantined"]` names those that may not."""
+    refused = {"quarantined": sorted(recording.refused)} if recording.refused else {}
+    command = f"{len(recording.refused)} episodes: `worldvla quarantine list --campaign {step.campaign}`"
     return Content(
-        write_set(step.lake, [row["episode_id"] for row in rows], step.commit),
-        details=counts(rows),
-        metadata=table_metadata(rows),
-        real_steps=real_steps,
+        write_set(step.lake, [row["episode_id"] for row in recording.rows], step.commit),
+        details={**counts(recording.rows), **refused},
+        metadata={
+            **table_metadata(recording.rows),
+            **({"quarantined": dg.MetadataValue.md(command)} if recording.refused else {}),
+        },
+        real_steps=recording.steps,
     )
 
 
@@ -133,5 +125,5 @@ ASSETS: list[dg.AssetsDefinition] = [
     loop_asset(demonstrations),
     loop_asset(perturbed_demonstrations),
     loop_asset(exploration_rollouts),
-    loop_asset(raw_episodes, checks=("episodes", "frames")),
+    loop_asset(raw_episodes),
 ]

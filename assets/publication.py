@@ -15,6 +15,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets.checks import Check, check_specs, suite_checks
 from assets.partitions import CAMPAIGN, CAMPAIGNS, ITERATION, LOOP, partition_key
 from worldvla import campaigns
 from worldvla.config import Campaign
@@ -27,19 +28,7 @@ from worldvla.lake.store import Lake
 from worldvla.planner.fingerprints import config_digest, fingerprint
 from worldvla.planner.graph import GRAPH, Node
 from worldvla.planner.observe import incoming_versions, parent_versions
-from worldvla.planner.partitions import iteration_key
-
-
-@dataclass(frozen=True)
-class Check:
-    """The outcome of one asset check. A blocking check that fails keeps the content unpublished;
-    a gate lets it be published and keeps everything downstream from running."""
-
-    name: str
-    passed: bool
-    description: str
-    metadata: dict[str, Any] = field(default_factory=dict)
-    gate: bool = False
+from worldvla.quality.suites.suite import Scope
 
 
 @dataclass(frozen=True)
@@ -107,15 +96,19 @@ class Step:
                 f"{asset} of {where} was never materialized; run `worldvla loop --campaign {self.campaign}`"
             ) from None
 
+    def scope(self, content: Content) -> Scope:
+        """What the suites of this step's tables are run over."""
+        return Scope(
+            self.node.name, self.campaign, self.iteration, content.data_version, self.config, dict(self.parents)
+        )
+
     def members(self, asset: str, iteration: str | None = None) -> list[str]:
         """The episodes of an asset that holds episodes, without those retracted."""
         return set_members(self.lake, self.record(asset, iteration).data_version)
 
 
-def loop_asset(
-    compute: Callable[[Step], Content], checks: Sequence[str] = (), gates: Sequence[str] = ()
-) -> dg.AssetsDefinition:
-    """The Dagster asset of the node that `compute` is named after."""
+def loop_asset(compute: Callable[[Step], Content], gates: Sequence[str] = ()) -> dg.AssetsDefinition:
+    """The Dagster asset of the node that `compute` is named after, with the checks of its tables."""
     node = GRAPH[compute.__name__]
 
     @dg.asset(
@@ -127,7 +120,7 @@ def loop_asset(
         group_name=node.scope,
         kinds={"lance"},
         description=compute.__doc__,
-        check_specs=[dg.AssetCheckSpec(name, asset=node.name, blocking=True) for name in (*checks, *gates)],
+        check_specs=check_specs(node.name, gates),
         # A worker that dies or a lake that is busy is worth another try; a training resumes where it stopped.
         retry_policy=dg.RetryPolicy(max_retries=1, delay=5),
     )
@@ -149,9 +142,10 @@ def _materialize(context: dg.AssetExecutionContext, node: Node, compute: Callabl
             record, content = _again(step, found), _recall(found)
         else:
             content = compute(step)
+            content = replace(content, checks=(*suite_checks(step.lake, step.scope(content)), *content.checks))
             failed = [check for check in content.checks if not check.passed and not check.gate]
             if failed:
-                yield from map(_check_result, content.checks)
+                yield from (check.result for check in content.checks)
                 raise dg.Failure(
                     "; ".join(f"{check.name}: {check.description}" for check in failed), allow_retries=False
                 )
@@ -163,7 +157,7 @@ def _materialize(context: dg.AssetExecutionContext, node: Node, compute: Callabl
     yield dg.MaterializeResult(
         data_version=dg.DataVersion(record.data_version),
         metadata={**_common_metadata(step, record, found is not None), **content.metadata},
-        check_results=[_check_result(check) for check in content.checks],
+        check_results=[check.result for check in content.checks],
     )
 
 
@@ -175,9 +169,6 @@ def _step(context: dg.AssetExecutionContext, node: Node) -> Step:
 
 def _record(step: Step, content: Content, seconds: float) -> Materialization:
     gates = [check.description for check in content.checks if check.gate and not check.passed]
-    checks = [
-        {"name": c.name, "passed": c.passed, "description": c.description, "gate": c.gate} for c in content.checks
-    ]
     return Materialization(
         asset=step.node.name,
         campaign=step.campaign,
@@ -187,7 +178,7 @@ def _record(step: Step, content: Content, seconds: float) -> Materialization:
         config_digest=config_digest(step.node, step.config),
         parents=step.parents,
         fingerprint=step.fingerprint,
-        details={**content.details, "checks": checks},
+        details={**content.details, "checks": [check.record for check in content.checks]},
         blocking_failure="; ".join(gates) or None,
         run_id=step.run_id,
         materialized_at=datetime.now(UTC),
@@ -215,22 +206,21 @@ def _recall(found: Materialization) -> Content:
 
 
 def _feedback(step: Step) -> Iterator[dg.AssetObservation]:
-    """Tells Dagster that the next iteration has new input: the edge that leads back."""
+    """Tells Dagster what every later iteration reads now: the edge that leads back.
+
+    Each iteration's input extends the one before, so a change reaches them all, also those
+    whose predecessor came out as it was.
+    """
     for node in GRAPH.values():
-        if node.feedback_from == step.node.name:
-            following = iteration_key(int(step.iteration) + 1)
-            version = incoming_versions(step.lake, step.campaign, node.name)[following]
-            yield dg.AssetObservation(
-                asset_key=node.name,
-                partition=str(partition_key(step.campaign, following)),
-                tags={"dagster/data_version": version},
-            )
-
-
-def _check_result(check: Check) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(
-        check_name=check.name, passed=check.passed, description=check.description, metadata=check.metadata
-    )
+        if node.feedback_from != step.node.name:
+            continue
+        for iteration, version in incoming_versions(step.lake, step.campaign, node.name).items():
+            if int(iteration) > int(step.iteration):
+                yield dg.AssetObservation(
+                    asset_key=node.name,
+                    partition=str(partition_key(step.campaign, iteration)),
+                    tags={"dagster/data_version": version},
+                )
 
 
 def _common_metadata(step: Step, record: Materialization, recalled: bool) -> dict[str, Any]:

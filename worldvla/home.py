@@ -62,6 +62,11 @@ def reports_directory() -> Path:
     return home() / "reports"
 
 
+def data_docs_directory() -> Path:
+    """What quality checks found: results and their pages, `site/index.html` first."""
+    return home() / "quality"
+
+
 def variants_directory() -> Path:
     """Campaigns made with `--set`, one YAML file each."""
     return home() / "campaigns"

@@ -25,6 +25,9 @@ class Source(enum.StrEnum):
     IMPORT = "import"
 
 
+ANNOTATED = (Source.TELEOP, Source.IMPORT)
+
+
 @dataclass(frozen=True)
 class Episode:
     """One attempt, with everything that a later reader needs to repeat or judge it.
@@ -35,6 +38,8 @@ class Episode:
     `progress` float32 [T + 1] in [0, 1]; `initial_state` float64 [S], the simulator's.
     `actor` names what acted: an expert with its version, or a policy's digest.
     `settings` is everything else that shaped the episode (perturbation, temperature).
+    `timestamps` float64 [T + 1], seconds on the recorder's clock, NaN where a frame has none. A simulator
+    has no clock: its state t is at t control periods by definition, and the array is None.
     """
 
     suite: str
@@ -50,6 +55,7 @@ class Episode:
     progress: np.ndarray
     initial_state: np.ndarray
     settings: dict = field(default_factory=dict)
+    timestamps: np.ndarray | None = None
 
     @property
     def length(self) -> int:
@@ -75,11 +81,17 @@ class Episode:
             digest.update(array.tobytes())
         for image in self.images:
             digest.update(hashlib.sha256(image).digest())
+        if self.timestamps is not None:
+            digest.update(np.ascontiguousarray(self.timestamps, dtype=np.float64).tobytes())
         return digest.hexdigest()
 
     @cached_property
     def episode_id(self) -> str:
-        """Digest of where the episode came from and of its content: the key of all lineage."""
+        """Digest of where the episode came from and of its content: the key of all lineage.
+
+        What a person wrote down is content too: the instruction of an imported or teleoperated
+        episode. A simulator's follows from suite and task.
+        """
         origin = {
             "suite": self.suite,
             "task": self.task,
@@ -89,6 +101,8 @@ class Episode:
             "settings": self.settings,
             "content": self.content_digest,
         }
+        if self.source in ANNOTATED:
+            origin["instruction"] = self.instruction
         return hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -5,6 +5,8 @@ episode. Frames of an episode are contiguous and ascending by step: reading a wi
 reading one range.
 """
 
+import json
+import math
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -20,6 +22,7 @@ from worldvla.errors import UserError
 from worldvla.lake.commit import Commit
 from worldvla.lake.digests import canonical_json, set_version
 from worldvla.lake.store import Lake, is_in, quoted
+from worldvla.lake.tables import TABLES
 
 # Episodes decoded at once by `load_bank`: bounds the encoded images held in memory.
 BANK_BATCH = 64
@@ -66,6 +69,7 @@ def load_bank(lake: Lake, ids: list[str], image_size: int) -> FrameBank:
     rows = episode_rows(lake, ids)
     if missing := set(ids) - set(rows["episode_id"]):
         raise UserError(f"the lake has no episode {_few(missing)}: rematerialize the assets that name it")
+    _check_lengths(lake, rows)
     lengths = rows["length"].to_numpy().astype(np.int64) + 1
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64) if len(ids) else np.zeros(0, np.int64)
     total = int(lengths.sum())
@@ -83,6 +87,41 @@ def load_bank(lake: Lake, ids: list[str], image_size: int) -> FrameBank:
     )
     _fill(lake, bank, image_size)
     return bank
+
+
+def read_episode(lake: Lake, episode_id: str) -> Episode:
+    """The episode as it is stored; raises `UserError` where it is not recorded or has no frames left.
+
+    What is damaged comes back damaged: a frame that is missing shortens the arrays, a picture
+    that is missing is empty.
+    """
+    rows = episode_rows(lake, [episode_id])
+    if rows.is_empty():
+        raise UserError(f"the lake has no episode {episode_id}")
+    frames = lake.frame("frames", TABLES["frames"].schema.names, f"episode_id = {quoted(episode_id)}")
+    return assembled(rows.to_dicts()[0], frames)
+
+
+def assembled(row: dict, frames: pl.DataFrame) -> Episode:
+    """The episode of a row of `episodes` and its rows of `frames`, in any order; raises `UserError` without frames."""
+    if frames.is_empty():
+        raise UserError(f"frames are missing of episode {row['episode_id']}: record it again")
+    frames = frames.sort("step")
+    images = frames["image"].to_list()
+    actions = [action for action in frames["action"].to_list() if action is not None]
+    clocked = frames["timestamp"].is_not_null().any()
+    return Episode(
+        **{name: row[name] for name in ("suite", "task", "instruction", "seed", "actor")},
+        source=Source(row["source"]),
+        images=[] if all(image is None for image in images) else [image or b"" for image in images],
+        proprio=np.array(frames["proprio"].to_list(), np.float32).reshape(len(frames), -1),
+        actions=np.array(actions, np.float32).reshape(len(actions), -1),
+        reward=frames["reward"].to_numpy().astype(np.float32),
+        progress=frames["progress"].to_numpy().astype(np.float32),
+        initial_state=np.array(row["initial_state"], np.float64),
+        settings=json.loads(row["settings"]),
+        timestamps=frames["timestamp"].fill_null(math.nan).to_numpy() if clocked else None,
+    )
 
 
 def load_images(lake: Lake, episode_id: str, steps: Iterable[int]) -> np.ndarray:
@@ -201,6 +240,7 @@ def _frame_rows(episode: Episode) -> Iterator[dict]:
             "action": np.asarray(episode.actions[step], np.float32) if step < episode.length else None,
             "reward": float(episode.reward[step]),
             "progress": float(episode.progress[step]),
+            "timestamp": None if episode.timestamps is None else float(episode.timestamps[step]),
         }
 
 
@@ -215,11 +255,14 @@ def _fill(lake: Lake, bank: FrameBank, image_size: int) -> None:
             names = table["episode_id"].to_pylist()
             steps = table["step"].to_pylist()
             images = table["image"].to_pylist()
+            _check_steps(bank, begin, names, steps)
             at = np.array([start_of[name] + step for name, step in zip(names, steps, strict=True)], np.int64)
             bank.reward[at] = table["reward"].to_numpy()
             bank.progress[at] = table["progress"].to_numpy()
             moving = np.flatnonzero(table["action"].is_valid().to_numpy())
             flat = table["action"].combine_chunks().flatten().to_numpy()
+            if len(flat) != len(moving) * bank.actions.shape[1]:
+                raise UserError(_wrong_actions(names, table["action"].to_pylist(), bank.actions.shape[1]))
             bank.actions[at[moving]] = flat.reshape(len(moving), -1)
             jobs = [
                 pool.submit(_decode_into, bank.images, at[part], images[part], names[part], steps[part], image_size)
@@ -231,6 +274,30 @@ def _fill(lake: Lake, bank: FrameBank, image_size: int) -> None:
     if not filled.all():
         broken = {bank.episode_ids[i] for i in np.unique(bank.episode_of_frame()[~filled])}
         raise UserError(f"frames are missing of episode {_few(broken)}: record it again")
+
+
+def _check_lengths(lake: Lake, rows: pl.DataFrame) -> None:
+    """Before memory is taken for them: that the lake can hold the frames that the episodes claim."""
+    if (wrong := rows.filter(pl.col("length").is_null() | (pl.col("length") < 0))).height:
+        raise UserError(f"the length of episode {_few(wrong['episode_id'])} is no number of actions")
+    recorded = lake.open("frames").count_rows()
+    if int(rows["length"].cast(pl.Int64).sum()) + len(rows) > recorded:
+        longest = rows.sort("length", descending=True)["episode_id"][0]
+        raise UserError(f"episodes claim more frames than the {recorded} recorded, the most episode {longest}")
+
+
+def _check_steps(bank: FrameBank, begin: int, names: list[str], steps: list[int]) -> None:
+    """A step beyond its episode would land in a neighbour's frames."""
+    part = slice(begin, begin + BANK_BATCH)
+    length = dict(zip(bank.episode_ids[part], bank.lengths[part].tolist(), strict=True))
+    wrong = {name for name, step in zip(names, steps, strict=True) if not 0 <= step < length[name]}
+    if wrong:
+        raise UserError(f"a frame has a step that is outside of its episode: {_few(wrong)}")
+
+
+def _wrong_actions(names: list[str], actions: list, width: int) -> str:
+    wrong = {name for name, action in zip(names, actions, strict=True) if action is not None and len(action) != width}
+    return f"an action is not {width} numbers in episode {_few(wrong)}"
 
 
 def _decode_into(

@@ -9,6 +9,7 @@ import json
 
 import polars as pl
 
+from worldvla.episodes.episode import ANNOTATED
 from worldvla.lake.digests import DIGEST_LENGTH, set_version
 from worldvla.lake.store import Lake
 from worldvla.planner.state import Observed
@@ -50,7 +51,7 @@ def renamed(found: pl.DataFrame) -> set[str]:
 
 def _corrected(lake: Lake, found: pl.DataFrame) -> set[str]:
     """The episodes whose id does not name the content that their row has."""
-    rows = lake.frame("episodes", ["episode_id", "content_digest", *ORIGIN])
+    rows = lake.frame("episodes", ["episode_id", "content_digest", "instruction", *ORIGIN])
     rows = rows.join(found, on="episode_id", how="semi")
     return {row["episode_id"] for row in rows.iter_rows(named=True) if _episode_id(row) != row["episode_id"]}
 
@@ -59,6 +60,8 @@ def _episode_id(row: dict) -> str:
     """The id of an episode with this content: as `worldvla.episodes.episode` makes it."""
     origin = {name: row[name] for name in ORIGIN}
     origin |= {"settings": json.loads(row["settings"] or "{}"), "content": row["content_digest"]}
+    if row["source"] in ANNOTATED:
+        origin["instruction"] = row["instruction"]
     return hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()[:DIGEST_LENGTH]
 
 

@@ -8,6 +8,11 @@ the code behind it may change its content.
 from dataclasses import dataclass
 from typing import Literal
 
+from worldvla.quality.rules import RULES_VERSION
+
+# Recording judges every episode by the quality rules: another version of them may change who is a member.
+_RECORDED = f"1+rules.{RULES_VERSION}"
+
 Scope = Literal["campaign", "iteration"]
 
 
@@ -36,10 +41,10 @@ class Node:
 
 
 NODES: tuple[Node, ...] = (
-    Node("demonstrations", "campaign", (), "1", ("scene", "demonstrations"), "simulator", True),
-    Node("perturbed_demonstrations", "campaign", (), "1", ("scene", "perturbed"), "simulator", True),
+    Node("demonstrations", "campaign", (), _RECORDED, ("scene", "demonstrations"), "simulator", True),
+    Node("perturbed_demonstrations", "campaign", (), _RECORDED, ("scene", "perturbed"), "simulator", True),
     Node("base_policy", "campaign", ("demonstrations",), "1", ("seed", "scene", "curation", "policy"), "training"),
-    Node("exploration_rollouts", "campaign", ("base_policy",), "1", ("scene", "exploration"), "simulator", True),
+    Node("exploration_rollouts", "campaign", ("base_policy",), _RECORDED, ("scene", "exploration"), "simulator", True),
     Node(
         "raw_episodes",
         "campaign",
@@ -96,7 +101,7 @@ NODES: tuple[Node, ...] = (
         "policy_rollouts",
         "iteration",
         ("rl_policy",),
-        "1",
+        _RECORDED,
         ("scene", "curation", "collection"),
         "simulator",
         True,

@@ -1,12 +1,13 @@
 """The planner's eyes: what the lake holds now, as the plain values that `assess` compares."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worldvla import campaigns
 from worldvla.config import Campaign
 from worldvla.errors import UserError
 from worldvla.lake.materializations import Head, heads
+from worldvla.lake.quarantine import released_to
 from worldvla.lake.store import Lake
 from worldvla.planner.episode_sets import observe_versions
 from worldvla.planner.feedback import NOTHING, extend, incoming_version
@@ -67,10 +68,15 @@ def current(lake: Lake) -> dict[Key, Head]:
 
 
 def observe_sets(lake: Lake, records: Records) -> dict[Key, Observed]:
-    """What is left of those episode sets among `records` that are not what they were; whole ones are not listed."""
+    """What is left of those episode sets among `records` that are not what they were or would be now; others are not
+    listed."""
     named = {key: record.data_version for key, record in records.items() if GRAPH[key[0]].holds_episodes}
     observed = observe_versions(lake, set(named.values())) if named else {}
-    return {key: observed[version] for key, version in named.items() if version in observed}
+    sets = {key: observed[version] for key, version in named.items() if version in observed}
+    for key, (instant, ids) in released_to(lake).items():
+        if key in named and records[key].materialized_at < instant:
+            sets[key] = replace(sets.get(key, Observed(named[key], 0)), released=tuple(sorted(ids)))
+    return sets
 
 
 def effective_version(record: Recorded, observed: Observed | None) -> str:

@@ -24,6 +24,7 @@ GROUP_OF: dict[Kind, CauseGroup] = {
     "retracted": "data",
     "corrected": "data",
     "deleted": "data",
+    "released": "data",
     "missing": "missing",
 }
 

@@ -27,10 +27,16 @@ from worldvla.planner.memory import collector_paused
 from worldvla.planner.partitions import CAMPAIGN_SCOPE, iteration_key
 
 Key = tuple[str, str, str]  # asset, campaign, iteration
-Cause = Literal["", "missing", "code", "config", "damage", "data", "upstream", "gate"]
-Kind = Literal["", "missing", "code", "config", "deleted", "data", "retracted", "corrected", "gate"]
+Cause = Literal["", "missing", "code", "config", "damage", "released", "data", "upstream", "gate"]
+Kind = Literal["", "missing", "code", "config", "deleted", "released", "data", "retracted", "corrected", "gate"]
 
-KIND_OF_CAUSE: dict[Cause, Kind] = {"missing": "missing", "code": "code", "config": "config", "damage": "deleted"}
+KIND_OF_CAUSE: dict[Cause, Kind] = {
+    "missing": "missing",
+    "code": "code",
+    "config": "config",
+    "damage": "deleted",
+    "released": "released",
+}
 
 
 class Recorded(Protocol):
@@ -60,7 +66,8 @@ class Observed:
     """What is left of a published episode set of `size` members.
 
     `version` names the members that are recorded and not retracted, as they are now;
-    `corrected` are those whose row no longer has the content that its id names.
+    `corrected` are those whose row no longer has the content that its id names. `released` are
+    not members: quality rules kept them out, and a person has let them in since.
     """
 
     version: str
@@ -68,6 +75,7 @@ class Observed:
     missing: tuple[str, ...] = ()
     retracted: tuple[tuple[str, str], ...] = ()  # episode id, reason
     corrected: tuple[str, ...] = ()
+    released: tuple[str, ...] = ()
 
     @property
     def altered(self) -> bool:
@@ -260,6 +268,10 @@ class _Walk:
             verb = "is" if len(observed.missing) == 1 else "are"
             count = f"{len(observed.missing)} of {observed.size} episodes"
             return "damage", f"{count} {verb} missing from table episodes: {_few(observed.missing)}"
+        if observed and observed.released:
+            count, verb = len(observed.released), "was" if len(observed.released) == 1 else "were"
+            some = f"{count} episode{'s' * (count > 1)} {verb} released from quarantine"
+            return "released", f"{some}: {_few(observed.released)}"
         if recorded.keys() != self._reads[node.name]:
             added, dropped = set(node.parents) - recorded.keys(), recorded.keys() - set(node.parents)
             parts = [f"now reads {', '.join(sorted(added))}"] if added else []

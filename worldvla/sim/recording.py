@@ -2,36 +2,51 @@
 
 What is already recorded is recognized by its origin (task, seed, actor, settings), so a
 collection that was killed goes on where it stopped and a deleted episode is recorded anew.
+What quality rules refuse is recognized likewise: it is not rolled out again.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from worldvla.lake.commit import Commit
 from worldvla.lake.digests import canonical_json
-from worldvla.lake.episodes import episode_rows, write_episodes
+from worldvla.lake.episodes import episode_rows
+from worldvla.lake.quarantine import ORIGIN, lengths, origins_held
 from worldvla.lake.store import Lake
+from worldvla.quality.admission import admit, judge_again
 from worldvla.sim.rollout import RolloutRequest
 from worldvla.sim.workers import collect
 
 Origin = tuple[str, str, int, str, str, str]
 
 
-def record(
-    lake: Lake, requests: Sequence[RolloutRequest], workers: int, commit: Commit, description: str
-) -> list[dict]:
-    """Rolls out what the lake does not hold yet; returns every request's episode row, in order."""
-    known = _recorded(lake)
+@dataclass(frozen=True)
+class Recording:
+    """What came of the requests, in their order: the rows of `episodes` that may become members of a set, the ids
+    of the episodes that quality rules keep out, and the simulator steps that all of them took."""
+
+    rows: list[dict]
+    refused: list[str]
+    steps: int
+
+
+def record(lake: Lake, requests: Sequence[RolloutRequest], workers: int, commit: Commit, description: str) -> Recording:
+    """Rolls out what neither the lake nor its quarantine holds yet, and judges every episode by today's rules."""
+    known = origins_held(lake) | _recorded(lake)
     missing = [request for request in requests if _origin(request) not in known]
-    write_episodes(lake, collect(missing, workers, description), commit)
+    admit(lake, collect(missing, workers, description), commit)
     if missing:
-        known = _recorded(lake)
-    return [known[_origin(request)] for request in requests]
+        known = origins_held(lake) | _recorded(lake)
+    ids = [known[_origin(request)] for request in requests]
+    verdicts = judge_again(lake, ids, commit)
+    rows = episode_rows(lake, verdicts.admitted).to_dicts()
+    steps = sum(row["length"] for row in rows) + sum(lengths(lake, verdicts.refused).values())
+    return Recording(rows, verdicts.refused, steps)
 
 
-def _recorded(lake: Lake) -> dict[Origin, dict]:
-    rows = episode_rows(lake)
-    columns = ("suite", "task", "seed", "source", "actor", "settings")
-    return dict(zip(rows.select(columns).iter_rows(), rows.iter_rows(named=True), strict=True))
+def _recorded(lake: Lake) -> dict[Origin, str]:
+    rows = lake.frame("episodes", ["episode_id", *ORIGIN])
+    return dict(zip(rows.select(ORIGIN).iter_rows(), rows["episode_id"], strict=True))
 
 
 def _origin(request: RolloutRequest) -> Origin:
