@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lake.test_retention import abandon, recorded
+from tests.lake.published import abandon, recorded
 from tests.planner import lakes
 from worldvla.cli.campaign_lock import campaign_lock
 from worldvla.home import project_root

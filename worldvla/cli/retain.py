@@ -1,6 +1,7 @@
 """`worldvla retain`: removes what no champion, published iteration or pin needs."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -105,8 +106,13 @@ def _champions(lake: "Lake") -> set[str]:
     """The model of every campaign's champion alias; asks MLflow only when something was trained."""
     if not lake.exists("models") or not lake.open("models").count_rows():
         return set()
+    from worldvla.home import mlflow_uri
     from worldvla.tracking.champion import champion
 
+    # Before the first training there is no database, and asking would make one.
+    address = mlflow_uri()
+    if address.startswith("sqlite:///") and not Path(address.removeprefix("sqlite:///")).exists():
+        return set()
     campaigns = lake.frame("materializations", ["campaign"])["campaign"].unique().to_list()
     return {model for model in map(champion, campaigns) if model}
 

@@ -70,23 +70,23 @@ def damaged_files(path: Path) -> list[str]:
         dataset = lance.dataset(path)
     except (OSError, ValueError):
         return _unreadable_manifests(path)
-    return misfits(dataset)
+    return [f"{path}/{one}" for one in misfits(dataset)]
 
 
 def misfits(dataset: lance.LanceDataset) -> list[str]:
-    """Files of an opened version that are missing or of another size than committed, in words."""
+    """Files of an opened version that are missing or of another size than committed: its name, then what is wrong."""
     there = file_sizes(dataset)
     found = []
     for fragment in dataset.get_fragments():
         for file in fragment.data_files():
             name = f"data/{file.path}"
             if name not in there:
-                found.append(f"{dataset.uri}/{name} is missing")
+                found.append(f"{name} is missing")
             elif file.file_size_bytes and there[name] != file.file_size_bytes:
-                found.append(f"{dataset.uri}/{name} has {there[name]} bytes, {file.file_size_bytes} were written")
+                found.append(f"{name} has {there[name]} bytes, {file.file_size_bytes} were written")
         deletion = fragment.metadata.deletion_file
         if deletion is not None and (name := deletion.path(fragment.fragment_id)) not in there:
-            found.append(f"{dataset.uri}/{name} is missing")
+            found.append(f"{name} is missing")
     return found
 
 

@@ -1,0 +1,181 @@
+"""The doctor on real damage: each kind is found where it is, and what is safe to mend is mended."""
+
+import os
+import shutil
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import lance
+import pytest
+
+from tests.factories import synthetic_episode
+from tests.lake.published import published_lake
+from worldvla.errors import UserError
+from worldvla.lake.commit import Commit
+from worldvla.lake.doctor import examine, repair, steps
+from worldvla.lake.episodes import episode_rows, load_bank, write_episodes
+from worldvla.lake.faults import file_sizes
+from worldvla.lake.finding import Finding
+from worldvla.lake.materializations import latest
+from worldvla.lake.models import has_model
+from worldvla.lake.store import Lake
+
+COMMIT = Commit("run", "demonstrations", "demo")
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(published_lake(tmp_path_factory.mktemp("template") / "lake").root)
+
+
+@pytest.fixture
+def lake(template: Path, tmp_path: Path) -> Lake:
+    return Lake(shutil.copytree(template, tmp_path / "lake"))
+
+
+def home(lake: Lake) -> Path:
+    return Path(lake.root).parent
+
+
+def errors(lake: Lake, deep: bool = False) -> list[Finding]:
+    return [finding for finding in examine(lake, home(lake), deep) if finding.severity == "error"]
+
+
+def biggest(lake: Lake, table: str) -> Path:
+    """The largest data file of a table."""
+    return max((Path(lake.path(table)) / "data").rglob("*.lance"), key=lambda path: path.stat().st_size)
+
+
+def test_a_sound_lake_has_no_finding_and_is_not_changed(lake: Lake) -> None:
+    before = {table: file_sizes(lake.open(table)) for table in lake.versions()}
+    calls: list[str] = []
+    assert examine(lake, home(lake), True, calls.append) == []
+    assert len(calls) == steps(lake, True)
+    assert {table: file_sizes(lake.open(table)) for table in lake.versions()} == before
+
+
+@pytest.mark.parametrize("table", ["episodes", "frames", "models", "sans", "materializations"])
+def test_a_truncated_file_is_named_with_its_table(lake: Lake, table: str) -> None:
+    victim = biggest(lake, table)
+    victim.write_bytes(victim.read_bytes()[: victim.stat().st_size // 2])
+    [finding] = errors(lake)
+    assert (finding.check, finding.table) == ("files", table)
+    assert victim.name in finding.subject and "were written" in finding.problem and "backup" in finding.fix
+    with pytest.raises(UserError, match=f"table {table} cannot be read: .*{victim.name} has .* bytes") as raised:
+        lake.read(table)
+    assert "worldvla doctor" in str(raised.value)
+
+
+def test_a_missing_file_and_a_damaged_manifest_are_named(lake: Lake) -> None:
+    victim = biggest(lake, "sans")
+    victim.unlink()
+    newest = min((Path(lake.path("episodes")) / "_versions").glob("*.manifest"))
+    newest.write_bytes(newest.read_bytes()[:40])
+    found = {finding.table: finding.problem for finding in errors(lake)}
+    assert victim.name in found["sans"] and "is missing" in found["sans"]
+    assert newest.name in found["episodes"] and "the newest version that can be read is" in found["episodes"]
+
+
+def test_a_model_whose_blob_is_gone_is_withdrawn_and_can_be_made_again(lake: Lake) -> None:
+    model = latest(lake)["base_policy", "abandoned", ""].data_version
+    [blob] = [path for path in Path(lake.path("models")).rglob("*.blob") if path.stat().st_size > 2**19]
+    blob.unlink()
+    [finding] = errors(lake)
+    assert (finding.check, finding.subject, finding.mend) == ("blobs", model, "withdraw")
+    [mended] = repair(lake, [finding])
+    assert mended.repaired and not has_model(lake, model)
+    assert ("base_policy", "abandoned", "") not in latest(lake)
+    assert ("demonstrations", "abandoned", "") in latest(lake)
+    left = errors(lake)
+    assert {finding.table for finding in left} <= {"iterations"}
+
+
+def test_changed_bytes_are_found_by_their_digest_alone(lake: Lake) -> None:
+    row = episode_rows(lake).row(0, named=True)
+    frames = lake.read("frames", list(lake.open("frames").schema.names), f"episode_id = '{row['episode_id']}'")
+    lake.delete("frames", f"episode_id = '{row['episode_id']}'")
+    rows = frames.to_pylist()
+    rows[3]["reward"] = 1.0 - rows[3]["reward"]
+    lake.insert("frames", rows, COMMIT)
+    [blob] = [path for path in Path(lake.path("models")).rglob("*.blob") if path.stat().st_size > 2**19]
+    data = bytearray(blob.read_bytes())
+    data[1000] ^= 255
+    blob.write_bytes(data)
+    assert errors(lake) == []
+    found = {finding.table: finding for finding in errors(lake, deep=True)}
+    assert set(found) == {"episodes", "models"}
+    assert found["episodes"].subject == row["episode_id"] and "content_digest" in found["episodes"].problem
+    assert found["models"].mend == "withdraw" and "is damaged" in found["models"].problem
+
+
+def test_dangling_references_are_found(lake: Lake) -> None:
+    episode = latest(lake)["failure_rollouts", "demo", "0000"].data_version
+    member = lake.frame("episode_sets", where=f"set_version = '{episode}'")["episode_id"][0]
+    lake.delete("episodes", f"episode_id = '{member}'")
+    policy = latest(lake)["rl_policy", "demo", "0000"].data_version
+    lake.delete("models", f"model_id = '{policy}'")
+    found = errors(lake)
+    named = {(finding.table, finding.subject) for finding in found if finding.check == "dangling"}
+    assert {("episode_sets", member), ("episodes", policy), ("evaluations", policy), ("iterations", policy)} <= named
+    [publication] = [finding for finding in found if finding.check == "publications"]
+    assert publication.subject == "demo/0000/rl_policy"
+    assert all(one.repaired for one in repair(lake, [publication]))
+    assert ("rl_policy", "demo", "0000") not in latest(lake)
+
+
+def test_an_episode_without_all_its_frames_is_found(lake: Lake) -> None:
+    row = episode_rows(lake).row(2, named=True)
+    lake.delete("frames", f"episode_id = '{row['episode_id']}' AND step > 2")
+    [finding] = errors(lake, deep=True)
+    assert (finding.check, finding.subject) == ("frames", row["episode_id"])
+    assert f"3 frames of {row['length'] + 1}" in finding.problem and "retract" in finding.fix
+
+
+def test_needed_versions_without_a_tag_are_tagged(lake: Lake) -> None:
+    for table in ("episodes", "sans"):
+        for tag in lake.tags(table):
+            lake.untag(table, tag)
+    found = errors(lake)
+    assert {finding.check for finding in found} == {"versions"} and {finding.mend for finding in found} == {"tag"}
+    assert {finding.table for finding in found} == {"episodes", "sans"}
+    repair(lake, found)
+    assert errors(lake) == []
+    assert sum(tag.startswith("model-") for tag in lake.tags("episodes")) == 7
+
+
+def test_a_version_that_is_gone_is_an_error_nobody_can_mend(lake: Lake) -> None:
+    version = lake.tags("materializations")["iteration.demo.0000"]
+    lake.untag("materializations", "iteration.demo.0000")
+    lance.dataset(lake.path("materializations")).cleanup_old_versions(timedelta(0), error_if_tagged_old_versions=False)
+    [finding] = errors(lake)
+    assert (finding.table, finding.mend) == ("materializations", None) and f"version {version}" in finding.problem
+
+
+def test_rows_that_are_there_twice_are_found(lake: Lake) -> None:
+    lance.write_dataset(lake.open("evaluations").to_table().slice(0, 2), lake.path("evaluations"), mode="append")
+    [finding] = errors(lake)
+    assert (finding.check, finding.table) == ("doubled", "evaluations") and finding.problem.startswith("2 keys")
+
+
+def test_what_a_killed_writer_left_is_a_note_and_is_removed(lake: Lake) -> None:
+    orphan = Path(lake.path("frames")) / "data" / "0101.lance"
+    orphan.write_bytes(bytes(5000))
+    killed = synthetic_episode(77)
+    write_episodes(lake, [killed], COMMIT)
+    lake.delete("episodes", f"episode_id = '{killed.episode_id}'")
+    partial = home(lake) / "checkpoints" / "f" / "dynamics.partial"
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes(bytes(10))
+    os.utime(partial, (time.time() - 7200,) * 2)
+    found = examine(lake, home(lake))
+    assert {(one.severity, one.check, one.table) for one in found} == {
+        ("note", "orphaned files", "frames"),
+        ("note", "orphaned rows", "frames"),
+        ("note", "leftovers", ""),
+    }
+    ids = lake.frame("episodes", ["episode_id"])["episode_id"].to_list()
+    repair(lake, found)
+    assert not orphan.exists() and not partial.exists()
+    load_bank(lake, ids, 8)
+    assert [one.check for one in examine(lake, home(lake))] == ["orphaned rows"]

@@ -1,0 +1,120 @@
+"""The doctor on files: tables that cannot be read, blobs and versions that are gone, files that nobody names."""
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from worldvla.errors import UserError
+from worldvla.lake.faults import file_sizes, misfits
+from worldvla.lake.finding import Finding
+from worldvla.lake.footprint import orphans
+from worldvla.lake.retention import version_numbers
+from worldvla.lake.store import Lake
+from worldvla.lake.tables import TABLES
+from worldvla.lake.tags import vectors
+
+BACKUP = "put the file back from a backup; without one, what its rows held must be made again"
+REPAIR = "worldvla doctor --repair"
+# A save or a start that takes longer than this was killed.
+ABANDONED_SECONDS = 3600.0
+
+
+def tables(lake: Lake) -> Iterator[Finding]:
+    """Tables whose newest version cannot be opened or names files that are missing or of another size."""
+    for table in TABLES:
+        if not lake.exists(table):
+            continue
+        try:
+            damaged = misfits(lake.open(table))
+        except UserError as error:
+            yield Finding("files", "error", table, "newest version", str(error), BACKUP)
+            continue
+        for problem in damaged:
+            yield Finding("files", "error", table, problem.split(" ", 1)[0], problem, BACKUP)
+
+
+def blobs(lake: Lake, table: str) -> Iterator[Finding]:
+    """Rows whose blob is not there, or shorter than the row says."""
+    [key] = TABLES[table].keys
+    dataset = lake.open(table)
+    sizes = file_sizes(dataset)
+    for fragment in dataset.get_fragments():
+        stems = [f"data/{file.path.removesuffix('.lance')}/" for file in fragment.data_files()]
+        beside = [size for path, size in sizes.items() if path.startswith(tuple(stems))]
+        for column in TABLES[table].blobs:
+            rows = fragment.to_table(columns=[key, column]).to_pylist()
+            wanted = sum(row[column]["size"] for row in rows if row[column]["kind"] in (1, 2))
+            if wanted > sum(beside):
+                yield from _without_blob(lake, table, column, [row[key] for row in rows])
+
+
+def _without_blob(lake: Lake, table: str, column: str, ids: list[str]) -> Iterator[Finding]:
+    """Those of the rows of one fragment whose blob cannot be read whole."""
+    dataset = lake.open(table)
+    [key] = TABLES[table].keys
+    for one in ids:
+        found = dataset.to_table(columns=[key], filter=f"{key} = '{one}'", with_row_id=True)
+        try:
+            dataset.read_blobs(column, ids=found["_rowid"].to_pylist())
+        except (OSError, ValueError):
+            problem = f"the {column} of {one} are missing or cut short"
+            yield Finding("blobs", "error", table, one, problem, f"{REPAIR}; then worldvla loop", "withdraw")
+
+
+def versions(lake: Lake) -> Iterator[Finding]:
+    """Versions that a model or an iteration names and that no tag keeps, or that are gone."""
+    wanted: dict[tuple[str, str], int] = {}
+    for (campaign, iteration), named in vectors(lake).items():
+        for table, version in named.items():
+            if table in TABLES and lake.exists(table):
+                wanted[table, f"iteration.{campaign}.{iteration}"] = version
+    if lake.exists("training_membership") and lake.exists("models"):
+        models = lake.frame("models", ["model_id"])
+        trained = lake.frame("training_membership", ["model_id", "lance_version"]).unique()
+        # A model trained again after its membership was cut short may name two; the tag keeps the first.
+        for model, version in (
+            trained.join(models, on="model_id").group_by("model_id").agg(pl.min("lance_version")).rows()
+        ):
+            wanted["episodes", f"model-{model}"] = version
+    tagged = {table: lake.tags(table) for table, _ in wanted}
+    numbers = {table: version_numbers(lake, table) for table, _ in wanted}
+    for (table, tag), version in sorted(wanted.items()):
+        if version not in numbers[table]:
+            problem = f"version {version}, which {tag} names, has been cleaned up"
+            yield Finding("versions", "error", table, tag, problem, "worldvla rematerialize what read it")
+        elif tag not in tagged[table]:
+            problem = f"version {version} is kept by no tag: a cleanup would take it from {tag}"
+            yield Finding("versions", "error", table, f"{tag}={version}", problem, REPAIR, "tag")
+
+
+def unnamed(lake: Lake) -> Iterator[Finding]:
+    """Files that no version of a table names."""
+    for table in TABLES:
+        if lake.exists(table):
+            found = orphans(lake.open(table))
+            if found:
+                problem = f"{len(found)} files of {sum(found.values())} bytes that no version names"
+                yield Finding("orphaned files", "note", table, min(found), problem, REPAIR, "sweep")
+
+
+def leftovers(home: Path, published: set[str]) -> Iterator[Finding]:
+    """What killed trainings and runs left in the home. `published`: fingerprints whose content is in the lake."""
+    now = time.time()
+    for path in sorted((home / "checkpoints").glob("*/*.partial")):
+        if now - path.stat().st_mtime > ABANDONED_SECONDS:
+            yield _leftover(path, "half of a checkpoint, from a save that was killed")
+    for path in sorted((home / "checkpoints").glob("*")):
+        if path.name in published:
+            yield _leftover(path, "checkpoints of a training whose model is published")
+    for path in sorted((home / "locks").glob("*.lock")):
+        holder = path.read_text().strip()
+        if re.fullmatch(r"\d+", holder) and not Path(f"/proc/{holder}").exists():
+            problem = f"names process {holder}, which has ended; the kernel has let go of it, the next loop takes it"
+            yield Finding("leftovers", "note", "", str(path), problem, "nothing to do")
+
+
+def _leftover(path: Path, problem: str) -> Finding:
+    return Finding("leftovers", "note", "", str(path), problem, REPAIR, "remove")
