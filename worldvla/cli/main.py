@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from worldvla.cli import audit, campaigns, loop, rematerialize, report, retract, status
+from worldvla.cli import audit, campaigns, doctor, loop, rematerialize, report, retain, retract, status, tonight
 from worldvla.cli.output import say
 from worldvla.errors import UserError
 
@@ -24,6 +24,9 @@ app.command()(rematerialize.rematerialize)
 app.command(context_settings=audit.CONTEXT_SETTINGS)(audit.audit)
 app.command()(report.report)
 app.command()(retract.retract)
+app.command()(tonight.tonight)
+app.command()(doctor.doctor)
+app.add_typer(retain.app, name="retain")
 app.command()(campaigns.campaigns)
 
 
