@@ -5,7 +5,7 @@ given again, until it has been killed 50 times; a loop that ends meanwhile is co
 node, with one that nobody disturbed, and begun anew. After every kill the lake is looked
 through for rows doubled and content half-written. Then 8 processes record the same and
 different episodes, and a writer fills a small file system.
-`python -m benchmarks.recovery KILLS` kills fewer times.
+`python -m benchmarks.recovery KILLS MINUTES` stops after fewer kills, or once the time is up.
 """
 
 import multiprocessing
@@ -37,32 +37,33 @@ from worldvla.planner.graph import GRAPH
 CAMPAIGN = "test"
 KILLS = 50
 SEED = 20261121
-# A restart takes some 8 s to reach its asset; the longest asset of the tiny loop must fit in what is left.
-LONGEST_LIFE = 32.0
+# A start lives at most for this share of an undisturbed loop. It spends a third of that on reaching its asset; the
+# longest asset must fit in what is left, or no start would ever complete it.
+LONGEST_LIFE = 0.35
 WRITERS = 8
 COMMIT = Commit("benchmark", "demonstrations", CAMPAIGN)
 
 
 def main() -> None:
     kills = int(sys.argv[1]) if len(sys.argv) > 1 else KILLS
+    minutes = float(sys.argv[2]) if len(sys.argv) > 2 else float("inf")
     folder = Path(tempfile.mkdtemp(prefix="worldvla-recovery-"))
     try:
-        figures = [*loop_figures(folder, kills), *writer_figures(folder / "writers"), *disk_figures(folder)]
+        figures = [*loop_figures(folder, kills, minutes), *writer_figures(folder / "writers"), *disk_figures(folder)]
     finally:
         shutil.rmtree(folder)
     protocol = {
         "campaign": CAMPAIGN,
         "iterations": 1,
-        "kills": kills,
         "seed": SEED,
-        "moment of a kill": f"uniform in 0 to {LONGEST_LIFE:g} s after each start",
+        "moment of a kill": f"uniform in 0 to {LONGEST_LIFE:g} of the undisturbed loop's time after each start",
         "killed": "by equal chance the command, the run it started, or all their processes at once",
         "writers": WRITERS,
     }
     print(write("recovery", protocol, figures))
 
 
-def loop_figures(folder: Path, kills: int) -> list[dict]:
+def loop_figures(folder: Path, kills: int, minutes: float) -> list[dict]:
     """A loop killed again and again against one that was not."""
     calm = folder / "calm"
     begin = time.monotonic()
@@ -73,12 +74,14 @@ def loop_figures(folder: Path, kills: int) -> list[dict]:
     fallen: Counter[str] = Counter()
     found: Counter[str] = Counter()
     rounds, failed, done = 0, 0, 0
-    while done < kills or rounds == 0:
+    deadline = time.monotonic() + 60 * minutes
+    while (done < kills and time.monotonic() < deadline) or rounds == 0:
         rounds += 1
         home = folder / f"killed-{rounds}"
         completed = False
         while not completed:
-            status = lived(home, chance) if done < kills else start(home).wait()
+            due = done < kills and time.monotonic() < deadline
+            status = lived(home, chance, LONGEST_LIFE * undisturbed) if due else start(home).wait()
             if status == 0:
                 completed = True
             elif status is None:
@@ -92,7 +95,7 @@ def loop_figures(folder: Path, kills: int) -> list[dict]:
         found.update(lost(home, calm, wanted))
         shutil.rmtree(home)
     return [
-        figure("kills survived", done - failed, "kills", n=done, at_least=kills),
+        figure("kills survived", done - failed, "kills", n=done, at_least=KILLS),
         figure("loops completed under kills", rounds, "loops"),
         figure("nodes with other data than undisturbed", found["different"], "nodes", at_most=0),
         figure("rows lost", found["lost"], "rows", at_most=0),
@@ -112,12 +115,12 @@ def start(home: Path) -> subprocess.Popen:
     )
 
 
-def lived(home: Path, chance: random.Random) -> int | None:
+def lived(home: Path, chance: random.Random, longest: float) -> int | None:
     """Starts the loop and kills it at a random moment; its exit status, None when it was killed."""
     process = start(home)
     victim = chance.choice(("command", "run", "all"))
     try:
-        return process.wait(chance.uniform(0, LONGEST_LIFE))
+        return process.wait(chance.uniform(0, longest))
     except subprocess.TimeoutExpired:
         pass
     runs = children(process.pid)
