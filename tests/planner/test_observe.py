@@ -1,5 +1,7 @@
 """From a real lake to states: deletion, retraction, and the versions that records must name."""
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -7,12 +9,14 @@ import pytest
 from tests.planner import lakes
 from tests.planner.lakes import CAMPAIGN
 from worldvla.errors import UserError
+from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import retract, set_members
-from worldvla.lake.materializations import latest
+from worldvla.lake.materializations import latest, publish
 from worldvla.lake.store import Lake
+from worldvla.planner.causes import chain
 from worldvla.planner.feedback import incoming_version
 from worldvla.planner.graph import GRAPH
-from worldvla.planner.observe import incoming_versions, parent_versions, snapshot
+from worldvla.planner.observe import current, incoming_versions, parent_versions, snapshot
 
 ITERATION_SCOPE = {node.name for node in GRAPH.values() if node.scope == "iteration"}
 
@@ -78,6 +82,46 @@ def test_a_retracted_failure_changes_what_the_next_iteration_reads(lake):
     after = incoming_versions(lake, CAMPAIGN)
     assert after["0000"] == before["0000"] and after["0001"] != before["0001"]
     assert episode not in set_members(lake, latest(lake)["failure_rollouts", CAMPAIGN, "0000"].data_version)
+
+
+def test_a_corrected_episode_changes_what_is_read_and_is_mended_downstream(lake):
+    episode = member(lake, "policy_rollouts", "0000")
+    [row] = lake.frame("episodes", where=f"episode_id = '{episode}'").to_dicts()
+    lake.upsert("episodes", [row | {"content_digest": "c" * 64}], Commit("hand", "correction"))
+    stale = lakes.not_fresh(lake)
+    assert stale["failure_rollouts", "0000"] == f"policy_rollouts has 1 corrected episode: {episode}"
+    assert ("policy_rollouts", "0000") not in stale and ("rl_policy", "0001") in stale
+    states = {state.key: state for state in lakes.look(lake)()}
+    links = chain(states["sans", CAMPAIGN, "0001"], states)
+    assert [(link.kind, link.asset, link.iteration) for link in links] == [
+        ("upstream", "sans", "0001"),
+        ("upstream", "incoming_failures", "0001"),
+        ("upstream", "failure_rollouts", "0000"),
+        ("corrected", "policy_rollouts", "0000"),
+    ]
+    lakes.rematerialize(lake)
+    assert lakes.not_fresh(lake) == {}
+
+
+def test_what_is_read_of_many_records_is_what_is_read_of_each(lake):
+    whole, read = latest(lake), current(lake)
+    assert read.keys() == whole.keys()
+    for key, head in read.items():
+        item = whole[key]
+        assert head[:3] == key and (head.data_version, head.parents) == (item.data_version, item.parents)
+        assert (head.code_version, head.config_digest) == (item.code_version, item.config_digest)
+        assert (head.blocking_failure, head.materialized_at) == (item.blocking_failure, item.materialized_at)
+
+
+def test_of_two_records_of_one_node_the_newest_counts_however_they_were_appended(lake):
+    first = latest(lake)["sans", CAMPAIGN, "0000"]
+    older = replace(first, data_version="older", materialized_at=first.materialized_at - timedelta(days=1))
+    later = replace(first, data_version="later", materialized_at=datetime.now(UTC))
+    for item in (later, older):
+        publish(lake, item, Commit("run", "sans"))
+    assert current(lake)[first.node].data_version == latest(lake)[first.node].data_version == "later"
+    publish(lake, replace(later, data_version="last"), Commit("run", "sans"))
+    assert current(lake)[first.node].data_version == latest(lake)[first.node].data_version == "last"
 
 
 def test_parents_are_named_by_what_is_read(lake):

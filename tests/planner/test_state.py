@@ -145,9 +145,9 @@ def test_ten_campaigns_of_a_thousand_iterations_are_assessed_in_time():
             for name in names:
                 records[node.name, name, iteration_key(number) if node.scope == "iteration" else ""] = record
         incoming = extend(incoming, "v")
-    begin = time.perf_counter()
+    begin = time.process_time()
     states = assess(dict.fromkeys(names, campaign), dict.fromkeys(names, 1000), records, {})
-    seconds = time.perf_counter() - begin
+    seconds = time.process_time() - begin
     assert len(states) == 10 * (len(CAMPAIGN_SCOPE) + 1000 * len(ITERATION_SCOPE))
     assert all(state.state == "fresh" for state in states)
     assert seconds < 3

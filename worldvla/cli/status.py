@@ -8,6 +8,7 @@ import typer
 from worldvla.cli import output
 from worldvla.cli.folding import MOST, folded
 from worldvla.cli.selecting import Assets, Campaigns, Downstream, Iteration, OnlyCause, Upstream, select
+from worldvla.planner.partitions import MOST_ITERATIONS
 
 if TYPE_CHECKING:
     from worldvla.planner.causes import Link
@@ -20,7 +21,9 @@ def status(
     assets: Assets = None,
     campaign: Campaigns = None,
     iteration: Iteration = None,
-    iterations: Annotated[int, typer.Option(min=0, help="Look at this many iterations at least.")] = 0,
+    iterations: Annotated[
+        int, typer.Option(min=0, max=MOST_ITERATIONS, help="Look at this many iterations at least.")
+    ] = 0,
     upstream: Upstream = False,
     downstream: Downstream = False,
     only_cause: OnlyCause = None,
@@ -65,8 +68,6 @@ def status(
 
 def row(state: "NodeState", links: Sequence["Link"] = ()) -> dict[str, Any]:
     """A node as commands print it; `links` is its chain of causes."""
-    from worldvla.planner.causes import line
-
     return {
         "asset": state.asset,
         "campaign": state.campaign,
@@ -78,9 +79,15 @@ def row(state: "NodeState", links: Sequence["Link"] = ()) -> dict[str, Any]:
         "cause": state.cause,
         "blocked": state.blocked,
         "cause_kind": state.kind,
-        "why": line(links),
+        "why": _line(links) if links else "",
         "causes": [link.row for link in links],
     }
+
+
+def _line(links: Sequence["Link"]) -> str:
+    from worldvla.planner.causes import line
+
+    return line(links)
 
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:

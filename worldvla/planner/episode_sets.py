@@ -23,7 +23,7 @@ def observe_versions(lake: Lake, versions: set[str]) -> dict[str, Observed]:
     members = members.filter(pl.col("set_version").is_in(versions))
     present = lake.frame("episodes", ["episode_id", "content_digest"])
     retractions = lake.frame("retractions", ["episode_id", "reason"])
-    found = members.join(present, on="episode_id", how="left", maintain_order="left")
+    found = members.join(present, on="episode_id", how="left")
     withdrawn = found.join(retractions, on="episode_id", how="semi")["set_version"]
     suspects = renamed(found) | set(withdrawn)
     if not suspects:
@@ -40,8 +40,7 @@ def renamed(found: pl.DataFrame) -> set[str]:
     `found`: set_version, episode_id and content_digest, null where the episode is gone.
     """
     pair = pl.concat_str(pl.lit('["'), "episode_id", pl.lit('","'), "content_digest", pl.lit('"]'))
-    pairs = found.select("set_version", pair=pair).sort("set_version", "pair")
-    texts = pairs.group_by("set_version").agg(pl.col("pair").str.join(",", ignore_nulls=True))
+    texts = found.group_by("set_version").agg(pair.sort().str.join(",", ignore_nulls=True))
     return {
         version
         for version, text in texts.iter_rows()
