@@ -4,11 +4,24 @@ import sys
 
 import typer
 
-from worldvla.cli import audit, campaigns, doctor, loop, rematerialize, report, retain, retract, status, tonight
+from worldvla.cli import (
+    audit,
+    campaigns,
+    doctor,
+    loop,
+    quarantine,
+    rematerialize,
+    report,
+    retain,
+    retract,
+    status,
+    tonight,
+)
 from worldvla.cli.output import say
 from worldvla.errors import UserError
 
 EXIT_USER_ERROR = 2
+LONGEST_MESSAGE = 2000
 
 app = typer.Typer(
     name="worldvla",
@@ -20,13 +33,14 @@ app = typer.Typer(
 )
 app.command()(loop.loop)
 app.command()(status.status)
+app.command()(tonight.tonight)
 app.command()(rematerialize.rematerialize)
 app.command(context_settings=audit.CONTEXT_SETTINGS)(audit.audit)
 app.command()(report.report)
 app.command()(retract.retract)
-app.command()(tonight.tonight)
 app.command()(doctor.doctor)
 app.add_typer(retain.app, name="retain")
+app.add_typer(quarantine.app, name="quarantine")
 app.command()(campaigns.campaigns)
 
 
@@ -35,11 +49,19 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        say(f"error: {error}")
+        say(f"error: {_shortened(str(error))}")
         sys.exit(EXIT_USER_ERROR)
     except KeyboardInterrupt:
         say("stopped; the same command goes on from here")
         sys.exit(130)
+
+
+def _shortened(message: str) -> str:
+    """A message that repeats a value is only as useful as its beginning and its end."""
+    if len(message) <= LONGEST_MESSAGE:
+        return message
+    half = LONGEST_MESSAGE // 2
+    return f"{message[:half]} … {message[-half:]}"
 
 
 if __name__ == "__main__":
