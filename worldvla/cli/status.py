@@ -66,8 +66,9 @@ def status(
             output.say(f"{len(table) - MOST} more lines: choose with --stale, --iteration or assets, or read --json")
 
 
-def row(state: "NodeState", links: Sequence["Link"] = ()) -> dict[str, Any]:
-    """A node as commands print it; `links` is its chain of causes."""
+def row(state: "NodeState", links: Sequence["Link"] | None = None) -> dict[str, Any]:
+    """A node as commands print it; with `links`, its chain of causes, also why."""
+    told = {} if links is None else {"why": _line(links) if links else "", "causes": [link.row for link in links]}
     return {
         "asset": state.asset,
         "campaign": state.campaign,
@@ -79,9 +80,7 @@ def row(state: "NodeState", links: Sequence["Link"] = ()) -> dict[str, Any]:
         "cause": state.cause,
         "blocked": state.blocked,
         "cause_kind": state.kind,
-        "why": _line(links) if links else "",
-        "causes": [link.row for link in links],
-    }
+    } | told
 
 
 def _line(links: Sequence["Link"]) -> str:
