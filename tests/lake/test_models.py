@@ -81,3 +81,24 @@ def test_the_version_a_training_read_is_tagged(tmp_path):
         write_membership(lake, "m1", ["e1"], ["success"], "v", Commit("run", "world_model"))
     lake.insert("episodes", [{"episode_id": "e1"}], Commit("run", "demonstrations"))
     assert lake.open("episodes").tags.list()["model-m1"]["version"] == first < lake.version("episodes")
+
+
+def test_membership_that_was_killed_after_its_tag_names_the_tagged_version(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    first = lake.version("episodes")
+    lake.tag("episodes", "model-m", first)
+    lake.insert("episodes", [{"episode_id": "e1"}], COMMIT)
+    write_membership(lake, "m", ["e1"], ["success"], "s", COMMIT)
+    assert lake.read("training_membership", ["lance_version"])["lance_version"].to_pylist() == [first]
+
+
+def test_a_row_whose_blob_is_gone_names_the_model_and_the_way_on(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    whole = write(lake, b"another" * 100_000)
+    model_id = write(lake, np.random.default_rng(0).bytes(200_000))
+    [blob] = [path for path in tmp_path.rglob("*.blob") if path.stat().st_size == 200_000]
+    blob.unlink()
+    assert has_model(lake, model_id)
+    with pytest.raises(UserError, match=f"world_model {model_id} is damaged: `worldvla doctor --deep --repair`"):
+        read_model(Lake(tmp_path), model_id)
+    assert read_model(lake, whole).model_id == whole

@@ -63,6 +63,31 @@ def test_delete_removes_rows_and_they_can_be_inserted_again(tmp_path: Path) -> N
     assert sorted(seeds(lake)) == [0, 1, 2, 3]
 
 
+def test_a_deletion_names_who_made_it_and_one_of_nothing_makes_no_version(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    for part in ((0, 1), (2, 3)):
+        before = lake.insert("evaluations", [evaluation(seed) for seed in part], COMMIT)
+    assert lake.delete("evaluations", "seed > 9", COMMIT) == before
+    version = lake.delete("evaluations", "seed >= 1 AND seed <= 2", COMMIT)
+    assert version == before + 1 and seeds(lake) == [0, 3]
+    assert lake.open("evaluations").read_transaction(version).transaction_properties == COMMIT.properties()
+    assert lake.delete("evaluations", "seed = 0 OR seed = 3", COMMIT) == version + 1 and seeds(lake) == []
+
+
+def test_a_tag_stays_where_it_is_unless_it_is_moved(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    first = lake.insert("evaluations", [evaluation(1)], COMMIT)
+    second = lake.insert("evaluations", [evaluation(2)], COMMIT)
+    lake.tag("evaluations", "kept", first)
+    lake.tag("evaluations", "kept", second)
+    assert lake.tags("evaluations") == {"kept": first}
+    lake.tag("evaluations", "kept", second, move=True)
+    assert lake.tags("evaluations") == {"kept": second}
+    lake.untag("evaluations", "kept")
+    lake.untag("evaluations", "kept")
+    assert lake.tags("evaluations") == {}
+
+
 @pytest.mark.parametrize("row", [{"seed": 1, "colour": "red"}, {"policy_id": None, "seed": 1}])
 def test_rows_that_do_not_fit_are_refused(tmp_path: Path, row: dict) -> None:
     with pytest.raises(ValueError, match="colour|null"):

@@ -74,7 +74,6 @@ def versions(lake: Lake) -> Iterator[Finding]:
     if lake.exists("training_membership") and lake.exists("models"):
         models = lake.frame("models", ["model_id"])
         trained = lake.frame("training_membership", ["model_id", "lance_version"]).unique()
-        # A model trained again after its membership was cut short may name two; the tag keeps the first.
         for model, version in (
             trained.join(models, on="model_id").group_by("model_id").agg(pl.min("lance_version")).rows()
         ):
@@ -85,7 +84,7 @@ def versions(lake: Lake) -> Iterator[Finding]:
         if version not in numbers[table]:
             problem = f"version {version}, which {tag} names, has been cleaned up"
             yield Finding("versions", "error", table, tag, problem, "worldvla rematerialize what read it")
-        elif tag not in tagged[table]:
+        elif tagged[table].get(tag) != version:
             problem = f"version {version} is kept by no tag: a cleanup would take it from {tag}"
             yield Finding("versions", "error", table, f"{tag}={version}", problem, REPAIR, "tag")
 

@@ -69,8 +69,8 @@ def read_model(lake: Lake, model_id: str) -> Model:
         raise UserError(f"the lake has no model {model_id}: rematerialize the asset that made it")
     row = found[0]
     damaged = UserError(
-        f"the checkpoint of {row['kind']} {model_id} is damaged: delete its row from table models "
-        "and rematerialize the asset that made it"
+        f"the checkpoint of {row['kind']} {model_id} is damaged: `worldvla doctor --deep --repair` withdraws it, "
+        "`worldvla loop` makes it again"
     )
     try:
         [(_, weights)] = dataset.read_blobs("weights", ids=[row["_rowid"]])
@@ -102,8 +102,10 @@ def write_membership(
 
     The version of `episodes` that was read is tagged `model-<id>`, so no cleanup takes it away.
     """
-    version = lake.version("episodes")
-    lake.tag("episodes", f"model-{model_id}", version)
+    tag = f"model-{model_id}"
+    # An earlier call that was killed may have come as far as its tag.
+    version = lake.tags("episodes").get(tag) or lake.version("episodes")
+    lake.tag("episodes", tag, version)
     rows = [
         {
             "model_id": model_id,
