@@ -70,7 +70,7 @@ def of_events(events: Iterable[dg.DagsterEvent]) -> list[Problem]:
             steps.append(Step(event.step_key, error.cls_name or "", error.message, tuple(error.stack)))
         elif event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             check = event.asset_check_evaluation_data
-            if not check.passed:
+            if not check.passed and check.severity is not dg.AssetCheckSeverity.WARN:
                 checks.append(Check(check.check_name, check.asset_key.to_user_string(), check.description or ""))
     return problems(steps, checks)
 

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import lance
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from tests.planner import lakes
@@ -16,6 +18,7 @@ from worldvla.lake.digests import digest
 from worldvla.lake.episodes import existing, write_set
 from worldvla.lake.materializations import Materialization, find, publish
 from worldvla.lake.store import Lake
+from worldvla.lake.tables import TABLES
 from worldvla.planner.fingerprints import config_digest
 from worldvla.planner.graph import GRAPH
 from worldvla.quality.admission import admit, judge_again
@@ -145,3 +148,14 @@ def test_a_release_makes_the_sets_without_it_stale_until_they_are_made_anew(lake
     record = published(lake, verdicts.refused, verdicts.admitted)
     assert ("demonstrations", "") not in lakes.not_fresh(lake)
     assert find(lake, digest("demonstrations")).data_version == record.data_version
+
+
+def test_a_lake_from_before_a_column_takes_new_rows(lake):
+    """An older lake has frames without timestamps."""
+    table = TABLES["frames"]
+    older = pa.schema([field for field in table.schema if field.name != "timestamp"])
+    lance.write_dataset(table.arrow([{"episode_id": "old", "step": 0}]).select(older.names), lake.path("frames"))
+    admit(lake, [damage.clocked()], COMMIT)
+    times = lake.frame("frames", ["episode_id", "timestamp"])
+    assert times.filter(episode_id="old")["timestamp"].to_list() == [None]
+    assert times.filter(episode_id=damage.clocked().episode_id)["timestamp"].null_count() == 0

@@ -69,7 +69,7 @@ class Lake:
         return folder.is_dir() and any(entry.name.endswith(".manifest") for entry in os.scandir(folder))
 
     def open(self, table: str) -> lance.LanceDataset:
-        """The newest version; makes the empty table on first use."""
+        """The newest version; makes the empty table on first use, and adds the columns that an older one lacks."""
         if not self.exists(table):
             with self._writing(table):
                 if self.is_remote:
@@ -77,7 +77,8 @@ class Lake:
                 elif not self.exists(table):
                     lance.write_dataset(TABLES[table].empty(), self.path(table), mode="create")
         with explained(self.path(table), table):
-            return lance.dataset(self.path(table))
+            dataset = lance.dataset(self.path(table))
+            return self._with_all_columns(dataset, table) if _lacking(dataset, table) else dataset
 
     def version(self, table: str) -> int:
         """The number of the newest version."""
@@ -188,6 +189,14 @@ class Lake:
         """`read` as a polars frame."""
         return pl.DataFrame(pl.from_arrow(self.read(table, columns, where)))
 
+    def _with_all_columns(self, dataset: lance.LanceDataset, table: str) -> lance.LanceDataset:
+        """Columns that the table has been given since this dataset was made: null in every row, no row is rewritten."""
+        with self._writing(table):
+            dataset.checkout_latest()
+            if lacking := _lacking(dataset, table):
+                dataset.add_columns(pa.schema([field.with_nullable(True) for field in lacking]))
+        return dataset
+
     def _add(self, table: str, rows: pa.Table, commit: Commit) -> int:
         dataset = lance.write_dataset(rows, self.path(table), mode="append", transaction_properties=commit.properties())
         return dataset.version
@@ -219,6 +228,11 @@ class Lake:
             with open(folder / f"{TABLES[table].name}.lock", "w") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 yield
+
+
+def _lacking(dataset: lance.LanceDataset, table: str) -> list[pa.Field]:
+    present = set(dataset.schema.names)
+    return [field for field in TABLES[table].schema if field.name not in present]
 
 
 def _arrow(spec: Table, rows: pa.Table | list[dict]) -> pa.Table:
