@@ -14,6 +14,8 @@ from worldvla.home import project_root
 from worldvla.lake.materializations import latest
 from worldvla.lake.models import has_model
 from worldvla.lake.store import Lake
+from worldvla.tracking.champion import promote, registered_name
+from worldvla.tracking.training_run import DatasetReference, training_run
 
 
 @pytest.fixture
@@ -50,6 +52,18 @@ def test_a_dry_run_then_a_pin_then_the_real_thing(lake: Lake) -> None:
     freed = {row["table"]: row["freed_bytes"] for row in json.loads(out)}
     assert freed["models"] > 2**20 and freed["frames"] > 0
     assert not has_model(lake, model) and lakes.not_fresh(lake) == {}
+
+
+@pytest.mark.slow
+def test_the_champion_of_an_abandoned_campaign_is_kept(lake: Lake) -> None:
+    model = latest(lake)["base_policy", "abandoned", ""].data_version
+    dataset = DatasetReference("episodes", str(lake.path("episodes")), lake.version("episodes"), "digest", 16)
+    with training_run("abandoned", "base_policy", "fingerprint", {}, dataset) as training:
+        training.register(registered_name("abandoned"), model, "base_policy", {}, b"weights", [])
+    status, out, _ = run("--keep-days", "0", "--json")
+    assert status == 0 and {row["table"]: row["removed_rows"] for row in json.loads(out)}["models"] == 1
+    promote("abandoned", model)
+    assert all(row["removed_rows"] == 0 for row in json.loads(run("--keep-days", "0", "--json")[1]))
 
 
 def test_nothing_is_removed_while_a_campaign_runs(lake: Lake) -> None:

@@ -18,6 +18,9 @@ from worldvla.errors import UserError
 # As Rust writes errno into Lance's messages: ENOSPC, EDQUOT, EFBIG.
 FULL = ("os error 28", "os error 122", "os error 27", "No space left on device")
 
+# With more bytes than this free, it is not the file system that refused.
+PLENTY = 2**30
+
 
 @contextmanager
 def explained(path: Path | str, table: str) -> Iterator[None]:
@@ -47,11 +50,13 @@ def full_disk(path: Path, table: str) -> str:
     """The file system that holds the table, what is free on it, and what to do."""
     mount = _mount_point(path)
     free = shutil.disk_usage(mount).free
+    cause = (
+        f"is full ({free / 2**20:.1f} MiB free)" if free < PLENTY else "takes no more: a quota or a limit is reached"
+    )
     return (
-        f"no room to write table {table}: the file system {mount} is full ({free / 2**20:.1f} MiB free) or a quota is "
-        f"used up. The table is as it was. Free some space (`worldvla retain` says what the lake can spare, "
-        "`worldvla doctor --repair` removes what killed writers left), or move the home (WORLDVLA_HOME) to a larger "
-        "file system; then give the same command again"
+        f"no room to write table {table}: the file system {mount} {cause}. The table is as it was. Free some space "
+        "(`worldvla retain` says what can go, `worldvla doctor --repair` removes what killed writers left), "
+        "raise the quota, or move the home (WORLDVLA_HOME) to a larger file system; then give the same command again"
     )
 
 
