@@ -15,7 +15,7 @@ import dagster as dg
 import requests
 from dagster_graphql import DagsterGraphQLClient, DagsterGraphQLClientError
 from gql import Client, gql
-from gql.transport.exceptions import TransportError
+from gql.transport.exceptions import TransportConnectionFailed, TransportError
 from gql.transport.requests import RequestsHTTPTransport
 
 from assets.partitions import CAMPAIGNS, ITERATIONS, LOOP, partition_key
@@ -94,7 +94,8 @@ class Server:
                 asset_selection=assets,
             )
         except DagsterGraphQLClientError as error:
-            raise UserError(f"--via {self._url}: the server refused the run: {error.body or error}") from None
+            why = ": ".join(map(str, [*error.args, *([error.body] if error.body else [])]))
+            raise UserError(f"--via {self._url}: the server refused the run: {why}") from None
 
     def follow(self, run_id: str, steps: int) -> tuple[bool, list[Problem]]:
         """Waits for the run's end and shows how far it is; says whether it succeeded, and what failed."""
@@ -179,7 +180,7 @@ class Server:
     def _ask(self, query: str, **variables: Any) -> dict[str, Any]:
         try:
             return Client(transport=self._transport).execute(gql(query), variable_values=variables)
-        except requests.exceptions.ConnectionError:
+        except (TransportConnectionFailed, requests.exceptions.ConnectionError):
             raise UserError(
                 f"--via {self._url}: nobody answers there; start the server with `make ui`, or leave --via out"
             ) from None

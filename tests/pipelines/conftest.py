@@ -17,4 +17,6 @@ def module_instance() -> Iterator[dg.DagsterInstance]:
 @pytest.fixture
 def instance(module_instance: dg.DagsterInstance) -> dg.DagsterInstance:
     module_instance.wipe()
+    module_instance.schedule_storage.wipe()
+    module_instance.wipe_daemon_heartbeats()
     return module_instance

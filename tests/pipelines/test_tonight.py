@@ -1,0 +1,133 @@
+"""What the coming night will run, how long it should take, whether in time, and what blocks it."""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, ScheduleInstigatorData
+from dagster._daemon.types import DaemonHeartbeat
+
+from pipelines import clock
+from pipelines.definitions import defs
+from pipelines.tonight import rows
+from tests.pipelines.nights import CAMPAIGN, ask, make_run, published
+from worldvla.cli.campaign_lock import campaign_lock
+from worldvla.errors import UserError
+from worldvla.planner.graph import NODES
+
+EVENING = datetime(2026, 1, 1, 20, tzinfo=UTC)
+OWN = [node.name for node in NODES if node.scope == "campaign"]
+ITERATION = [node.name for node in NODES if node.scope == "iteration" and not node.feedback_from]
+
+
+@pytest.fixture(autouse=True)
+def evening(tmp_path, monkeypatch):
+    """A campaign that asks for two iterations, on an evening."""
+    ask(tmp_path, monkeypatch, every_night={})
+    monkeypatch.setattr(clock, "now", lambda: EVENING)
+    return tmp_path
+
+
+def awake(instance: dg.DagsterInstance) -> None:
+    """The schedules are switched on, and a daemon has just said that it lives."""
+    for suffix in ("", "_campaigns"):
+        schedule = defs.get_repository_def().get_schedule_def("nightly" + suffix)
+        origin = make_origin(schedule.name)
+        data = ScheduleInstigatorData(schedule.cron_schedule, EVENING.timestamp())
+        state = InstigatorState(origin, InstigatorType.SCHEDULE, InstigatorStatus.RUNNING, data)
+        instance.add_instigator_state(state)
+    instance.add_daemon_heartbeat(DaemonHeartbeat(EVENING.timestamp(), "SCHEDULER", "here", []))
+
+
+def make_origin(name: str):
+    from dagster._core.remote_origin import (
+        RegisteredCodeLocationOrigin,
+        RemoteInstigatorOrigin,
+        RemoteRepositoryOrigin,
+    )
+
+    return RemoteInstigatorOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("worldvla"), "worldvla"), name)
+
+
+def test_a_first_night_makes_the_campaigns_own_and_its_first_iteration(instance):
+    awake(instance)
+    first, second = rows(instance)
+    assert (first["campaign"], first["iteration"], sorted(first["assets"])) == (CAMPAIGN, None, sorted(OWN))
+    assert (second["iteration"], sorted(second["assets"])) == ("0000", sorted(ITERATION))
+    assert first["starts_at"] == datetime(2026, 1, 2, 1, tzinfo=UTC) and first["deadline"].hour == 7
+    # Nothing like it ever ran: nobody can say when it ends.
+    assert first["unknown_assets"] == len(OWN) and first["ends_at"] is first["before_deadline"] is None
+    assert second["starts_at"] is None and first["blocked"] is second["blocked"] is None
+
+
+def test_past_runs_say_how_long_and_whether_before_the_deadline(instance):
+    awake(instance)
+    published("campaign", "", seconds=600.0)
+    published("iteration", "0000", seconds=1800.0)
+    [row] = rows(instance)
+    assert (row["iteration"], row["unknown_assets"]) == ("0001", 0)
+    assert row["expected_seconds"] == len(ITERATION) * 1800.0
+    assert row["ends_at"] == row["starts_at"] + timedelta(seconds=row["expected_seconds"])
+    assert row["before_deadline"] is True and row["at_deadline"] == "finish"
+
+
+def test_a_night_that_is_too_short_says_so(instance, evening, monkeypatch):
+    ask(evening, monkeypatch, every_night={"deadline": "02:00"})
+    awake(instance)
+    published("campaign", "", seconds=600.0)
+    published("iteration", "0000", seconds=1800.0)
+    [row] = rows(instance)
+    assert row["before_deadline"] is False and row["blocked"] is None
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED])
+def test_a_run_in_flight_blocks(instance, status):
+    awake(instance)
+    run = make_run(instance, status)
+    assert all(f"run {run.run_id} still runs" in row["blocked"] for row in rows(instance))
+
+
+def test_a_failed_run_blocks_with_its_command(instance):
+    awake(instance)
+    run = make_run(instance, dg.DagsterRunStatus.FAILURE)
+    blocked = rows(instance)[0]["blocked"]
+    assert f"run {run.run_id} failed" in blocked
+    assert f"`worldvla loop --campaign {CAMPAIGN} --iterations 1` goes on" in blocked
+
+
+def test_a_running_loop_blocks(instance):
+    awake(instance)
+    with campaign_lock(CAMPAIGN):
+        assert "runs the campaign" in rows(instance)[0]["blocked"]
+
+
+def test_a_gate_blocks(instance):
+    awake(instance)
+    published("campaign", "")
+    published("iteration", "0000", blocking_failure="reward alignment 0.52 < 0.60")
+    [row] = rows(instance)
+    assert row["assets"] == [] and "reward alignment 0.52 < 0.60" in row["blocked"]
+
+
+def test_a_schedule_that_is_off_and_a_daemon_that_is_dead_block(instance, monkeypatch):
+    assert "the schedule nightly_campaigns is off" in rows(instance)[0]["blocked"]
+    awake(instance)
+    monkeypatch.setattr(clock, "now", lambda: EVENING + timedelta(hours=1))
+    assert "no Dagster daemon runs" in rows(instance)[0]["blocked"]
+
+
+def test_a_disabled_campaign_is_told_only_when_it_is_asked_for(instance, evening, monkeypatch):
+    ask(evening, monkeypatch, quiet={"enabled": False})
+    assert rows(instance) == []
+    assert all(row["blocked"] == "nightly.enabled is off for this campaign" for row in rows(instance, "quiet"))
+    with pytest.raises(UserError, match="no campaign 'unheard'; the campaigns are quiet"):
+        rows(instance, "unheard")
+
+
+def test_an_overdue_iteration_is_noted(instance, monkeypatch):
+    published("campaign", "", materialized_at=EVENING - timedelta(hours=50))
+    published("iteration", "0000", materialized_at=EVENING - timedelta(hours=50))
+    assert rows(instance)[0]["notes"] == [
+        "iteration 0000 is overdue: 50.0 hours old, the newest of the campaign; nightly.fresh_hours is 36"
+    ]
