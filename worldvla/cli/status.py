@@ -38,20 +38,18 @@ def status(
     """
     from worldvla.lake.store import Lake
     from worldvla.planner.causes import chains
-    from worldvla.planner.memory import collector_paused
+    from worldvla.planner.memory import collector_off
 
-    with collector_paused():
-        seen, selection = select(
-            Lake.default(), assets, campaign, iteration, upstream, downstream, only_cause, iterations
-        )
-        states = seen.assess()
-        chosen = selection.choose(states)
-        links = chains(states)
-        shown = [state for state in states if state.key in chosen and not (unsettled and state.state == "fresh")]
-        rows = [row(state, links.get(state.key, ())) for state in shown]
-        if as_json:
-            output.emit(rows, True)
-            return
+    collector_off()
+    seen, selection = select(Lake.default(), assets, campaign, iteration, upstream, downstream, only_cause, iterations)
+    states = seen.assess()
+    chosen = selection.choose(states)
+    links = chains(states)
+    shown = [state for state in states if state.key in chosen and not (unsettled and state.state == "fresh")]
+    rows = [row(state, links.get(state.key, ())) for state in shown]
+    if as_json:
+        output.emit(rows, True)
+        return
     if not rows:
         nothing = "nothing was ever materialized: `worldvla loop --campaign demo`"
         output.say("everything is fresh" if seen.records else nothing)
