@@ -1,5 +1,6 @@
 """The doctor on real damage: each kind is found where it is, and what is safe to mend is mended."""
 
+import fcntl
 import os
 import shutil
 import time
@@ -179,3 +180,13 @@ def test_what_a_killed_writer_left_is_a_note_and_is_removed(lake: Lake) -> None:
     assert not orphan.exists() and not partial.exists()
     load_bank(lake, ids, 8)
     assert [one.check for one in examine(lake, home(lake))] == ["orphaned rows"]
+
+
+def test_the_lock_of_a_killed_run_is_a_note_and_that_of_a_living_one_is_not(lake: Lake) -> None:
+    lock = home(lake) / "dagster" / "processes" / "run.lock"
+    lock.parent.mkdir(parents=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert examine(lake, home(lake)) == []
+    [finding] = examine(lake, home(lake))
+    assert (finding.check, finding.severity, finding.subject) == ("leftovers", "note", str(lock))

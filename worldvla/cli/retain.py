@@ -41,7 +41,9 @@ def retain(
     if not apply:
         plan = _planned(lake, keep)
         output.emit(_rows(plan), as_json, "retention, dry run")
-        _summary(plan, "would be freed, and more by compaction; `worldvla retain --apply` does it")
+        _name_models(plan)
+        freed, total = (sum(getattr(one.footprint, name) for one in plan.tables) for name in ("freed", "total"))
+        output.say(f"{_size(freed)} of {_size(total)} would be freed, and more by compaction; --apply does it")
         return
     with quiet(lake):
         plan = _planned(lake, keep)
@@ -51,6 +53,7 @@ def retain(
         after = _bytes(lake)
     rows = [row | {"freed_bytes": before[row["table"]] - after[row["table"]]} for row in _rows(plan)]
     output.emit(rows, as_json, "retention")
+    _name_models(plan)
     output.say(f"{_size(sum(before.values()) - sum(after.values()))} freed")
 
 
@@ -130,11 +133,10 @@ def _rows(plan: "Plan") -> list[dict]:
     ]
 
 
-def _summary(plan: "Plan", what: str) -> None:
+def _name_models(plan: "Plan") -> None:
     for model in plan.removed_models:
-        output.say(f"{model['kind']} {model['model_id']}: no champion, published iteration or pin needs it")
-    freed, total = (sum(getattr(one.footprint, name) for one in plan.tables) for name in ("freed", "total"))
-    output.say(f"{_size(freed)} of {_size(total)} {what}")
+        where = f" of {', '.join(model['campaign'])}" if model["campaign"] else ", never published"
+        output.say(f"{model['kind']} {model['model_id']}{where}: no champion, published iteration or pin needs it")
 
 
 def _bytes(lake: "Lake") -> dict[str, int]:

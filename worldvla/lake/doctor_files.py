@@ -1,6 +1,6 @@
 """The doctor on files: tables that cannot be read, blobs and versions that are gone, files that nobody names."""
 
-import re
+import fcntl
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,11 +108,20 @@ def leftovers(home: Path, published: set[str]) -> Iterator[Finding]:
     for path in sorted((home / "checkpoints").glob("*")):
         if path.name in published:
             yield _leftover(path, "checkpoints of a training whose model is published")
-    for path in sorted((home / "locks").glob("*.lock")):
-        holder = path.read_text().strip()
-        if re.fullmatch(r"\d+", holder) and not Path(f"/proc/{holder}").exists():
-            problem = f"names process {holder}, which has ended; the kernel has let go of it, the next loop takes it"
-            yield Finding("leftovers", "note", "", str(path), problem, "nothing to do")
+    for path in sorted((home / "dagster" / "processes").glob("*.lock")):
+        if not _held(path):
+            problem = "lock of a run that was killed: Dagster believes that it runs until the next run settles it"
+            yield Finding("leftovers", "note", "", str(path), problem, "worldvla loop")
+
+
+def _held(path: Path) -> bool:
+    """Whether a process holds the lock; the kernel lets go of it when the process ends."""
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _leftover(path: Path, problem: str) -> Finding:

@@ -99,8 +99,7 @@ def make_plan(lake: Lake, champions: Iterable[str], keep: timedelta, progress: P
             staying += _named_by_iterations(lake, table)
         size = footprint(lake.open(table), REMOVABLE.get(table, "_rowid"), removable, staying)
         plans.append(TablePlan(table, size, removable))
-    models = lake.frame("models", ["model_id", "kind"]).filter(~pl.col("model_id").is_in(needed.models))
-    return Plan(plans, stale, models.to_dicts())
+    return Plan(plans, stale, _removed_models(lake, lineage, needed))
 
 
 def apply(lake: Lake, plan: Plan, progress: Progress = lambda _: None) -> None:
@@ -223,6 +222,14 @@ def _removable(lake: Lake, table: str, needed: Needed) -> pl.Series:
     present = lake.frame(table, [column], where)[column].unique()
     wanted = {"model_id": needed.models, "policy_id": needed.models, "episode_id": needed.episodes}
     return present.filter(~present.is_in(list(wanted.get(column, needed.versions))))
+
+
+def _removed_models(lake: Lake, lineage: Lineage, needed: Needed) -> list[dict]:
+    """The models that nobody needs, and the campaigns that published them."""
+    campaigns = lineage.publications.group_by(model_id="data_version").agg(pl.col("campaign").unique().sort())
+    models = lake.frame("models", ["model_id", "kind"])
+    gone = models.filter(~pl.col("model_id").is_in(needed.models)).join(campaigns, on="model_id", how="left")
+    return gone.sort("kind", "model_id").to_dicts()
 
 
 def _stale_tags(lake: Lake, table: str, lineage: Lineage, needed: Needed) -> list[str]:
