@@ -70,10 +70,16 @@ def _here(campaign: str, iteration: str, assets: list[str]) -> "tuple[str, bool,
     from pipelines.failures import of_events
     from pipelines.instance import add_partitions, open_instance
     from pipelines.no_pickle import RESOURCES
-    from pipelines.runs import run_tags
+    from pipelines.runs import run_tags, served_run
 
     with open_instance() as instance, this_process(instance) as process:
         settle_dead_runs(instance)
+        served = served_run(instance, campaign)
+        if served is not None:
+            raise UserError(
+                f"campaign {campaign}: run {served.run_id} of the Dagster server is {served.status.value.lower()}; "
+                "wait for it, end it in the UI, or go through the server with --via URL"
+            )
         add_partitions(instance, campaign, iteration)
         result = dg.materialize(
             ASSETS,

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import dagster as dg
 
 from assets.partitions import partition_key
+from pipelines.daemon import daemon_is_alive
+from pipelines.dead_runs import TAG as PROCESS_TAG
 from pipelines.dead_runs import settle_dead_runs
 from pipelines.instance import add_partitions
 from worldvla.cli.campaign_lock import held_by
@@ -67,6 +69,14 @@ def in_flight(instance: dg.DagsterInstance, campaign: str) -> str | None:
         return f"run {unfinished[0].run_id} still runs ({unfinished[0].status.value.lower()})"
     holder = held_by(campaign)
     return f"process {holder} runs the campaign" if holder else None
+
+
+def served_run(instance: dg.DagsterInstance, campaign: str) -> dg.DagsterRun | None:
+    """An unfinished run of the campaign that a living daemon sees to; without one, such a run is nobody's."""
+    if not daemon_is_alive(instance):
+        return None
+    unfinished = instance.get_runs(dg.RunsFilter(tags={CAMPAIGN_TAG: campaign}, statuses=list(UNFINISHED)))
+    return next((run for run in unfinished if PROCESS_TAG not in run.tags), None)
 
 
 def unsettled_run(instance: dg.DagsterInstance, campaign: str) -> str | None:

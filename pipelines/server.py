@@ -158,9 +158,9 @@ class Server:
                     f"and this command works on {ours}; give both the same {PLACES[name]}"
                 )
         versions = {node["assetKey"]["path"][-1]: node["opVersion"] for node in nodes}
-        ours = {name: None if node.feedback_from else node.code_version for name, node in GRAPH.items()}
-        if versions != ours:
-            differing = sorted(name for name in versions.keys() | ours.keys() if versions.get(name) != ours.get(name))
+        own = {name: None if node.feedback_from else node.code_version for name, node in GRAPH.items()}
+        if versions != own:
+            differing = sorted(name for name in versions.keys() | own.keys() if versions.get(name) != own.get(name))
             raise UserError(
                 f"--via {self._url}: it has loaded other code ({', '.join(differing)} differ); "
                 "reload its code location in the UI, or restart it"
