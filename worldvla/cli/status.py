@@ -65,8 +65,7 @@ def status(
 
 
 def row(state: "NodeState", links: Sequence["Link"] | None = None) -> dict[str, Any]:
-    """A node as commands print it; with `links`, its chain of causes, also why."""
-    told = {} if links is None else {"why": _line(links) if links else "", "causes": [link.row for link in links]}
+    """A node as commands print it. `links` is its chain of causes; without it, `why` and `causes` are none."""
     return {
         "asset": state.asset,
         "campaign": state.campaign,
@@ -78,7 +77,9 @@ def row(state: "NodeState", links: Sequence["Link"] | None = None) -> dict[str, 
         "cause": state.cause,
         "blocked": state.blocked,
         "cause_kind": state.kind,
-    } | told
+        "why": _line(links) if links else None if links is None else "",
+        "causes": None if links is None else [link.row for link in links],
+    }
 
 
 def _line(links: Sequence["Link"]) -> str:
