@@ -161,6 +161,11 @@ def test_a_pinned_lake_is_kept_whole_in_every_version(lake: Lake) -> None:
     assert lance.dataset(lake.path("models"), version=version).count_rows() == lake.open("models").count_rows()
 
 
+def test_an_unused_lake_is_left_untouched(tmp_path: Path) -> None:
+    apply(Lake(tmp_path / "lake"), make_plan(Lake(tmp_path / "lake"), [], NOW))
+    assert not (tmp_path / "lake").exists()
+
+
 def test_pins_have_names_of_their_own(lake: Lake) -> None:
     pin(lake, "a")
     with pytest.raises(UserError, match="pin 'a' exists"):

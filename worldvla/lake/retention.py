@@ -78,6 +78,8 @@ def make_plan(lake: Lake, champions: Iterable[str], keep: timedelta, progress: P
 
     Raises `UserError` when a table is damaged: nothing is removed from a lake that cannot be read.
     """
+    if not lake.exists("materializations"):
+        return Plan([], {}, [])
     there = [table for table in TABLES if lake.exists(table)]
     for table in there:
         if damaged := misfits(lake.open(table)):
