@@ -48,8 +48,8 @@ def moved(episode: Episode) -> np.ndarray:
     if change.shape[1]:
         robot = ROBOTS.get(episode.suite)
         positions = change[:, : len(robot.limits)] if robot else change
-        return (positions > MOVED).any(1)
-    return (np.abs(_matrix(episode.actions)[:, ARM]) > 0.1).any(1)
+        return np.asarray((positions > MOVED).any(1))
+    return np.asarray((np.abs(_matrix(episode.actions)[:, ARM]) > 0.1).any(1))
 
 
 def clock_facts(timestamps: np.ndarray | None, rate: float | None) -> dict:

@@ -152,7 +152,7 @@ RULES: tuple[Rule, ...] = (
         "warning",
         "action_saturation",
         "moves at the bounds of its action space",
-        "share of translation and rotation at full deflection: experts and policies stay below 0.03, actions in "
+        "share of translation and rotation at full deflection: experts and policies stay below 0.1, actions in "
         "another unit that were clipped come near 1; a policy that saturates did so and is no damage",
         high=0.5,
     ),

@@ -21,6 +21,8 @@ from worldvla.quality.suites.suite import Scope, Suite
 # Row keys kept of an expectation that fails; `unexpected_count` counts all.
 KEYS_KEPT = 200
 KEYS_SHOWN = 20
+# Up to so many rows a page of Data Docs lists the keys of all that are at fault, beyond it only values.
+LISTED_WHOLE = 10_000
 SEVERITIES: dict[Severity, str] = {"error": "critical", "warning": "warning"}
 
 
@@ -122,7 +124,7 @@ def _validate(context: Any, suite: Suite, data: pd.DataFrame, expected: list[Exp
         batch_parameters={"dataframe": data},
         run_id=data_docs.run_identifier(label),
         result_format={
-            "result_format": "SUMMARY",
+            "result_format": "COMPLETE" if len(data) <= LISTED_WHOLE else "SUMMARY",
             "partial_unexpected_count": KEYS_KEPT,
             "unexpected_index_column_names": list(suite.keys),
         },
