@@ -73,6 +73,8 @@ def connect(lake: Lake, sql: str | None = None, versions: Mapping[str, int] | No
     views = _views()
     wanted = _mentioned(sql, views)
     connection = duckdb.connect()
+    # Where Python has no script, DuckDB takes standard output for a person's.
+    connection.execute("SET enable_progress_bar = false")
     for table in TABLES.values():
         if table.name in wanted:
             _register(connection, lake, table, versions)
