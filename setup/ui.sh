@@ -44,7 +44,9 @@ http://* | https://*) mlflow=${MLFLOW_TRACKING_URI##*@} ;; # a server runs elsew
     # In the environment, not among the arguments: a database's password would stand in every process list.
     MLFLOW_BACKEND_STORE_URI=$MLFLOW_TRACKING_URI
     MLFLOW_ARTIFACTS_DESTINATION=${MLFLOW_DEFAULT_ARTIFACT_ROOT:-$WORLDVLA_HOME/mlflow/artifacts}
-    export MLFLOW_BACKEND_STORE_URI MLFLOW_ARTIFACTS_DESTINATION
+    # Nothing here uses MLflow's job queue: workers that unpickle what they are handed.
+    MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false
+    export MLFLOW_BACKEND_STORE_URI MLFLOW_ARTIFACTS_DESTINATION MLFLOW_SERVER_ENABLE_JOB_EXECUTION
     start mlflow .venv/bin/mlflow server --host "$host" --port "$mlflow_port"
     mlflow=http://$host:$mlflow_port
     ;;
