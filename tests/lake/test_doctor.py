@@ -176,7 +176,7 @@ def test_what_a_killed_writer_left_is_a_note_and_is_removed(lake: Lake) -> None:
         ("note", "leftovers", ""),
     }
     ids = lake.frame("episodes", ["episode_id"])["episode_id"].to_list()
-    repair(lake, found)
+    assert [one.check for one in repair(lake, found) if one.repaired] == ["orphaned files", "leftovers"]
     assert not orphan.exists() and not partial.exists()
     load_bank(lake, ids, 8)
     assert [one.check for one in examine(lake, home(lake))] == ["orphaned rows"]

@@ -23,6 +23,7 @@ from worldvla.lake import doctor_content, doctor_files, doctor_references
 from worldvla.lake.commit import Commit
 from worldvla.lake.doctor_content import BATCH
 from worldvla.lake.finding import Finding
+from worldvla.lake.footprint import orphans
 from worldvla.lake.materializations import latest
 from worldvla.lake.models import KINDS
 from worldvla.lake.store import Lake, is_in, quoted
@@ -95,6 +96,7 @@ def _mended(lake: Lake, finding: Finding) -> bool:
             return False
         with lake.exclusive(finding.table) as dataset:
             dataset.cleanup_old_versions(NEVER, delete_unverified=True, error_if_tagged_old_versions=False)
+            return not orphans(dataset)
     elif finding.mend == "remove":
         path = Path(finding.subject)
         shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -58,14 +58,12 @@ def footprint(
 
 
 def orphans(dataset: lance.LanceDataset) -> dict[str, int]:
-    """Files that no version names, with their bytes: what writers left that were killed before their commit."""
+    """Files of rows that no version names, with their bytes: what writers left that were killed before their commit."""
     named = {_stem(path) for path in dataset.tracked_files().read_all()["path"].to_pylist()}
     return {
         path: size
         for path, size in file_sizes(dataset).items()
-        if path.split("/")[0] in ("data", "_deletions", "_transactions", "_versions")
-        and not path.endswith("latest_version_hint.json")
-        and _stem(path) not in named
+        if path.startswith(("data/", "_deletions/")) and _stem(path) not in named
     }
 
 
