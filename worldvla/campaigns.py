@@ -46,8 +46,8 @@ def make_variant(base: str, settings: dict[str, Any], name: str | None = None) -
     under it.
     """
     content: dict[str, Any] = {"campaign": base, "set": dict(sorted(settings.items()))}
-    name = name or _check_name(base + "".join(f".{key}-{_slug(value)}" for key, value in content["set"].items()))
-    _check_name(name)
+    name = name or check_name(base + "".join(f".{key}-{_slug(value)}" for key, value in content["set"].items()))
+    check_name(name)
     if name in _file()["campaigns"]:
         raise UserError(f"--name {name}: a campaign of {campaigns_file().name} has this name; choose another")
     _validate(_apply(_settings(base), content["set"]), f"{base} with {content['set']}")
@@ -105,7 +105,7 @@ def _file() -> dict[str, Any]:
             if not isinstance(name, str) or not isinstance(settings, dict | None):
                 raise UserError(f"{path}: {section}.{name} must be a name and a mapping of settings")
     for name in content["campaigns"]:
-        _check_name(name)
+        check_name(name)
     return content
 
 
@@ -143,7 +143,8 @@ def _validate(settings: dict[str, Any], name: str) -> Campaign:
         raise UserError(f"campaign {name}: {problems}") from None
 
 
-def _check_name(name: str) -> str:
+def check_name(name: str) -> str:
+    """The name, which may become part of a file's; raises `UserError` where it may not."""
     if not NAME.fullmatch(name):
         raise UserError(
             f"campaign name {name!r}: use letters, digits, '.', '_' and '-' only, at most 100; give one with --name"

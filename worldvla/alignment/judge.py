@@ -87,10 +87,8 @@ class Judge(nn.Module):
 
     @classmethod
     def from_bytes(cls, config: dict[str, Any], data: bytes) -> "Judge":
-        """The judge that `to_bytes` wrote, on `device()`."""
-        judge = cls(config)
-        judge.load_state_dict(weights.from_bytes(data))
-        return judge.to(device()).eval()
+        """The judge that `to_bytes` wrote, on `device()`; raises `UserError` when the two disagree."""
+        return weights.build(cls, config, data).to(device())
 
 
 def train(

@@ -1,6 +1,7 @@
 """What commands print: tables for people, or one JSON array of objects and nothing else."""
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,8 @@ WIDEST = 12
 GUTTER = 3  # between two columns of a table
 LEAST_SENTENCE = 16  # columns in which a reason can be read
 PIPE_WIDTH = 240
+# All but the tab and the line's end: the escape character begins what a terminal obeys.
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 COLOURS = {"fresh": "green", "stale": "yellow", "missing": "red"}
 
 
@@ -58,7 +61,12 @@ def steps(title: str, total: int) -> Iterator[Callable[[str], None]]:
 
 def say(text: str) -> None:
     """A line for people, on standard error, so that standard output stays data."""
-    print(text, file=sys.stderr)
+    print(printable(text), file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    """The text with control characters spelled out: what stands in a table must not steer the terminal."""
+    return CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def _transposed(rows: list[dict[str, Any]], names: list[str]) -> tuple[list[dict[str, Any]], list[str]]:
@@ -106,7 +114,7 @@ def _plain_cell(value: Any) -> str:
         return f"{value:.3f}".rstrip("0").rstrip(".") if abs(value) < 1e6 else f"{value:.3g}"
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M")
-    return value if isinstance(value, str) else str(value)
+    return printable(value if isinstance(value, str) else str(value))
 
 
 def _plain(value: Any) -> Any:

@@ -7,9 +7,13 @@ learned from must pass through the same filter.
 import io
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 JPEG_QUALITY = 95
+# What is stored is JPEG, what people import may be PNG. Pillow's other decoders are not offered to strangers' bytes:
+# one of them starts a PostScript interpreter.
+FORMATS = ("JPEG", "PNG")
+LARGEST = 4096  # pixels a side: a few bytes can claim to be gigabytes of picture
 
 
 def encode_image(image: np.ndarray) -> bytes:
@@ -20,9 +24,14 @@ def encode_image(image: np.ndarray) -> bytes:
 
 
 def decode_image(data: bytes) -> np.ndarray:
-    """Encoded picture to uint8 [H, W, 3] RGB; raises `PIL.UnidentifiedImageError`."""
-    with Image.open(io.BytesIO(data)) as image:
-        return np.asarray(image.convert("RGB"))
+    """Encoded picture to uint8 [H, W, 3] RGB; raises `PIL.UnidentifiedImageError`, also when it is too large."""
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if max(image.size) > LARGEST:
+                raise UnidentifiedImageError(f"{image.width} x {image.height} pixels; {LARGEST} a side are the most")
+            return np.asarray(image.convert("RGB"))
+    except (Image.DecompressionBombError, SyntaxError) as error:
+        raise UnidentifiedImageError(str(error)) from error
 
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from worldvla.errors import UserError
 from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import observed_version, retracted
 from worldvla.lake.models import KINDS, has_model
@@ -79,7 +80,10 @@ class Head(NamedTuple):
 
     @property
     def parents(self) -> dict[str, str]:
-        return _DECODER.raw_decode(self.parents_json)[0]
+        try:
+            return _mapping(_DECODER.raw_decode(self.parents_json)[0])
+        except (ValueError, TypeError, RecursionError) as error:
+            raise _not_an_object("parents", self.asset, self.campaign, self.iteration) from error
 
 
 def publish(lake: Lake, materialization: Materialization, commit: Commit) -> int:
@@ -150,4 +154,21 @@ def _newest(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _materialization(row: dict[str, Any]) -> Materialization:
-    return Materialization(**row | {name: json.loads(row[name]) for name in JSON_FIELDS})
+    taken_apart = {}
+    for name in JSON_FIELDS:
+        try:
+            taken_apart[name] = _mapping(json.loads(row[name]))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise _not_an_object(name, *(row[key] for key in NODE)) from error
+    return Materialization(**row | taken_apart)
+
+
+def _mapping(value: Any) -> dict:
+    if not isinstance(value, dict):
+        raise TypeError(type(value).__name__)
+    return value
+
+
+def _not_an_object(column: str, *node: str) -> UserError:
+    place = " ".join(part[:100] for part in node if part)
+    return UserError(f"table materializations: {column} of {place} is not a JSON object; delete the row, or restore it")

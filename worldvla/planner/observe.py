@@ -62,9 +62,13 @@ def snapshot(lake: Lake, names: Iterable[str] | None = None, iterations: int = 0
 
 
 def current(lake: Lake) -> dict[Key, Head]:
-    """The latest record of every node; an unused lake is left untouched."""
+    """The latest record of every node; an unused lake is left untouched.
+
+    What other code published under names that the graph does not have is no node.
+    """
     with collector_paused():
-        return heads(lake) if lake.exists("materializations") else {}
+        found = heads(lake) if lake.exists("materializations") else {}
+        return {key: head for key, head in found.items() if key[0] in GRAPH}
 
 
 def observe_sets(lake: Lake, records: Records) -> dict[Key, Observed]:

@@ -7,6 +7,7 @@ from worldvla.errors import UserError
 
 CAMPAIGN_SCOPE = ""
 MOST_ITERATIONS = 10_000  # a key has four digits, so that keys sort as their numbers do
+_KEY = re.compile(r"[0-9]{4}")
 _RANGE = re.compile(r"(?P<first>\d{1,4})?(?P<to>\.\.|-)?(?P<last>\d{1,4})?")
 
 
@@ -15,6 +16,9 @@ def iteration_key(number: int) -> str:
 
 
 def iteration_number(key: str) -> int:
+    """Raises `UserError` where a table holds something else: nothing is counted up to it."""
+    if not _KEY.fullmatch(key):
+        raise UserError(f"table materializations: {key[:20]!r} is not an iteration of four digits; delete its rows")
     return int(key)
 
 

@@ -128,11 +128,9 @@ class Policy(nn.Module):
 
     @classmethod
     def from_bytes(cls, config: dict, data: bytes) -> "Policy":
-        """On the CPU; raises `safetensors.SafetensorError` on damage, RuntimeError where config and weights differ."""
+        """On the CPU; raises `UserError` where the bytes are no weights or differ from what the configuration says."""
         with torch.random.fork_rng(devices=[]):
-            policy = cls(config)
-        policy.load_state_dict(weights.from_bytes(data))
-        return policy.eval()
+            return weights.build(cls, config, data)
 
     @property
     def device(self) -> torch.device:

@@ -7,6 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
+from worldvla.campaigns import check_name
 from worldvla.home import reports_directory
 from worldvla.lake.store import Lake
 from worldvla.report.charts import Series, interval_chart, line_chart
@@ -17,8 +18,8 @@ RL_CURVES = ("imagined_success", "imagined_success_start", "imagined_success_nea
 
 def build(lake: Lake, campaign: str) -> Path:
     """Writes the report of a campaign to `reports/CAMPAIGN.html` in the home and returns its path."""
+    path = reports_directory() / f"{check_name(campaign)}.html"
     html = render(collect(lake, campaign))
-    path = reports_directory() / f"{campaign}.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     partial.write_text(html, encoding="utf-8")

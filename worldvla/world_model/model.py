@@ -56,10 +56,8 @@ class WorldModel(nn.Module):
 
     @classmethod
     def from_bytes(cls, config: dict[str, Any], data: bytes) -> "WorldModel":
-        """The model that `to_bytes` wrote; raises RuntimeError when weights and configuration disagree."""
-        model = cls(config)
-        model.load_state_dict(weights.from_bytes(data))
-        return model.eval()
+        """The model that `to_bytes` wrote; raises `UserError` when weights and configuration disagree."""
+        return weights.build(cls, config, data)
 
 
 def model_config(architecture: WorldModelArchitecture, chunk: int, action_dim: int) -> dict[str, Any]:
