@@ -17,13 +17,20 @@ from worldvla.planner.state import Observed
 ORIGIN = ["suite", "task", "seed", "source", "actor", "settings"]
 
 
-def observe_versions(lake: Lake, versions: set[str]) -> dict[str, Observed]:
-    """What is left of the sets with these names; those that are whole are not listed."""
+def members_now(lake: Lake) -> pl.DataFrame:
+    """The members of all sets: set_version, episode_id, and content_digest, null where the episode is gone."""
     members = lake.frame("episode_sets", ["set_version", "episode_id"])
-    members = members.filter(pl.col("set_version").is_in(versions))
-    present = lake.frame("episodes", ["episode_id", "content_digest"])
+    return members.join(lake.frame("episodes", ["episode_id", "content_digest"]), on="episode_id", how="left")
+
+
+def observe_versions(lake: Lake, versions: set[str], members: pl.DataFrame | None = None) -> dict[str, Observed]:
+    """What is left of the sets with these names; those that are whole are not listed.
+
+    `members`: what `members_now` returned a moment ago, where that was asked for beforehand.
+    """
+    members = members_now(lake) if members is None else members
+    found = members.filter(pl.col("set_version").is_in(versions))
     retractions = lake.frame("retractions", ["episode_id", "reason"])
-    found = members.join(present, on="episode_id", how="left")
     withdrawn = found.join(retractions, on="episode_id", how="semi")["set_version"]
     suspects = renamed(found) | set(withdrawn)
     if not suspects:

@@ -1,7 +1,10 @@
 """The planner's eyes: what the lake holds now, as the plain values that `assess` compares."""
 
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+
+import polars as pl
 
 from worldvla import campaigns
 from worldvla.config import Campaign
@@ -9,7 +12,7 @@ from worldvla.errors import UserError
 from worldvla.lake.materializations import Head, heads
 from worldvla.lake.quarantine import released_to
 from worldvla.lake.store import Lake
-from worldvla.planner.episode_sets import observe_versions
+from worldvla.planner.episode_sets import members_now, observe_versions
 from worldvla.planner.feedback import NOTHING, extend, incoming_version
 from worldvla.planner.graph import GRAPH, Node
 from worldvla.planner.memory import collector_paused
@@ -39,26 +42,36 @@ def snapshot(lake: Lake, names: Iterable[str] | None = None, iterations: int = 0
     Of each it takes as many iterations as have any record, at least `iterations`. Raises
     `UserError` when a named campaign does not exist.
     """
-    records = current(lake)
-    known: dict[str, int] = {}
-    for _, campaign, iteration in records:
-        number = iteration_number(iteration) + 1 if iteration else 0
-        known[campaign] = max(known.get(campaign, 0), number)
-    loaded, unknown = {}, {}
-    for name in sorted(known) if names is None else dict.fromkeys(names):
-        try:
-            loaded[name] = campaigns.load(name)
-        except UserError as error:
-            if names is not None:
-                raise
-            unknown[name] = str(error)
+    # Half of the time goes into reading the sets, and it needs nothing that the other half makes.
+    with ThreadPoolExecutor(1) as pool:
+        members = pool.submit(members_now, lake) if lake.exists("materializations") else None
+        records = current(lake)
+        known: dict[str, int] = {}
+        for _, campaign, iteration in records:
+            number = iteration_number(iteration) + 1 if iteration else 0
+            known[campaign] = max(known.get(campaign, 0), number)
+        loaded, unknown = _load(sorted(known), must=False) if names is None else _load(names, must=True)
+    mine = {key: record for key, record in records.items() if key[1] in loaded}
     return Snapshot(
         campaigns=loaded,
         iterations={name: max(known.get(name, 0), iterations) for name in loaded},
         records=records,
-        observed=observe_sets(lake, {key: record for key, record in records.items() if key[1] in loaded}),
+        observed=observe_sets(lake, mine, members.result() if members else None),
         unknown=unknown,
     )
+
+
+def _load(names: Iterable[str], must: bool) -> tuple[dict[str, Campaign], dict[str, str]]:
+    """The configurations of campaigns, and why others have none; an error where they `must` exist."""
+    loaded, unknown = {}, {}
+    for name in dict.fromkeys(names):
+        try:
+            loaded[name] = campaigns.load(name)
+        except UserError as error:
+            if must:
+                raise
+            unknown[name] = str(error)
+    return loaded, unknown
 
 
 def current(lake: Lake) -> dict[Key, Head]:
@@ -71,11 +84,11 @@ def current(lake: Lake) -> dict[Key, Head]:
         return {key: head for key, head in found.items() if key[0] in GRAPH}
 
 
-def observe_sets(lake: Lake, records: Records) -> dict[Key, Observed]:
+def observe_sets(lake: Lake, records: Records, members: pl.DataFrame | None = None) -> dict[Key, Observed]:
     """What is left of those episode sets among `records` that are not what they were or would be now; others are not
-    listed."""
+    listed. `members`: as for `observe_versions`."""
     named = {key: record.data_version for key, record in records.items() if GRAPH[key[0]].holds_episodes}
-    observed = observe_versions(lake, set(named.values())) if named else {}
+    observed = observe_versions(lake, set(named.values()), members) if named else {}
     sets = {key: observed[version] for key, version in named.items() if version in observed}
     for key, (instant, ids) in released_to(lake).items():
         if key in named and records[key].materialized_at < instant:
