@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipelines.no_pickle import RESOURCES
+from pipelines.no_pickle import RESOURCES, LakeOnly
 from worldvla.home import project_root
 
 ROOMS = ("worldvla", "assets", "pipelines", "benchmarks")
@@ -79,4 +79,6 @@ def test_a_value_that_an_asset_returns_is_refused_not_pickled(home: Path) -> Non
 def test_the_code_location_hands_nothing_to_dagsters_own_io_manager() -> None:
     from pipelines.definitions import defs
 
-    assert defs.resources["io_manager"] is RESOURCES["io_manager"]
+    for name in ("campaign", "iteration"):
+        manager = defs.resolve_job_def(name).resource_defs["io_manager"]
+        assert isinstance(manager.resource_fn(None), LakeOnly)
