@@ -16,7 +16,7 @@ class LakeOnly(dg.IOManager):
         raise TypeError(f"{context.step_key} returned a value: write it to the lake and return a MaterializeResult")
 
     def load_input(self, context: dg.InputContext) -> NoReturn:
-        raise TypeError(f"{context.step_key} takes a value as input {context.name}: read it from the lake")
+        raise TypeError(f"an asset takes a value as input {context.name}: read it from the lake")
 
 
 RESOURCES = {"io_manager": LakeOnly()}
