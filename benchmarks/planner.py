@@ -31,7 +31,7 @@ from worldvla.planner.observe import snapshot
 CAMPAIGNS = 10
 ITERATIONS = (10, 100, 1000)
 EPISODES = 50
-RUNS = 3
+RUNS = 5
 TARGET_SECONDS = 3.0
 
 

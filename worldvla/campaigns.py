@@ -1,7 +1,7 @@
 """Campaigns by name: the YAML file's defaults, presets and campaigns, and variants made with `--set`."""
 
 import re
-from functools import reduce
+from functools import lru_cache, reduce
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +109,9 @@ def _file() -> dict[str, Any]:
     return content
 
 
+@lru_cache(maxsize=8)
 def _yaml(text: str, what: str) -> Any:
-    """The plain data that a YAML text says; raises `UserError`. No tag constructs an object."""
+    """The plain data that a YAML text says, not to be changed; raises `UserError`. No tag constructs an object."""
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -32,11 +32,12 @@ def observe_versions(lake: Lake, versions: set[str], members: pl.DataFrame | Non
     found = members.filter(pl.col("set_version").is_in(versions))
     retractions = lake.frame("retractions", ["episode_id", "reason"])
     withdrawn = found.join(retractions, on="episode_id", how="semi")["set_version"]
-    suspects = renamed(found) | set(withdrawn)
+    others = renamed(found)
+    suspects = others | set(withdrawn)
     if not suspects:
         return {}
     found = found.filter(pl.col("set_version").is_in(suspects)).join(retractions, on="episode_id", how="left")
-    corrected = _corrected(lake, found)
+    corrected = _corrected(lake, found.filter(pl.col("set_version").is_in(others)))
     observed = {version: _observed(rows, corrected) for (version,), rows in found.group_by("set_version")}
     return {version: one for version, one in observed.items() if one.missing or one.altered}
 
@@ -57,6 +58,8 @@ def renamed(found: pl.DataFrame) -> set[str]:
 
 def _corrected(lake: Lake, found: pl.DataFrame) -> set[str]:
     """The episodes whose id does not name the content that their row has."""
+    if found.is_empty():
+        return set()
     rows = lake.frame("episodes", ["episode_id", "content_digest", "instruction", *ORIGIN])
     rows = rows.join(found, on="episode_id", how="semi")
     return {row["episode_id"] for row in rows.iter_rows(named=True) if _episode_id(row) != row["episode_id"]}
