@@ -114,7 +114,7 @@ def test_what_reads_something_stale_that_is_not_selected_is_reported_and_not_run
     [
         (("status", "sand"), "no asset sand; the assets are demonstrations"),
         (("status", "--iteration", "5-2"), "write 2-5"),
-        (("status", "--iteration", "x"), "--iteration 'x': write an iteration"),
+        (("status", "--iteration", "x"), "--iteration 'x': give its number"),
         (("rematerialize", "--iteration", "7"), "there is no such iteration; the newest is 0001"),
         (("rematerialize", "--only-cause", "rain"), "--only-cause rain: the causes are code, data, missing"),
         (("status", "--campaign", "nowhere"), "no campaign 'nowhere'"),

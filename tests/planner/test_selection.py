@@ -34,7 +34,7 @@ def test_a_range_names_iterations_that_there_are(text, keys):
 
 @pytest.mark.parametrize("text", ["", "x", "..", "-", "1-2-3", "1,2", "12345", "1...2", "-1..2", "²", "1..x"])
 def test_what_is_no_range_is_refused_with_the_syntax(text):
-    with pytest.raises(UserError, match=r"write an iteration \(3 or 0003\), a range"):
+    with pytest.raises(UserError, match=r"give its number \(3 or 0003\), a range"):
         parse_iterations(text)
 
 

@@ -40,7 +40,7 @@ def parse_iterations(text: str) -> IterationRange:
     match = _RANGE.fullmatch(text.strip())
     if match is None or not (match["first"] or match["last"]) or (match["last"] and not match["to"]):
         raise UserError(
-            f"--iteration {text!r}: write an iteration (3 or 0003), a range with both ends (2-5 or 0002..0005) "
+            f"--iteration {text!r}: give its number (3 or 0003), a range with both ends (2-5 or 0002..0005) "
             "or an open one (4.. or ..5)"
         )
     first = int(match["first"] or 0)
