@@ -46,7 +46,10 @@ reached(version, depth) using key (version) as (
 held as (
     select data_version as version, asset,
         string_agg(concat_ws('/', campaign, nullif(iteration, '')), ', ' order by campaign, iteration) as held_by
-    from current
+    from (
+        from publications
+        qualify row_number() over (partition by asset, campaign, iteration order by materialized_at desc) = 1
+    )
     group by all
 ),
 

@@ -1,32 +1,15 @@
 -- question: What is this policy made of, step by step back to demonstrations?
 -- param policy: a policy: a prefix of its id, or CAMPAIGN/ITERATION
 --
--- `depth` counts the steps back from the policy. A model leads to its parent models and to the set it was trained on;
--- SANS leads to the raw episodes and to the failures that were fed back; a set of episodes leads to the policy that
--- acted in it, and so through every earlier iteration. `episodes` counts what a model was trained on, or what a set
--- holds. `campaign` and `iteration` name the place that published the version first: campaigns share what is the same.
-with recursive edges(child, parent) as materialized (
-    select model_id, parent_id from model_parents
-    union
-    select model_id, set_version from training_membership
-    union
-    -- What curated and joined sets were made from, as their publication says.
-    select data_version, unnest(json_extract_string(parents, ['sans', 'raw_episodes', 'demonstrations',
-        'perturbed_demonstrations', 'exploration_rollouts']))
-    from materializations
-    where asset in ('keyframes', 'sans', 'raw_episodes')
-    union
-    select sans_version, failures_version from fed_back
-    union
-    -- Who acted in a set. Its first episode says it for all: only unions mix policies, and they lead to their parts.
-    select first_member.set_version, episodes.policy_id
-    from (select set_version, min(episode_id) as episode_id from episode_sets group by set_version) as first_member
-    join episodes using (episode_id)
-    where first_member.set_version not in (
-        select data_version from materializations where asset = 'raw_episodes'
-        except
-        select data_version from materializations where asset = 'exploration_rollouts'
-    )
+-- `depth` counts the steps back from the policy, as publications say what was read. A model leads to its parent models
+-- and to the set it was trained on; SANS leads to the raw episodes and to the failures that were fed back; a recorded set
+-- leads to the policy that acted in it, and so through every earlier iteration. `episodes` counts what a model was
+-- trained on, or what a set holds. `campaign` and `iteration` name the place that published the version first: campaigns
+-- share what is the same.
+with recursive edges as materialized (
+    select child, parent from version_edges
+    -- A measurement lets a policy be trained; it is no part of it.
+    where parent is not null and role not in ('alignment', 'evaluation', 'judge')
 ),
 
 nearest(version, depth) using key (version) as (
@@ -35,13 +18,13 @@ nearest(version, depth) using key (version) as (
     select edges.parent, min(nearest.depth) + 1
     from nearest
     join edges on edges.child = nearest.version
-    where edges.parent is not null and edges.parent not in (select version from recurring.nearest)
+    where edges.parent not in (select version from recurring.nearest)
     group by edges.parent
 ),
 
 first_published as (
     select data_version as version, asset, campaign, iteration
-    from materializations
+    from publications
     qualify row_number() over (partition by data_version order by materialized_at, asset) = 1
 ),
 

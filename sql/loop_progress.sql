@@ -79,12 +79,14 @@ curated as (
 ),
 
 published as (
-    select mine.iteration, count(members.episode_id) as failures
+    select mine.iteration, coalesce(members.episodes, 0) as failures
     from mine
-    left join (from episode_sets anti join retractions using (episode_id)) as members
-        on members.set_version = mine.data_version
+    left join (
+        select set_version, count(*) as episodes
+        from episode_sets anti join retractions using (episode_id)
+        group by set_version
+    ) as members on members.set_version = mine.data_version
     where mine.asset = 'failure_rollouts'
-    group by mine.iteration
 ),
 
 budgets as (

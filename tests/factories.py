@@ -80,7 +80,7 @@ class _Loop:
         ]
         self.episodes("perturbed_demonstrations", "", perturbed)
         base = self.model("base_policy", "", {}, "demonstrations")
-        self.episodes("exploration_rollouts", "", _rollouts(20, base, (True, False, False)))
+        self.episodes("exploration_rollouts", "", _rollouts(20, base, (True, False, False)), ("base_policy",))
         parts = ("demonstrations", "perturbed_demonstrations", "exploration_rollouts")
         ids = [episode for part in parts for episode in self.members(self.versions[part, ""])]
         self.publish("raw_episodes", "", write_set(self.lake, ids, self.commit("raw_episodes", "")), parts)

@@ -27,6 +27,8 @@ where (an_episode = 'any' or episode_id = an_episode)
   and (since = 'any' and until = 'any'
        or episode_id in (
            select episode_id from recorded
-           where (since = 'any' or recorded_at >= try_cast(since as timestamptz))
+           -- Said again so that nothing is read where no time is asked for.
+           where not (since = 'any' and until = 'any')
+             and (since = 'any' or recorded_at >= try_cast(since as timestamptz))
              and (until = 'any' or recorded_at < try_cast(until as timestamptz))
        ));

@@ -1,25 +1,48 @@
--- SANS and the failures it was fed: of each earlier iteration the newest it can have read.
+-- When what was published where: the columns that the windows below carry along, and no others.
+create view publications as
+select asset, campaign, iteration, data_version, materialized_at from materializations;
+
+-- The back edge: SANS read what all earlier iterations of its campaign had published as failures when it was curated.
 create view fed_back as
-select sans_version, failures.data_version as failures_version
-from (select distinct sans_version, origin_iteration from sans where origin = 'feedback')
-join materializations as curated on curated.asset = 'sans' and curated.data_version = sans_version
-join materializations as failures
+select curated.data_version as sans_version, failures.data_version as failures_version
+from publications as curated
+join publications as failures
     on failures.asset = 'failure_rollouts' and failures.campaign = curated.campaign
-   and failures.iteration = origin_iteration and failures.materialized_at <= curated.materialized_at
+   and failures.iteration < curated.iteration and failures.materialized_at <= curated.materialized_at
+where curated.asset = 'sans'
 qualify row_number() over (
-    partition by sans_version, curated.campaign, curated.materialized_at, origin_iteration
+    partition by curated.data_version, curated.campaign, curated.iteration, curated.materialized_at, failures.iteration
     order by failures.materialized_at desc
 ) = 1;
 
--- What was made from what: the version of a set, of SANS, of a model, of a measurement, and each version that it read.
+-- What each publication read. Where episodes of a set had been retracted, it names a version that nobody published, of
+-- the members left: `parent` is then the set, the newest that stood there.
+create view reads as
+select node.data_version as child, node.role, coalesce(parent.data_version, node.parent_version) as parent
+from (
+    select data_version, campaign, iteration, materialized_at, role, parents ->> role as parent_version
+    from (
+        select data_version, campaign, iteration, materialized_at, parents, unnest(json_keys(parents)) as role
+        from materializations
+    )
+) as node
+left join publications as parent
+    on parent.asset = node.role and parent.campaign = node.campaign and parent.iteration in ('', node.iteration)
+   and parent.materialized_at <= node.materialized_at
+   and (node.role, node.parent_version) not in (select (asset, data_version) from publications)
+qualify row_number() over (
+    partition by node.data_version, node.campaign, node.iteration, node.materialized_at, node.role
+    order by parent.materialized_at desc
+) = 1;
+
+-- What was made from what, as publications and models say: the version of a set, of SANS, of a model, of a measurement,
+-- each version that it read, and the asset or role as which it read it.
 create view version_edges as
-select data_version as child, unnest(json_extract_string(parents, '$.*')) as parent from materializations
+select child, role, parent from reads where role <> 'incoming_failures'
 union
-select model_id, parent_id from model_parents
+select model_id, role, parent_id from model_parents
 union
-select model_id, set_version from training_membership
-union
-select sans_version, failures_version from fed_back;
+select sans_version, 'failure_rollouts', failures_version from fed_back;
 
 -- Which models learned from episodes that a policy recorded.
 create view models_taught as

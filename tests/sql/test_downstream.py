@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks.audit_lake import CAMPAIGN, build
+from tests.planner import lakes
+from worldvla.lake.episodes import set_members
+from worldvla.lake.materializations import history, latest
 from worldvla.lake.names import resolve_model
 from worldvla.lake.query import connect, run_audit
-from worldvla.lake.retractions import Supposed
+from worldvla.lake.retractions import Supposed, retract_episodes
 from worldvla.lake.store import Lake
 from worldvla.planner.graph import GRAPH
 from worldvla.planner.observe import snapshot
@@ -77,6 +80,30 @@ def test_lineage_ends_however_long_the_loop(lake: Lake) -> None:
     assert len({row["version"] for row in rows}) == len(rows)
     assert {row["iteration"] for row in rows} == {"", "0000", "0001", "0002"}
     assert rows[0]["depth"] == 0 and rows[0]["node"] == "rl_policy"
+
+
+def test_a_set_that_lost_episodes_stays_in_the_chain(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    lakes.loop(lake)
+    before = edges(lake)
+    rollouts = latest(lake)["policy_rollouts", lakes.CAMPAIGN, "0000"].data_version
+    retract_episodes(lake, set_members(lake, rollouts)[:1], "bad")
+    assert lakes.rematerialize(lake)
+    records = latest(lake)
+    failures, raw = (
+        records[key].data_version for key in (("failure_rollouts", "test", "0000"), ("raw_episodes", "test", ""))
+    )
+    assert records["failure_rollouts", "test", "0000"].parents["policy_rollouts"] != rollouts
+    after = edges(lake)
+    assert (failures, "policy_rollouts", rollouts) in after - before
+    second = records["sans", "test", "0001"].data_version
+    assert {(second, "failure_rollouts", failures), (second, "raw_episodes", raw)} <= after
+    published = {one.data_version for one in history(lake)}
+    assert {parent for _, _, parent in after} <= published
+
+
+def edges(lake: Lake) -> set[tuple[str, str, str]]:
+    return set(connect(lake).sql("SELECT child, role, parent FROM version_edges").fetchall())
 
 
 def _place(text: str) -> tuple[str, str]:
