@@ -83,13 +83,13 @@ def test_what_a_retraction_makes_stale_is_what_rematerialize_would_run(lake):
     reasons = {(row["asset"], row["iteration"]): row["reason"] for row in stale}
     assert reasons["failure_rollouts", "0000"] == "policy_rollouts lost 1 retracted episode (camera moved)"
     assert ("sans", "0001") in reasons and ("sans", "0000") not in reasons
-    *nodes, total = answer("rematerialize", "--dry-run")
+    *nodes, total = answer("rematerialize", "--dry-run", "--explain")
     planned = [(row["iteration"], row["asset"]) for row in nodes]
     assert {row["kind"] for row in nodes} == {"node"} and total["kind"] == "total"
     assert total["planned_nodes"] == len(nodes) and total["full_rerun_nodes"] == len(nodes) + total["stay_fresh_nodes"]
     assert set(planned) == {(it, asset) for asset, it in reasons if asset != "incoming_failures"}
     assert planned == sorted(planned, key=lambda one: one[0]) and planned[0] == ("0000", "failure_rollouts")
-    *only, _ = answer("rematerialize", "failure_rollouts", "--iteration", "0", "--dry-run")
+    only = answer("rematerialize", "failure_rollouts", "--iteration", "0", "--dry-run")
     assert [(row["iteration"], row["asset"]) for row in only] == [("0000", "failure_rollouts")]
     assert lakes.not_fresh(lake)
 

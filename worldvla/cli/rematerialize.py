@@ -28,6 +28,9 @@ def rematerialize(
     downstream: Downstream = False,
     only_cause: OnlyCause = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would run and why, and run nothing.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="In --json, also what is left out and why, and the totals of cost.")
+    ] = False,
     via: Via = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array of objects.")] = False,
 ) -> None:
@@ -54,7 +57,7 @@ def rematerialize(
         costs = expected(lake, (state.key for state in in_scope(states, plan.runs)), seen.campaigns)
         cast = forecast(states, plan.runs, costs)
         if dry_run or not plan.runs:
-            _report(plan, states, costs, cast, as_json)
+            _report(plan, states, costs, cast, as_json, explain)
     if dry_run or not plan.runs:
         if plan.blocked and not dry_run:
             raise typer.Exit(EXIT_GATE)
@@ -74,7 +77,12 @@ def rematerialize(
 
 
 def _report(
-    plan: "Plan", states: list["NodeState"], costs: dict["Key", "Expected"], cast: "Forecast", as_json: bool
+    plan: "Plan",
+    states: list["NodeState"],
+    costs: dict["Key", "Expected"],
+    cast: "Forecast",
+    as_json: bool,
+    explain: bool,
 ) -> None:
     """What would run, what is left out and why, and what it costs and spares."""
     from worldvla.planner.causes import chains
@@ -86,6 +94,9 @@ def _report(
         for number, run in enumerate(plan.runs, 1)
         for key in run.keys
     ]
+    if as_json and not explain:
+        output.emit(planned, True)
+        return
     if as_json:
         held = [
             {"kind": "held", **row(one.state, links[one.state.key]), "waits_for": row(one.waits_for)}
