@@ -9,9 +9,6 @@ join (
     group by data_version
 ) as published on published.data_version = episode_sets.set_version;
 
-create view recorded as
-select episode_id, min(published_at) as recorded_at from recordings group by episode_id;
-
 -- The episodes of a selection. Each argument is `any` or what must hold: of_seeds FIRST-LAST, both ends in it; since
 -- and until moments of recording, until not in it. What worldvla retract marks is what this selects.
 create macro selected_episodes(an_episode, of_suite, of_task, of_seeds, of_source, of_policy, since, until) as table
@@ -26,9 +23,15 @@ where (an_episode = 'any' or episode_id = an_episode)
   and (of_policy = 'any' or policy_id = of_policy)
   and (since = 'any' and until = 'any'
        or episode_id in (
-           select episode_id from recorded
-           -- Said again so that nothing is read where no time is asked for.
-           where not (since = 'any' and until = 'any')
-             and (since = 'any' or recorded_at >= try_cast(since as timestamptz))
-             and (until = 'any' or recorded_at < try_cast(until as timestamptz))
+           select episode_id
+           from recordings
+           semi join (
+               -- The few that can be meant, so that not every recording is compared.
+               select episode_id from recordings
+               where not (since = 'any' and until = 'any')
+                 and (since = 'any' or published_at >= try_cast(since as timestamptz))
+                 and (until = 'any' or published_at < try_cast(until as timestamptz))
+           ) using (episode_id)
+           group by episode_id
+           having since = 'any' or min(published_at) >= try_cast(since as timestamptz)
        ));
