@@ -24,8 +24,8 @@ def doctor(
     """
     from worldvla.cli.quiet import quiet
     from worldvla.home import home
-    from worldvla.lake import doctor as lake_doctor
     from worldvla.lake.store import Lake
+    from worldvla.upkeep import doctor as lake_doctor
 
     lake = Lake.default()
     with output.steps("examining", lake_doctor.steps(lake, deep)) as step:

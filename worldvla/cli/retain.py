@@ -9,8 +9,8 @@ import typer
 from worldvla.cli import output
 
 if TYPE_CHECKING:
-    from worldvla.lake.retention import Plan
     from worldvla.lake.store import Lake
+    from worldvla.upkeep.retention import Plan
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON array of objects.")]
 
@@ -34,8 +34,8 @@ def retain(
     if context.invoked_subcommand is not None:
         return
     from worldvla.cli.quiet import quiet
-    from worldvla.lake import retention
     from worldvla.lake.store import Lake
+    from worldvla.upkeep import retention
 
     lake, keep = Lake.default(), timedelta(days=keep_days)
     if not apply:
@@ -97,8 +97,8 @@ def pins(as_json: AsJson = False) -> None:
 
 
 def _planned(lake: "Lake", keep: timedelta) -> "Plan":
-    from worldvla.lake import retention
     from worldvla.lake.tables import TABLES
+    from worldvla.upkeep import retention
 
     champions = _champions(lake)
     with output.steps("looking", 1 + len(TABLES)) as step:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 import polars as pl
 
 from worldvla.lake.digests import set_version
-from worldvla.lake.finding import Finding
 from worldvla.lake.materializations import CONTENT_ROWS, latest
 from worldvla.lake.models import KINDS
 from worldvla.lake.store import Lake
 from worldvla.lake.tables import TABLES
 from worldvla.planner.graph import GRAPH
+from worldvla.upkeep.finding import Finding
 
 # (table, column that names, table that is named, its key).
 REFERENCES = (

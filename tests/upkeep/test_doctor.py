@@ -14,13 +14,13 @@ from tests.factories import synthetic_episode
 from tests.lake.published import published_lake
 from worldvla.errors import UserError
 from worldvla.lake.commit import Commit
-from worldvla.lake.doctor import examine, repair, steps
 from worldvla.lake.episodes import episode_rows, load_bank, write_episodes
 from worldvla.lake.faults import file_sizes
-from worldvla.lake.finding import Finding
 from worldvla.lake.materializations import latest
 from worldvla.lake.models import has_model
 from worldvla.lake.store import Lake
+from worldvla.upkeep.doctor import examine, repair, steps
+from worldvla.upkeep.finding import Finding
 
 COMMIT = Commit("run", "demonstrations", "demo")
 

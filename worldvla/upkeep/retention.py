@@ -1,6 +1,6 @@
 """Retention: what nobody needs is removed, and what anybody can name stays readable.
 
-Needed is whatever can be reached (`worldvla.lake.needed`) from a champion, from a published
+Needed is whatever can be reached (`worldvla.upkeep.needed`) from a champion, from a published
 iteration as it was when its record was committed, from a pin, or from what was published or
 recorded in the last days. The rest goes in the reverse order of writing, so at every moment
 what a row names is there: `kill -9` leaves a readable lake, and the same command goes on.
@@ -22,11 +22,11 @@ from worldvla.errors import UserError
 from worldvla.lake.commit import Commit
 from worldvla.lake.digests import canonical_json
 from worldvla.lake.faults import damaged_table, misfits
-from worldvla.lake.footprint import Footprint, footprint
-from worldvla.lake.needed import Lineage, Needed
 from worldvla.lake.store import Lake, is_in, quoted
 from worldvla.lake.tables import TABLES
 from worldvla.lake.tags import Tag, tag_iteration, tags, vectors
+from worldvla.upkeep.footprint import Footprint, footprint
+from worldvla.upkeep.needed import Lineage, Needed
 
 # Tables whose rows may go, in the order in which they go, and the column that decides.
 REMOVABLE: dict[str, str] = {

@@ -7,10 +7,10 @@ import polars as pl
 from worldvla.errors import UserError
 from worldvla.lake.digests import set_version
 from worldvla.lake.episodes import assembled, episode_rows
-from worldvla.lake.finding import Finding
 from worldvla.lake.models import read_model
 from worldvla.lake.store import Lake, is_in
 from worldvla.lake.tables import TABLES
+from worldvla.upkeep.finding import Finding
 
 # Episodes whose encoded frames are in memory at once.
 BATCH = 64

@@ -10,7 +10,7 @@ Mend = Literal["tag", "sweep", "remove", "withdraw"]
 class Finding:
     """One thing that is wrong (`error`) or wasteful (`note`).
 
-    `subject` is an id, a file, or a version; `mend` says how `worldvla.lake.doctor.repair` mends it, None when a
+    `subject` is an id, a file, or a version; `mend` says how `worldvla.upkeep.doctor.repair` mends it, None when a
     person must.
     """
 

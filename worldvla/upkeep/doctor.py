@@ -19,29 +19,29 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from worldvla.lake import doctor_content, doctor_files, doctor_references
 from worldvla.lake.commit import Commit
-from worldvla.lake.doctor_content import BATCH
-from worldvla.lake.finding import Finding
-from worldvla.lake.footprint import orphans
 from worldvla.lake.materializations import latest
 from worldvla.lake.models import KINDS
 from worldvla.lake.store import Lake, is_in, quoted
 from worldvla.lake.tables import TABLES
+from worldvla.upkeep import content, files, references
+from worldvla.upkeep.content import BATCH
+from worldvla.upkeep.finding import Finding
+from worldvla.upkeep.footprint import orphans
 
 COMMIT = Commit(run_id="", asset="doctor")
 # Longer than any lake lives: cleans up no version.
 NEVER = timedelta(days=36500)
 
 CHECKS: dict[str, Callable[[Lake], object]] = {
-    "versions that are needed": doctor_files.versions,
-    "sets of episodes": doctor_content.sets,
-    "publications": doctor_references.publications,
-    "references": doctor_references.dangling,
-    "frames": doctor_references.frames,
-    "keys": doctor_references.doubled,
-    "rows that nothing names": doctor_references.unpublished,
-    "files that nothing names": doctor_files.unnamed,
+    "versions that are needed": files.versions,
+    "sets of episodes": content.sets,
+    "publications": references.publications,
+    "references": references.dangling,
+    "frames": references.frames,
+    "keys": references.doubled,
+    "rows that nothing names": references.unpublished,
+    "files that nothing names": files.unnamed,
 }
 
 
@@ -52,24 +52,24 @@ def examine(lake: Lake, home: Path, deep: bool = False, step: Callable[[str], No
     damaged table is looked at no further: what its rows name cannot be told.
     """
     step("files")
-    found = list(doctor_files.tables(lake))
+    found = list(files.tables(lake))
     if found:
         return found
     blobs = [table for table, spec in TABLES.items() if spec.blobs and lake.exists(table)]
-    found += [finding for table in blobs for finding in doctor_files.blobs(lake, table)]
+    found += [finding for table in blobs for finding in files.blobs(lake, table)]
     for name, check in CHECKS.items():
         step(name)
         found += check(lake)
     if deep:
-        found += doctor_content.episodes(lake, lambda: step("digests of episodes"))
+        found += content.episodes(lake, lambda: step("digests of episodes"))
         known = {finding.subject for finding in found if finding.mend == "withdraw"}
-        models = doctor_content.models(lake, lambda: step("digests of models"))
+        models = content.models(lake, lambda: step("digests of models"))
         found += [finding for finding in models if finding.subject not in known]
     step("leftovers")
     fingerprints = (
         {record.fingerprint for record in latest(lake).values()} if lake.exists("materializations") else set()
     )
-    return found + list(doctor_files.leftovers(home, fingerprints))
+    return found + list(files.leftovers(home, fingerprints))
 
 
 def steps(lake: Lake, deep: bool) -> int:

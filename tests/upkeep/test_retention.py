@@ -18,10 +18,10 @@ from worldvla.lake.faults import file_sizes
 from worldvla.lake.materializations import is_whole, latest
 from worldvla.lake.models import has_model, read_model
 from worldvla.lake.query import audits, run_audit
-from worldvla.lake.retention import apply, make_plan
 from worldvla.lake.store import Lake
 from worldvla.lake.tables import TABLES
 from worldvla.lake.tags import pin, pins, unpin, vectors
+from worldvla.upkeep.retention import apply, make_plan
 
 NOW = timedelta(0)
 

@@ -9,12 +9,12 @@ import polars as pl
 
 from worldvla.errors import UserError
 from worldvla.lake.faults import file_sizes, misfits
-from worldvla.lake.finding import Finding
-from worldvla.lake.footprint import orphans
-from worldvla.lake.retention import version_numbers
 from worldvla.lake.store import Lake
 from worldvla.lake.tables import TABLES
 from worldvla.lake.tags import vectors
+from worldvla.upkeep.finding import Finding
+from worldvla.upkeep.footprint import orphans
+from worldvla.upkeep.retention import version_numbers
 
 BACKUP = "put the file back from a backup; without one, what its rows held must be made again"
 REPAIR = "worldvla doctor --repair"
