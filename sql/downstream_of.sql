@@ -8,11 +8,11 @@
 -- param after: recorded at this time or later, for example 2026-11-21T06:30 (UTC) [default any]
 -- param before: recorded before this time [default any]
 --
--- The episodes are those of episodes_of. Depth 0 holds or learned from some of them, `episodes` says from how many: a
--- recorded set only loses them and is not recorded again. Depth 1 was made from such a version, and so on through every
--- iteration: a policy's rollouts, the failures fed back, the models trained on those. `held_by` are the places of the
--- loop that hold the version now: they are what `worldvla status` calls stale after `worldvla retract`. Nothing there
--- means that only the past is touched.
+-- The episodes are those of episodes_of. Depth 0 are the sets, the SANS and the models that hold or learned from some of
+-- them, `episodes` says how many: a recorded set only loses them and is not recorded again. Depth 1 was made from such a
+-- version, and so on through every iteration: a policy's rollouts, the failures fed back, the models trained on those.
+-- `held_by` are the places of the loop that hold the version now: they are what `worldvla status` calls stale after
+-- `worldvla retract`. Nothing there means that only the past is touched.
 with recursive selected as materialized (
     select episode_id from selected_episodes($episode, $suite, $task, $seeds, $source, $policy, $after, $before)
 ),
@@ -23,12 +23,7 @@ holds as materialized (
     union all
     select sans_version, count(*) from sans semi join selected using (episode_id) group by all
     union all
-    select keyframes_version, count(distinct episode_id)
-    from keyframes semi join selected using (episode_id) group by keyframes_version
-    union all
     select model_id, count(*) from training_membership semi join selected using (episode_id) group by all
-    union all
-    select alignment_version, count(*) from alignments semi join selected using (episode_id) group by all
 ),
 
 edges as materialized (from version_edges where parent is not null and parent <> child),

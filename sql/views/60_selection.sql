@@ -23,13 +23,14 @@ where (an_episode = 'any' or episode_id = an_episode)
   and (of_policy = 'any' or policy_id = of_policy)
   and (since = 'any' and until = 'any'
        or episode_id in (
+           -- Nothing is read where no time is asked for.
+           with timed as materialized (from recordings where not (since = 'any' and until = 'any'))
            select episode_id
-           from recordings
+           from timed
            semi join (
                -- The few that can be meant, so that not every recording is compared.
-               select episode_id from recordings
-               where not (since = 'any' and until = 'any')
-                 and (since = 'any' or published_at >= try_cast(since as timestamptz))
+               select episode_id from timed
+               where (since = 'any' or published_at >= try_cast(since as timestamptz))
                  and (until = 'any' or published_at < try_cast(until as timestamptz))
            ) using (episode_id)
            group by episode_id
