@@ -28,10 +28,12 @@ finish() {
 trap finish EXIT
 trap 'exit 0' INT TERM
 
-start() { # start NAME COMMAND...: its output goes to a log of its own
+# start NAME COMMAND...: its output goes to a log of its own. Dagster ends its own processes by the signal of Ctrl-C, which
+# whatever a shell started in the background would ignore.
+start() {
     local name=$1
     shift
-    "$@" >"$WORLDVLA_HOME/logs/$name.log" 2>&1 &
+    env --default-signal=INT "$@" >"$WORLDVLA_HOME/logs/$name.log" 2>&1 &
     jobs+=($!)
 }
 

@@ -1,6 +1,7 @@
 """Every test runs in a home of its own session, on few threads, and with unhurried hypothesis."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("POLARS_MAX_THREADS", "2")
 # Threads that spin for long starve whatever shares the cores with them.
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
+# What a shell starts in the background ignores Ctrl-C, and so would the commands that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("worldvla", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("worldvla")
