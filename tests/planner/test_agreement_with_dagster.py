@@ -158,7 +158,7 @@ def hop(world: DagsterWorld, states: dict[Key, NodeState], key: Key) -> NodeStat
     for name, node in parents.items():
         where = (name, NAME, iteration if node.scope == "iteration" else "")
         records[where] = Record(states[where].version, "1", config_digest(node, world.campaign), {})
-    graph, number = {**parents, asset: world.graph[asset]}, iteration_number(iteration or "0")
+    graph, number = {**parents, asset: world.graph[asset]}, iteration_number(iteration or "0000")
     observed = {key: world.observed[key]} if key in world.observed else {}
     assessed = assess({NAME: world.campaign}, {NAME: number + 1}, records, observed, graph)
     return next(state for state in assessed if state.key == key)
