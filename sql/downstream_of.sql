@@ -48,17 +48,20 @@ held as (
     group by all
 ),
 
-published as (select distinct data_version as version, asset from materializations)
+published as (select distinct data_version as version, asset from publications),
+
+-- By itself: beside a recursion DuckDB reads every column of a table.
+kinds as materialized (select model_id, kind from models)
 
 select
     reached.depth,
-    coalesce(published.asset, models.kind, 'never published') as asset,
+    coalesce(published.asset, kinds.kind, 'never published') as asset,
     reached.version,
     holds.episodes,
     held.held_by
 from reached
 left join published using (version)
-left join models on models.model_id = reached.version
+left join kinds on kinds.model_id = reached.version
 left join holds using (version)
 left join held on held.version = reached.version and held.asset = published.asset
 order by reached.depth, asset, held.held_by, reached.version;

@@ -37,20 +37,23 @@ counted as (
     select keyframes_version, count(distinct episode_id) from keyframes group by keyframes_version
     union all
     select set_version, count(*) from episode_sets group by all
-)
+),
+
+-- By itself: beside a recursion DuckDB reads every column of a table.
+kinds as materialized (select model_id, kind from models)
 
 select
     nearest.depth,
-    case when models.model_id is not null then 'model'
+    case when kinds.model_id is not null then 'model'
          when asset in ('sans', 'keyframes') then asset
          else 'episodes' end as kind,
-    coalesce(models.kind, first_published.asset) as node,
+    coalesce(kinds.kind, first_published.asset) as node,
     nearest.version,
     first_published.campaign,
     first_published.iteration,
     coalesce(counted.episodes, 0) as episodes
 from nearest
-left join models on models.model_id = nearest.version
+left join kinds on kinds.model_id = nearest.version
 left join first_published using (version)
 left join counted using (version)
 order by nearest.depth, kind, node, first_published.campaign, first_published.iteration, nearest.version;

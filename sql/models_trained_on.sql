@@ -22,11 +22,14 @@ reached(model_id, depth, path, how, label) using key (model_id) as (
     join steps on steps.parent = reached.model_id
     where steps.child not in (select model_id from recurring.reached)
     group by steps.child
-)
+),
+
+-- By itself: beside a recursion DuckDB reads every column of a table.
+kinds as materialized (select model_id, kind from models)
 
 select
     reached.depth,
-    models.kind,
+    kinds.kind,
     reached.model_id,
     (select string_agg(concat_ws('/', campaign, nullif(iteration, '')), ', ' order by campaign, iteration)
      from model_nodes where model_nodes.model_id = reached.model_id) as published_as,
@@ -34,7 +37,7 @@ select
     reached.label,
     (select string_agg(step.kind || ' ' || left(step.model_id, 8), ' -> '
                        order by list_position(reached.path, step.model_id))
-     from models as step where list_contains(reached.path, step.model_id)) as path
+     from kinds as step where list_contains(reached.path, step.model_id)) as path
 from reached
-left join models using (model_id)
+left join kinds using (model_id)
 order by depth, kind, published_as, reached.model_id;
