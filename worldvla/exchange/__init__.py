@@ -1,0 +1,1 @@
+"""Other people's formats: what comes in, what goes out."""
