@@ -10,7 +10,7 @@ from worldvla.lake.episodes import episode_rows, write_set
 from worldvla.sim.actors import ActorSpec, ExpertSpec
 from worldvla.sim.recording import Recording, record
 from worldvla.sim.rollout import RolloutRequest
-from worldvla.sim.seeds import DEMONSTRATION, EXPLORATION
+from worldvla.sim.seed_ranges import DEMONSTRATION, EXPLORATION
 
 # An expert that fails this much more often than it is asked to succeed is broken, not unlucky.
 _ATTEMPTS_PER_DEMONSTRATION = 3

@@ -11,7 +11,8 @@ from worldvla.alignment.intervals import paired_difference, proportion
 from worldvla.lake.digests import rows_version
 from worldvla.lake.episodes import episode_rows, write_set
 from worldvla.sim.evaluation import evaluate, protocol
-from worldvla.sim.seeds import EVALUATION, collection_start, seeds_in_split
+from worldvla.sim.seed_ranges import EVALUATION
+from worldvla.sim.seeds import collection_start, seeds_in_split
 from worldvla.tracking.champion import champion, promote
 
 

@@ -22,7 +22,7 @@ from worldvla.quality.admission import admit
 from worldvla.sim.actors import ExpertSpec
 from worldvla.sim.recording import record
 from worldvla.sim.rollout import RolloutRequest
-from worldvla.sim.seeds import DEMONSTRATION
+from worldvla.sim.seed_ranges import DEMONSTRATION
 
 COMMIT = Commit("run", "perturbed_demonstrations", "test", "")
 ACTOR = ExpertSpec(perturbation=1.0)

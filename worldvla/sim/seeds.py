@@ -11,14 +11,9 @@ from collections.abc import Iterator
 
 from worldvla.config import Curation
 from worldvla.curation.splits import split_of
+from worldvla.sim.seed_ranges import COLLECTION, COLLECTION_STRIDE
 from worldvla.sim.workers import initial_states
 
-DEMONSTRATION = 0
-EXPLORATION = 100_000
-COLLECTION = 200_000
-COLLECTION_STRIDE = 10_000
-TUNING = 800_000
-EVALUATION = 900_000
 # How many seeds are reset at once while looking for those of a split.
 _SCAN = 256
 

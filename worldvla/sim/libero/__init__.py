@@ -1,0 +1,1 @@
+"""LIBERO's suites behind `worldvla.sim.protocol.Simulator`."""

@@ -1,0 +1,8 @@
+"""Which seeds serve which purpose: ranges that never meet. See `worldvla.sim.seeds`."""
+
+DEMONSTRATION = 0
+EXPLORATION = 100_000
+COLLECTION = 200_000
+COLLECTION_STRIDE = 10_000
+TUNING = 800_000
+EVALUATION = 900_000
