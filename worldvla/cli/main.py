@@ -8,6 +8,7 @@ from worldvla.cli import (
     audit,
     campaigns,
     doctor,
+    export,
     loop,
     quarantine,
     rematerialize,
@@ -36,6 +37,7 @@ app.command()(status.status)
 app.command()(tonight.tonight)
 app.command()(rematerialize.rematerialize)
 app.command(context_settings=audit.CONTEXT_SETTINGS)(audit.audit)
+app.command(context_settings=audit.CONTEXT_SETTINGS)(export.export)
 app.command()(report.report)
 app.command()(retract.retract)
 app.command()(doctor.doctor)

@@ -39,7 +39,7 @@ def write_episodes(lake: Lake, episodes: Iterable[Episode], commit: Commit, batc
     ids: list[str] = []
     stream = iter(episodes)
     while group := list(islice(stream, batch)):
-        lake.insert("frames", [row for episode in group for row in _frame_rows(episode)], commit)
+        lake.insert("frames", [row for episode in group for row in frame_rows(episode)], commit)
         lake.insert("episodes", [_episode_row(episode) for episode in group], commit)
         ids.extend(episode.episode_id for episode in group)
     return ids
@@ -230,7 +230,8 @@ def _episode_row(episode: Episode) -> dict:
     }
 
 
-def _frame_rows(episode: Episode) -> Iterator[dict]:
+def frame_rows(episode: Episode) -> Iterator[dict]:
+    """The episode as rows of table `frames`, a state each."""
     for step in range(episode.length + 1):
         yield {
             "episode_id": episode.episode_id,

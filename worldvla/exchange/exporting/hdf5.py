@@ -1,0 +1,105 @@
+"""HDF5 as robomimic and LIBERO lay it out: one file a task, one group an episode.
+
+    TASK_demo.hdf5
+      data            attributes: total, num_demos, env_args, problem_info, macros_image_convention
+        demo_N        attributes: num_samples, and the episode's provenance
+          actions     float64 [T, 7]
+          rewards     float64 [T], of the state that the action led to
+          dones       uint8 [T], 1 where that state is a success, and in the last row
+          obs/        agentview_rgb uint8 [T, H, W, 3], upright; proprio float32 [T, P]
+          worldvla/   what the layout has no place for: the last state's picture and proprioception, reward and progress
+                      of all T + 1 states, the initial state, the recorder's clock
+      mask            SPLIT: the names of the demos in it, robomimic's filter keys
+
+An action's range and meaning are the project's own: translation, rotation, gripper in [-1, 1], where +1 opens. In
+LIBERO's own files +1 closes: `data.attrs["gripper"]` says which. Source: robomimic's documentation, Dataset
+Contents; LIBERO's `scripts/create_dataset.py` for names of observations and attributes.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from worldvla.episodes.episode import Episode
+from worldvla.exchange.exporting.pictures import decoded
+
+IMAGE, PROPRIO = "agentview_rgb", "proprio"
+EXTRA = "worldvla"
+
+
+class HDF5Writer:
+    """Writes each episode as it comes; a task's file stays open until the end."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._files: dict[tuple[str, str], Any] = {}
+        self._masks: dict[tuple[str, str], dict[str, list[str]]] = {}
+
+    def add(self, episode: Episode, provenance: dict[str, Any]) -> None:
+        key = episode.suite, episode.task
+        if key not in self._files:
+            self._files[key] = self._created(episode)
+            self._masks[key] = {}
+        data = self._files[key]["data"]
+        name = f"demo_{data.attrs['num_demos']}"
+        _write(data.create_group(name), episode, provenance)
+        data.attrs["num_demos"] += 1
+        data.attrs["total"] += episode.length
+        if provenance.get("split"):
+            self._masks[key].setdefault(provenance["split"], []).append(name)
+
+    def finish(self) -> None:
+        for key, masks in self._masks.items():
+            for split, names in masks.items():
+                self._files[key].create_dataset(f"mask/{split}", data=np.array(names, "S"))
+
+    def close(self) -> None:
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
+
+    def _created(self, episode: Episode) -> Any:
+        import h5py
+
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "_", episode.task)
+        path = self.folder / f"{stem}_demo.hdf5"
+        if path.exists():  # two suites may name a task alike
+            path = self.folder / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', episode.suite)}_{stem}_demo.hdf5"
+        file = h5py.File(path, "w")
+        attributes = file.create_group("data").attrs
+        attributes["total"] = 0
+        attributes["num_demos"] = 0
+        attributes["env_args"] = json.dumps({"env_name": episode.task, "suite": episode.suite, "env_kwargs": {}})
+        attributes["problem_info"] = json.dumps({"language_instruction": episode.instruction})
+        attributes["macros_image_convention"] = "opencv"  # robosuite's name for upright pictures
+        attributes["gripper"] = "1 opens, -1 closes"
+        return file
+
+
+def _write(group: Any, episode: Episode, provenance: dict[str, Any]) -> None:
+    length = episode.length
+    group.attrs["num_samples"] = length
+    for name, value in provenance.items():
+        if value is not None and name != "initial_state":
+            group.attrs[name] = value
+    group.create_dataset("actions", data=episode.actions.astype(np.float64))
+    group.create_dataset("rewards", data=episode.reward[1:].astype(np.float64))
+    dones = (episode.reward[1:] > 0.5).astype(np.uint8)
+    dones[-1:] = 1
+    group.create_dataset("dones", data=dones)
+    group.create_dataset(f"obs/{PROPRIO}", data=episode.proprio[:length].astype(np.float32))
+    extra = group.create_group(EXTRA)
+    extra.create_dataset(PROPRIO, data=episode.proprio[length].astype(np.float32))
+    extra.create_dataset("reward", data=episode.reward.astype(np.float32))
+    extra.create_dataset("progress", data=episode.progress.astype(np.float32))
+    extra.create_dataset("initial_state", data=np.asarray(episode.initial_state, np.float64))
+    if episode.timestamps is not None:
+        extra.create_dataset("timestamp", data=np.asarray(episode.timestamps, np.float64))
+    if episode.images:
+        pictures = decoded(episode)
+        chunk = (1, *pictures.shape[1:])
+        group.create_dataset(f"obs/{IMAGE}", data=pictures[:length], chunks=chunk if length else None)
+        extra.create_dataset(IMAGE, data=pictures[length])
