@@ -9,6 +9,7 @@ from worldvla.cli import (
     campaigns,
     doctor,
     export,
+    import_,
     loop,
     quarantine,
     rematerialize,
@@ -40,6 +41,7 @@ app.command(context_settings=audit.CONTEXT_SETTINGS)(audit.audit)
 app.command(context_settings=audit.CONTEXT_SETTINGS)(export.export)
 app.command()(report.report)
 app.command()(retract.retract)
+app.command("import")(import_.import_)
 app.command()(doctor.doctor)
 app.add_typer(retain.app, name="retain")
 app.add_typer(quarantine.app, name="quarantine")

@@ -42,9 +42,9 @@ def list_records(
     from worldvla.lake.quarantine import held
     from worldvla.lake.store import Lake
     from worldvla.planner.partitions import iteration_key
-    from worldvla.quality.rules import RULES
+    from worldvla.quality.rules import RULES, UNMAPPABLE
 
-    names = [one.name for one in RULES]
+    names = [*(one.name for one in RULES), *UNMAPPABLE]
     if rule is not None and rule not in names:
         raise UserError(f"--rule: there is no rule {rule!r}; there are: {', '.join(names)}")
     if status is not None and status not in STATUSES:

@@ -13,14 +13,14 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from worldvla.episodes.episode import Episode
+from worldvla.episodes.episode import Episode, Source
 from worldvla.episodes.packing import pack, unpack
 from worldvla.errors import UserError
 from worldvla.lake.commit import Commit
 from worldvla.lake.digests import canonical_json
 from worldvla.lake.episodes import existing, write_episodes
 from worldvla.lake.store import Lake, is_in, quoted
-from worldvla.quality.rules import RULES, RULES_VERSION
+from worldvla.quality.rules import RULES, RULES_VERSION, UNMAPPABLE
 
 ORIGIN = ("suite", "task", "seed", "source", "actor", "settings")
 
@@ -43,6 +43,44 @@ class Held:
         if set(self.broken) - set(self.released):
             return "quarantined"
         return "released" if self.released else "passing"
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A record of somebody else's file that is no episode, by a rule of `worldvla.quality.rules.UNMAPPABLE`.
+
+    `settings` and `payload` (JSON) say where it lies; its bytes stay there.
+    """
+
+    record_id: str
+    rule: str
+    reason: str
+    suite: str
+    actor: str
+    settings: dict
+    payload: bytes
+
+
+def quarantine_unread(lake: Lake, records: Iterable[Unread], commit: Commit) -> None:
+    """Keeps where records lie that are no episodes, and why; those kept already stay as they are."""
+    own = ("record_id", "reason", "suite", "actor", "payload")
+    rows = [
+        {
+            **{name: getattr(record, name) for name in own},
+            "rules_version": RULES_VERSION,
+            "rules": [record.rule],
+            "source": str(Source.IMPORT),
+            "settings": canonical_json(record.settings),
+            "asset": commit.asset,
+            "campaign": commit.campaign,
+            "iteration": commit.iteration,
+            "run_id": commit.run_id,
+            "quarantined_at": datetime.now(UTC),
+        }
+        for record in records
+    ]
+    if rows:
+        lake.insert("quarantine", rows, commit)
 
 
 def quarantine(lake: Lake, refused: Iterable[tuple[Episode, Mapping]], commit: Commit) -> None:
@@ -84,9 +122,15 @@ def find(lake: Lake, text: str) -> Held:
 def record_bytes(lake: Lake, record_id: str) -> Episode:
     """The quarantined episode, from its bytes; raises `UserError` where they are not what was put in."""
     where = f"record_id = {quoted(record_id)}"
-    payloads = lake.read("quarantine", ["payload"], where)["payload"].to_pylist()
-    if not payloads:
+    rows = lake.read("quarantine", ["payload", "rules", "reason"], where).to_pylist()
+    if not rows:
         raise UserError(f"quarantine has no record {record_id}")
+    payloads = [row["payload"] for row in rows]
+    if set(rows[0]["rules"]) & UNMAPPABLE.keys():
+        raise UserError(
+            f"record {record_id} is no episode: {rows[0]['reason']}. It lies at {payloads[0].decode()}; "
+            "mend it there, or the mapping, and import again"
+        )
     try:
         episode = unpack(payloads[0])
     except ValueError as error:

@@ -11,7 +11,7 @@ from worldvla.episodes.episode import Episode
 from worldvla.quality.motion import clock_facts, motion_facts, moved
 from worldvla.quality.pictures import picture_facts
 from worldvla.quality.rules import RULES_VERSION, broken
-from worldvla.sim.suites import SUITES
+from worldvla.sim import suites
 
 TOLERANCE = 1e-6
 ACTION_SIZE = 7
@@ -67,7 +67,8 @@ def outcome_facts(episode: Episode) -> dict:
 def instruction_facts(suite: str, task: str, instruction: str) -> dict:
     """`instruction_task`: the suite's task that the instruction belongs to; null for a suite not known here."""
     words = _words(instruction)
-    known = {name: _words(one.instruction) for name, one in SUITES.get(suite, {}).items()}
+    tasks = suites.tasks(suite) if suite in suites.SUITES else []
+    known = {name: _words(suites.instruction(suite, name)) for name in tasks}
     owners = [name for name, text in known.items() if text == words]
     meant = task if task in owners else owners[0] if owners else None
     judged = task in known and bool(words)

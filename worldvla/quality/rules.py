@@ -247,6 +247,22 @@ RULES: tuple[Rule, ...] = (
     ),
 )
 
+# Why a record of somebody else's file is no episode at all: nothing can be measured on it, so it has no facts and
+# cannot be released. Its place in quarantine says where it lies.
+UNMAPPABLE: Mapping[str, str] = {
+    "file_unreadable": "the file, or this place in it, cannot be read: truncated, overwritten, of another format",
+    "field_missing": "a field that the mapping names is not there",
+    "shape_mismatch": "a field has another shape or type than the mapping needs",
+    "frame_count": "there are not as many pictures as actions ask for",
+    "video_undecodable": "the video cannot be decoded",
+    "too_short": "it has fewer actions than a chunk",
+    "success_unclear": "the field that says whether it succeeded holds something else than 0 and 1",
+    "task_unknown": "no task of the suite is called as it says",
+    "instruction_unknown": "nothing says what was to be done",
+    "replay_impossible": "its actions cannot be repeated in the suite's simulator",
+    "replay_diverged": "repeated in the simulator, its actions lead elsewhere than recorded",
+}
+
 ERRORS: tuple[str, ...] = tuple(rule.name for rule in RULES if rule.severity == "error")
 WARNINGS: tuple[str, ...] = tuple(rule.name for rule in RULES if rule.severity == "warning")
 

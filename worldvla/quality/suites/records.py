@@ -19,7 +19,7 @@ from worldvla.quality.expectation import (
     stripped,
     unique,
 )
-from worldvla.quality.rules import RULES
+from worldvla.quality.rules import RULES, UNMAPPABLE
 from worldvla.quality.suites.suite import Scope, Suite, rows
 
 
@@ -90,7 +90,7 @@ def read_quarantine(lake: Lake, scope: Scope) -> pd.DataFrame:
 
 
 def expect_of_quarantine(data: pd.DataFrame, scope: Scope) -> list[Expectation]:
-    known = {rule.name for rule in RULES}
+    known = {rule.name for rule in RULES} | UNMAPPABLE.keys()
     data["reason_text"] = stripped(data["reason"])
     data["rules_named"] = data["rules"].map(lambda rules: rules is not None and len(rules) > 0).astype(bool)
     data["rules_known"] = data["rules"].map(lambda rules: set(rules if rules is not None else ()) <= known).astype(bool)

@@ -1,0 +1,123 @@
+"""What the HDF5 formats share: finding files, opening them, and reading a group's datasets as fields.
+
+A damaged file fails in one of two ways: a truncated one at opening, one that was overwritten inside when
+the damaged place is read. The first costs the file, the second the record alone.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from worldvla.errors import UserError
+from worldvla.exchange.importing.record import Field, Unmappable
+
+if TYPE_CHECKING:
+    import h5py
+
+SUFFIXES = (".hdf5", ".h5")
+PICTURE_CHANNELS = 3
+
+
+@dataclass(frozen=True)
+class GroupRecord:
+    """One attempt: a group whose datasets have one row a step, or a state."""
+
+    group: "h5py.Group"
+    files: tuple[str, ...]
+    position: str
+    number: int
+    task: str | None = None
+    instruction: str | None = None
+
+    def rows(self, name: str) -> np.ndarray:
+        return read(self.group, name)
+
+    def pictures(self, name: str) -> Iterator[np.ndarray | None]:
+        dataset = _dataset(self.group, name)
+        for step in range(len(dataset)):
+            yield _guarded(lambda step=step: dataset[step], name)
+
+
+def files_of(path: Path) -> tuple[Path, list[str]]:
+    """The folder, and the HDF5 files in it, sorted; or the folder of the one file and its name."""
+    if path.is_file():
+        return path.parent, [path.name]
+    if not path.is_dir():
+        raise UserError(f"{path} does not exist")
+    found = sorted(str(one.relative_to(path)) for one in path.rglob("*") if one.suffix in SUFFIXES and one.is_file())
+    if not found:
+        raise UserError(f"{path} has no file that ends in {' or '.join(SUFFIXES)}")
+    return path, found
+
+
+def opened(path: Path) -> "h5py.File":
+    """Raises `Unmappable` on what is no whole HDF5 file."""
+    import h5py
+
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise Unmappable("file_unreadable", f"{path.name}: {error}") from error
+
+
+def read(group: "h5py.Group", name: str) -> np.ndarray:
+    """A dataset whole, texts as bytes; raises `Unmappable`."""
+    dataset = _dataset(group, name)
+    return np.asarray(_guarded(lambda: dataset[()], name))
+
+
+def fields_of(group: "h5py.Group") -> dict[str, Field]:
+    """Every dataset below the group, by its path."""
+    import h5py
+
+    found: dict[str, Field] = {}
+
+    def visit(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[name] = Field(tuple(item.shape[1:]), str(item.dtype), not item.shape)
+
+    group.visititems(visit)
+    return found
+
+
+def picture_fields(fields: dict[str, Field]) -> list[str]:
+    return [name for name, one in fields.items() if len(one.shape) == 3 and one.shape[2] == PICTURE_CHANNELS]
+
+
+def numbered(names: list[str]) -> list[str]:
+    """`demo_2` before `demo_10`."""
+
+    def key(name: str) -> tuple[str, int, str]:
+        stem, _, tail = name.rpartition("_")
+        return (stem, int(tail), name) if tail.isdecimal() else (name, -1, name)
+
+    return sorted(names, key=key)
+
+
+def text(value: object) -> str | None:
+    """An attribute as text, however it was written."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return str(value) if value is not None else None
+
+
+def _dataset(group: "h5py.Group", name: str) -> "h5py.Dataset":
+    import h5py
+
+    try:
+        item = group.get(name)
+    except (OSError, RuntimeError) as error:
+        raise Unmappable("file_unreadable", f"{group.name}/{name}: {error}") from error
+    if not isinstance(item, h5py.Dataset):
+        raise Unmappable("field_missing", f"{group.name} has no dataset {name}")
+    return item
+
+
+def _guarded(get: Callable[[], Any], name: str) -> Any:
+    try:
+        return get()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise Unmappable("file_unreadable", f"{name}: {error}") from error

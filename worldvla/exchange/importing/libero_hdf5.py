@@ -1,0 +1,201 @@
+"""LIBERO's and robomimic's HDF5: a file a task, a group `data/demo_N` an attempt, one row an action.
+
+They look alike and differ in three ways that no attribute names. LIBERO's conversion (its
+`scripts/create_dataset.py`) stores after each action what it led to, and its pictures as OpenGL has them,
+bottom row first; robomimic (`dataset_states_to_obs.py`, and what is regenerated with it) stores what the
+action was chosen from, upright. Both count the gripper's 1 as closed, as robosuite does. A file of LIBERO's
+conversion is known by its attribute `macros_image_convention`; --map says otherwise where it errs.
+
+A file that `worldvla export` wrote has an attribute `gripper` besides, and in `worldvla/` of each attempt what the
+layout has no place for: the last state, and what is known of every state.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from worldvla.errors import UserError
+from worldvla.exchange.importing.hdf5 import (
+    GroupRecord,
+    fields_of,
+    files_of,
+    numbered,
+    opened,
+    picture_fields,
+    text,
+)
+from worldvla.exchange.importing.record import Broken, Field, Unmappable
+
+if TYPE_CHECKING:
+    import h5py
+
+CAMERAS = ("obs/agentview_rgb", "obs/agentview_image")
+PROPRIO = (
+    ("obs/proprio",),
+    ("obs/joint_states", "obs/gripper_states", "obs/ee_states"),
+    ("obs/robot0_joint_pos", "obs/robot0_gripper_qpos", "obs/robot0_eef_pos", "obs/robot0_eef_quat"),
+)
+OWN = {"success": "worldvla/reward", "progress": "worldvla/progress", "state": "worldvla/initial_state"}
+OWN_CLOCK = "worldvla/timestamp"
+
+
+@dataclass(frozen=True)
+class OwnRecord(GroupRecord):
+    """An attempt that this project exported: the last state follows the rows of `obs`."""
+
+    def rows(self, name: str) -> np.ndarray:
+        rows = super().rows(name)
+        last = self._last(name)
+        return rows if last is None else np.concatenate([rows, last[None]])
+
+    def pictures(self, name: str) -> Iterator[np.ndarray | None]:
+        yield from super().pictures(name)
+        if (last := self._last(name)) is not None:
+            yield last
+
+    def _last(self, name: str) -> np.ndarray | None:
+        place = f"worldvla/{name.removeprefix('obs/')}"
+        return super().rows(place) if name.startswith("obs/") and place in self.group else None
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The HDF5 files of a folder, or one."""
+
+    root: Path
+    names: tuple[str, ...]
+
+    def fields(self) -> dict[str, Field]:
+        return self._first[0]
+
+    def defaults(self) -> dict[str, str]:
+        fields, attributes = self._first
+        pictures = picture_fields(fields)
+        image = next((one for one in CAMERAS if one in fields), pictures[0] if pictures else None)
+        proprio = next((one for one in PROPRIO if all(name in fields for name in one)), ())
+        clock = OWN_CLOCK if OWN_CLOCK in fields else None
+        is_own = "worldvla/reward" in fields
+        is_libero = "macros_image_convention" in attributes and not is_own
+        upside_down = is_libero and attributes["macros_image_convention"] != "opencv"
+        rate = _settings(attributes).get("env_kwargs", {}).get("control_freq")
+        entries = {
+            "image": image,
+            "proprio": "+".join(proprio),
+            "actions": "actions" if "actions" in fields else None,
+            "gripper": "-1:1",
+            "success": "rewards" if is_libero else None,
+            "state": "states" if "states" in fields else None,
+            "fps": f"{float(rate):g}" if rate else None,
+            "observed": "after" if is_libero else "before",
+            "turn": "vertical" if upside_down else "none",
+        }
+        if is_own:
+            entries |= {**OWN, "gripper": "1:-1", "timestamp": clock}
+        return {key: value for key, value in entries.items() if value}
+
+    def count(self) -> int | None:
+        total = 0
+        for name in self.names:
+            try:
+                with opened(self.root / name) as file:
+                    total += len(_demos(file))
+            except Unmappable:
+                total += 1
+        return total
+
+    def records(self) -> Iterator[GroupRecord | Broken]:
+        number = 0
+        for name in self.names:
+            try:
+                file = opened(self.root / name)
+            except Unmappable as error:
+                yield Broken((name,), "", error)
+                continue
+            with file:
+                try:
+                    demos = _demos(file)
+                    attributes = _attributes(file)
+                except Unmappable as error:
+                    yield Broken((name,), "", error)
+                    continue
+                instruction = _instruction(attributes)
+                for demo in demos:
+                    try:
+                        group = _group(file, demo)
+                        kind = OwnRecord if "worldvla" in group else GroupRecord
+                        yield kind(group, (name,), demo, number, _stem(name), instruction)
+                    except Unmappable as error:
+                        yield Broken((name,), demo, error)
+                    number += 1
+
+    @cached_property
+    def _first(self) -> tuple[dict[str, Field], dict[str, str]]:
+        """Fields and attributes of the first attempt that can be read."""
+        reasons = []
+        for name in self.names:
+            try:
+                with opened(self.root / name) as file:
+                    for demo in _demos(file):
+                        return fields_of(_group(file, demo)), _attributes(file)
+            except Unmappable as error:
+                reasons.append(error.reason)
+        raise UserError(
+            f"{self.root}: no attempt (data/demo_N) can be read: {'; '.join(reasons[:3]) or 'none is there'}"
+        )
+
+
+def open_archive(path: str, suite: str) -> Archive:
+    root, names = files_of(Path(path))
+    return Archive(root, tuple(names))
+
+
+def _demos(file: "h5py.File") -> list[str]:
+    import h5py
+
+    data = file.get("data")
+    if not isinstance(data, h5py.Group):
+        raise Unmappable("field_missing", f"{Path(file.filename).name} has no group data")
+    return numbered(list(data))
+
+
+def _group(file: "h5py.File", demo: str) -> "h5py.Group":
+    import h5py
+
+    try:
+        group = file["data"][demo]
+    except (KeyError, OSError, RuntimeError) as error:
+        raise Unmappable("file_unreadable", f"data/{demo}: {error}") from error
+    if not isinstance(group, h5py.Group):
+        raise Unmappable("field_missing", f"data/{demo} is no group")
+    return group
+
+
+def _attributes(file: "h5py.File") -> dict[str, str]:
+    return {name: text(value) or "" for name, value in file["data"].attrs.items()}
+
+
+def _settings(attributes: dict[str, str]) -> dict[str, Any]:
+    """robosuite's arguments; empty where the attribute is not there or no JSON."""
+    try:
+        settings = json.loads(attributes.get("env_args", "{}"))
+    except ValueError:
+        return {}
+    return settings if isinstance(settings, dict) else {}
+
+
+def _instruction(attributes: dict[str, str]) -> str | None:
+    try:
+        words = json.loads(attributes.get("problem_info", "{}")).get("language_instruction")
+    except (ValueError, AttributeError):
+        return None
+    words = "".join(words) if isinstance(words, list) else words
+    return words.strip().strip('"') or None if isinstance(words, str) else None
+
+
+def _stem(name: str) -> str:
+    return Path(name).stem.removesuffix("_demo")
