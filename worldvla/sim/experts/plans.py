@@ -1,6 +1,7 @@
 """Which plan solves which task."""
 
 from worldvla.errors import UserError
+from worldvla.sim.experts.libero.tasks import plans as libero_plans
 from worldvla.sim.experts.motion import Plan
 from worldvla.sim.experts.placing import place_sphere, stack
 from worldvla.sim.experts.poking import poke
@@ -12,7 +13,7 @@ PLANS: dict[tuple[str, str], Plan] = {
     ("maniskill_tabletop", "StackCube-v1"): stack,
     ("maniskill_tabletop", "PlaceSphere-v1"): place_sphere,
     ("maniskill_tabletop", "PokeCube-v1"): poke,
-}
+} | libero_plans()
 
 
 def plan_for(suite: str, task: str) -> Plan:
