@@ -12,18 +12,16 @@ from worldvla.lake.digests import rows_version
 from worldvla.lake.episodes import episode_rows, write_set
 from worldvla.sim.evaluation import evaluate, protocol
 from worldvla.sim.seed_ranges import EVALUATION
-from worldvla.sim.seeds import collection_start, seeds_in_split
+from worldvla.sim.seeds import collection_start, evaluation_seeds, evaluation_states, seeds_in_split
 from worldvla.tracking.champion import champion, promote
 
 
 def evaluation(step: Step) -> Content:
-    """Base and new policy on the same held-out initial states; decides who is champion."""
+    """Base and new policy on the same initial states, which no training saw; decides who is champion."""
     scene, settings = step.config.scene, step.config.evaluation
-    seeds = {
-        task: seeds_in_split(scene.suite, task, EVALUATION, "heldout", settings.per_task, step.config.curation)
-        for task in scene.tasks
-    }
-    conditions = protocol(scene.suite, scene.max_steps, scene.chunk, settings.temperature, EVALUATION, "heldout")
+    seeds = {task: evaluation_seeds(scene.suite, task, settings.per_task, step.config.curation) for task in scene.tasks}
+    states = evaluation_states(scene.suite)
+    conditions = protocol(scene.suite, scene.max_steps, scene.chunk, settings.temperature, EVALUATION, states)
     base, new = step.parents["base_policy"], step.parents["rl_policy"]
     reigning = champion(step.campaign) or base
     with ExitStack() as stack:

@@ -107,7 +107,7 @@ def rotation_vector(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 def test_initial_states_are_those_of_the_episodes(push):
     spec = ExpertSpec()
-    digests = initial_states(SUITE, PUSH, [7, 8, 7])
+    digests = list(initial_states(SUITE, PUSH, [7, 8, 7]))
     episodes = [
         rollout(push, spec.build(), RolloutRequest(SUITE, PUSH, seed, spec, 8, 8, render="chunk")) for seed in (7, 8)
     ]

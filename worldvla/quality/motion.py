@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worldvla.episodes.episode import Episode
+from worldvla.sim.libero import tasks as libero
 
 DEFLECTED = 0.999  # of full deflection
 ARM = slice(0, 6)  # translation and rotation; the gripper is at a bound by design
@@ -23,7 +24,8 @@ class Robot:
 
 
 # In 1/20 s the simulated Panda's joints reach 0.35 rad when contacts push them; its fingers have 0.04 m in all.
-ROBOTS: Mapping[str, Robot] = {"maniskill_tabletop": Robot(limits=(0.75,) * 7 + (0.04,) * 2)}
+PANDA = Robot(limits=(0.75,) * 7 + (0.04,) * 2)
+ROBOTS: Mapping[str, Robot] = dict.fromkeys(("maniskill_tabletop", *libero.SUITES), PANDA)
 
 
 def motion_facts(episode: Episode) -> dict:

@@ -48,10 +48,13 @@ class ManiSkillSimulator:
         self._actions: list[np.ndarray] = []
         self._culling = None
         self._initial = self.privileged()
+        self._initial_state = self.state()
         return self._observe(render)
 
-    def initial_state(self, seed: int) -> np.ndarray:
+    def initial_state(self, seed: int | None = None) -> np.ndarray:
         """`state()` after `reset(seed)`, fast: what a reset places does not depend on the scene's history."""
+        if seed is None:
+            return self._initial_state
         self._env.reset(seed=seed)
         self._seed = None
         return self.state()

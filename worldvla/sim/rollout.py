@@ -68,7 +68,6 @@ def rollout(simulator: Simulator, actor: Actor, request: RolloutRequest) -> Epis
 
     observation = simulator.reset(request.seed, render=recorded)
     actor.reset(simulator, request.seed)
-    initial_state = simulator.state()
     reward, progress = [float(simulator.success())], [simulator.progress()]
     proprio, actions = [observation.proprio], []
     pending: list[np.ndarray] = []
@@ -99,6 +98,6 @@ def rollout(simulator: Simulator, actor: Actor, request: RolloutRequest) -> Epis
         actions=np.stack(actions).astype(np.float32),
         reward=np.array(reward, dtype=np.float32),
         progress=np.array(progress, dtype=np.float32),
-        initial_state=initial_state,
+        initial_state=simulator.initial_state(),
         settings=request.settings,
     )

@@ -2,20 +2,21 @@
 
 Demonstrations and perturbed demonstrations share their seeds, so that a success and a
 failure start from the same initial state and fall on the same side of every split.
-Evaluation takes only initial states that hash to `heldout`, collection only those that
-hash to `train`; no training ever sees an evaluation seed. Settings are chosen on the
+Evaluation takes only initial states that hash to `heldout`, or LIBERO's shipped ones, which no
+other seed yields; collection takes only those that hash to `train`; no training ever sees an
+evaluation seed. Settings are chosen on the
 `TUNING` range, figures are reported on `EVALUATION`.
 """
 
-from collections.abc import Iterator
+import itertools
+from contextlib import closing
+from itertools import islice
 
 from worldvla.config import Curation
 from worldvla.curation.splits import split_of
-from worldvla.sim.seed_ranges import COLLECTION, COLLECTION_STRIDE
+from worldvla.sim import suites
+from worldvla.sim.seed_ranges import COLLECTION, COLLECTION_STRIDE, EVALUATION
 from worldvla.sim.workers import initial_states
-
-# How many seeds are reset at once while looking for those of a split.
-_SCAN = 256
 
 
 def collection_start(iteration: str) -> int:
@@ -29,14 +30,19 @@ def seeds_in_split(suite: str, task: str, start: int, split: str, count: int, cu
     Only resets the simulator: no step is taken and nothing is rendered.
     """
 
-    def matching() -> Iterator[int]:
-        first = start
-        while True:
-            seeds = list(range(first, first + _SCAN))
-            for seed, state in zip(seeds, initial_states(suite, task, seeds), strict=True):
-                if split_of(state, curation) == split:
-                    yield seed
-            first += _SCAN
+    with closing(initial_states(suite, task, itertools.count(start))) as states:
+        found = (seed for seed, state in zip(itertools.count(start), states) if split_of(state, curation) == split)
+        return list(islice(found, count))
 
-    found = matching()
-    return [next(found) for _ in range(count)]
+
+def evaluation_states(suite: str) -> str:
+    """What initial states policies are compared on, for the protocol: held-out ones, but the `shipped` ones of LIBERO,
+    on which the field evaluates."""
+    return "shipped" if suites.is_shipped(suite, EVALUATION) else "heldout"
+
+
+def evaluation_seeds(suite: str, task: str, count: int, curation: Curation) -> list[int]:
+    """The first `count` seeds of `evaluation_states`; more than are shipped go over them again."""
+    if evaluation_states(suite) == "shipped":
+        return list(range(EVALUATION, EVALUATION + count))
+    return seeds_in_split(suite, task, EVALUATION, "heldout", count, curation)

@@ -4,6 +4,7 @@ from worldvla.errors import UserError
 from worldvla.sim import maniskill, tabletop
 from worldvla.sim.libero import tasks as libero
 from worldvla.sim.protocol import Simulator
+from worldvla.sim.seed_ranges import EVALUATION
 
 SUITES = (maniskill.SUITE, *libero.SUITES)
 
@@ -37,6 +38,12 @@ def horizon(suite: str, task: str) -> int:
     """How many actions an expert may need: the least sensible `scene.max_steps`."""
     check(suite, task)
     return tabletop.TASKS[task].horizon if suite == maniskill.SUITE else libero.horizon(suite, task)
+
+
+def is_shipped(suite: str, seed: int) -> bool:
+    """Whether the seed stands for an initial state that ships with the suite, and that no other seed yields."""
+    tasks(suite)
+    return suite in libero.SUITES and seed >= EVALUATION
 
 
 def make(suite: str, task: str, rendering: bool = True) -> Simulator:

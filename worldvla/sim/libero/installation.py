@@ -1,8 +1,8 @@
 """Where LIBERO's files are, and an import of it that asks nobody and leaves nothing behind.
 
 `import libero.libero` asks on standard input where its data is unless a configuration file
-exists, robosuite opens a log file in the system's temporary folder, and matplotlib and numba
-make folders in the home directory. All of them take what they need from a folder of ours.
+exists, robosuite opens a log file in the system's temporary folder, and matplotlib
+makes a folder in the home directory. All of them take what they need from a folder of ours.
 """
 
 import importlib.util
@@ -85,7 +85,6 @@ def prepare() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("MUJOCO_GL", "egl" if os.path.exists("/dev/nvidiactl") else "osmesa")
     os.environ.setdefault("MPLCONFIGDIR", str(folder / "matplotlib"))
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(folder / "numba"))
     os.environ["LIBERO_CONFIG_PATH"] = str(_configuration(folder))
     _silence_robosuite()
     import libero.libero  # noqa: F401
@@ -110,8 +109,10 @@ def _configuration(folder: Path) -> Path:
 
 
 def _silence_robosuite() -> None:
-    """Its private macros, which it reads at import: no log file, no advice to write private macros."""
+    """Its private macros, which it reads at import: no log file, no advice to write private macros, and no numba,
+    which compiles for half a minute, keeps files beside the source, and makes matrices of 3 x 3 no faster."""
     macros = types.ModuleType("robosuite.macros_private")
+    macros.ENABLE_NUMBA = False
     macros.FILE_LOGGING_LEVEL = None
     macros.CONSOLE_LOGGING_LEVEL = "ERROR"
     sys.modules.setdefault("robosuite.macros_private", macros)

@@ -1,7 +1,8 @@
 """One LIBERO task on MuJoCo, stepped without rendering unless a picture is asked for.
 
 The model is built once and every reset writes all that an episode starts from, so that the
-same seed and actions give bitwise the same states and pictures in any process.
+same seed and actions give bitwise the same states and pictures in any process. Nothing of an
+episode's past but its state is needed to go on from it.
 
 Actions are robosuite's `OSC_POSE` as LIBERO's demonstrations use it, but for the gripper, whose
 sign here is 1 for open. At full deflection the controller is sent 5 cm and 0.5 rad away each
@@ -37,7 +38,7 @@ class LiberoSimulator:
         self._shipped = shipped_states(suite, task)
 
     def reset(self, seed: int, render: bool = True) -> Observation:
-        self._place(seed)
+        self._initial_state = self.initial_state(seed)
         for _ in range(SETTLING):
             self._advance(OPEN_AND_STILL)
         self._seed = seed
@@ -45,10 +46,13 @@ class LiberoSimulator:
         self._initial = distances(self._env)
         return self._observe(render)
 
-    def initial_state(self, seed: int) -> np.ndarray:
-        """`state()` after `reset(seed)`."""
-        self.reset(seed, render=False)
-        return self.state()
+    def initial_state(self, seed: int | None = None) -> np.ndarray:
+        """Joint positions and the fixtures' places as drawn, before anything settles: no physics is in them."""
+        if seed is None:
+            return self._initial_state
+        self._place(seed)
+        self._seed = None
+        return np.concatenate([self._data.qpos, *self._fixture_poses()])
 
     def step(self, action: np.ndarray, render: bool = True) -> StepResult:
         if self._seed is None:
@@ -75,20 +79,12 @@ class LiberoSimulator:
         """MuJoCo's own state with its solver's warm start, the fixtures' places, and what the controllers remember."""
         import mujoco
 
-        flags = mujoco.mjtState.mjSTATE_FULLPHYSICS | mujoco.mjtState.mjSTATE_WARMSTART | mujoco.mjtState.mjSTATE_CTRL
-        physics = np.empty(mujoco.mj_stateSize(self._model, flags))
-        mujoco.mj_getState(self._model, self._data, physics, flags)
-        bodies = self._fixture_bodies()
+        physics = np.empty(mujoco.mj_stateSize(self._model, _flags()))
+        mujoco.mj_getState(self._model, self._data, physics, _flags())
         robot = self._env.robots[0]
-        return np.concatenate(
-            [
-                physics,
-                self._model.body_pos[bodies].ravel(),
-                self._model.body_quat[bodies].ravel(),
-                np.asarray(robot.controller.goal_ori, dtype=np.float64).ravel(),
-                np.asarray(robot.gripper.current_action, dtype=np.float64).ravel(),
-            ]
-        )
+        # The controller turns back to the last orientation it was sent while an action asks for no rotation.
+        remembered = [np.ravel(robot.controller.goal_ori), robot.gripper.current_action]
+        return np.concatenate([physics, *remembered, *self._fixture_poses()])
 
     def success(self) -> bool:
         return self._judge()[0]
@@ -103,17 +99,25 @@ class LiberoSimulator:
         return Snapshot(self.suite, self.task, self._seed, actions, self.state())
 
     def restore(self, snapshot: Snapshot, render: bool = True) -> Observation:
+        """Writes the snapshot's state: MuJoCo can be handed all of it, so no action is repeated."""
+        import mujoco
+
         where = f"{snapshot.suite}/{snapshot.task} seed {snapshot.seed}"
         if (snapshot.suite, snapshot.task) != (self.suite, self.task):
             raise SimulatorError(f"a snapshot of {where} cannot be restored in {self.suite}/{self.task}")
         self.reset(snapshot.seed, render=False)
-        for action in snapshot.actions:
-            self.step(action, render=False)
-        if not np.array_equal(self.state(), snapshot.state):
+        physics, remembered, fixtures = self._split(snapshot.state)
+        if not np.array_equal(fixtures, np.concatenate(self._fixture_poses())):
             raise SimulatorError(
-                f"{where}: {len(snapshot.actions)} recorded actions lead to another state than recorded; "
+                f"{where}: the seed puts the fixtures elsewhere than recorded; "
                 "the simulator or the machine is not the one that recorded it"
             )
+        mujoco.mj_setState(self._model, self._data, physics, _flags())
+        robot = self._env.robots[0]
+        robot.controller.goal_ori = remembered[:9].reshape(3, 3).copy()
+        robot.gripper.current_action = remembered[9:].copy()
+        self._arrive()
+        self._actions = list(snapshot.actions)
         return self._observe(render)
 
     def privileged(self) -> dict[str, np.ndarray]:
@@ -153,14 +157,34 @@ class LiberoSimulator:
     def _fixture_bodies(self) -> list[int]:
         return [self._env.obj_body_id[name] for name in self._env.fixtures_dict]
 
+    def _fixture_poses(self) -> list[np.ndarray]:
+        bodies = self._fixture_bodies()
+        return [self._model.body_pos[bodies].ravel(), self._model.body_quat[bodies].ravel()]
+
+    def _split(self, state: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """`state()` as MuJoCo's part, what the controllers remember [11], the fixtures' poses."""
+        import mujoco
+
+        if state.shape != (expected := self.state().shape):
+            raise SimulatorError(f"{self.suite}/{self.task}: a state of {state.shape} where {expected} is needed")
+        physics = mujoco.mj_stateSize(self._model, _flags())
+        return state[:physics], state[physics : physics + 11], state[physics + 11 :]
+
     def _place(self, seed: int) -> None:
         """Draws a placement as LIBERO does, from NumPy's global generator, which is left as it was found."""
         from robosuite.utils.errors import RandomizationError
 
+        # Where the model has its fixtures before LIBERO moves them, which it asks when it places objects on them.
+        bodies = self._fixture_bodies()
+        self._model.body_pos[bodies] = 0.0
+        self._model.body_quat[bodies] = np.array([1.0, 0.0, 0.0, 0.0])
         before = np.random.get_state()
         np.random.seed(seed)
         try:
             while True:
+                # LIBERO places what stands on a fixture relative to where the model has that fixture: at the origin.
+                bodies = [self._env.obj_body_id[name] for name in self._env.fixtures_dict]
+                self._model.body_pos[bodies], self._model.body_quat[bodies] = 0.0, [1.0, 0.0, 0.0, 0.0]
                 try:
                     self._env.reset()
                     break
@@ -170,23 +194,32 @@ class LiberoSimulator:
             np.random.set_state(before)
         if (index := shipped_index(seed, len(self._shipped))) is not None:
             self._env.sim.set_state_from_flattened(self._shipped[index])
-        self._env.robots[0].gripper.current_action = np.zeros(2)
-        self._data.qacc_warmstart[:] = 0
-        self._env.sim.forward()
-        self._env.robots[0].controller.update(force=True)
-        self._env.robots[0].controller.reset_goal()
+        robot = self._env.robots[0]
+        robot.gripper.current_action = np.zeros(2)
+        self._arrive()
+        robot.controller.update(force=True)
+        robot.controller.reset_goal()
 
     def _advance(self, action: np.ndarray) -> None:
-        """robosuite's own control period, without its sensors; afterwards poses and contacts are those of the state."""
+        """robosuite's control period, to the bit, for a third of its cost: without its sensors, and each substep's
+        physics computed once, as robosuite's controller reads nothing but positions and velocities."""
+        import mujoco
+
         theirs = action.astype(np.float64)
         theirs[6] = -theirs[6]
         env = self._env
+        env.sim.forward = lambda: mujoco.mj_step1(self._model, self._data)
         for substep in range(int(env.control_timestep / env.model_timestep)):
-            env.sim.forward()
             env._pre_action(theirs, policy_step=substep == 0)
-            env.sim.step()
-        env.sim.forward()
-        env._post_process()
+            mujoco.mj_step2(self._model, self._data)
+        del env.sim.forward
+        self._arrive()
+
+    def _arrive(self) -> None:
+        """Makes poses, contacts and what is seen those of the state: a step leaves them one substep behind."""
+        self._env.sim.forward()
+        self._env._post_process()
+        self._env.robots[0].controller.new_update = True
 
     def _judge(self) -> tuple[bool, float]:
         if bool(self._env._check_success()):
@@ -194,14 +227,22 @@ class LiberoSimulator:
         return False, progress(distances(self._env), self._initial, satisfied(self._env))
 
     def _observe(self, render: bool) -> Observation:
-        """`proprio` [25]: positions and velocities of the arm's seven joints and of the two fingers, the hand's
-        position [3] and orientation [4] (w x y z)."""
+        """`proprio` [27]: positions, then velocities, of the arm's seven joints and the two fingers; of the hand the
+        position [3] and the first two columns [6] of its rotation matrix, which have no jumps as quaternions do."""
         robot, data = self._env.robots[0], self._data
         joints = [*robot._ref_joint_pos_indexes, *robot._ref_gripper_joint_pos_indexes]
         speeds = [*robot._ref_joint_vel_indexes, *robot._ref_gripper_joint_vel_indexes]
-        hand = _pose(data.site_xpos[robot.eef_site_id], data.site_xmat[robot.eef_site_id])
-        proprio = np.concatenate([data.qpos[joints], data.qvel[speeds], hand]).astype(np.float32)
+        columns = data.site_xmat[robot.eef_site_id].reshape(3, 3)[:, :2].T.ravel()
+        hand = data.site_xpos[robot.eef_site_id]
+        proprio = np.concatenate([data.qpos[joints], data.qvel[speeds], hand, columns]).astype(np.float32)
         return Observation(self.render() if render else None, proprio, self.instruction)
+
+
+def _flags() -> int:
+    import mujoco
+
+    parts = mujoco.mjtState
+    return parts.mjSTATE_FULLPHYSICS | parts.mjSTATE_WARMSTART | parts.mjSTATE_CTRL
 
 
 def _pose(position: np.ndarray, matrix: np.ndarray) -> np.ndarray:
