@@ -117,7 +117,7 @@ def _write(
             "import_name": recipe.name,
             "record_id": known.record_id,
             "format": recipe.format,
-            "path": str(archive.root),
+            "path": archive.address,
             "file": known.record.files[0],
             "record": known.record.position,
             "files": known.files,

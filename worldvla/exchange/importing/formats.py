@@ -88,4 +88,5 @@ def printed(source: Source) -> list[dict[str, str | None]]:
         ("timestamp", entries.get("timestamp"), "seconds" if entries.get("timestamp") else "none"),
         ("fps", entries.get("fps"), "declared" if entries.get("fps") else "unknown"),
     ]
+    rows += [(about, None, how) for about, how in source.archive.notes().items()]
     return [{"ours": ours, "theirs": theirs, "how": how} for ours, theirs, how in rows]

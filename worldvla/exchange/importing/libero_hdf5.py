@@ -70,6 +70,10 @@ class Archive:
     root: Path
     names: tuple[str, ...]
 
+    @property
+    def address(self) -> str:
+        return str(self.root)
+
     def fields(self) -> dict[str, Field]:
         return self._first[0]
 
@@ -97,6 +101,9 @@ class Archive:
         if is_own:
             entries |= {**OWN, "gripper": "1:-1", "timestamp": clock}
         return {key: value for key, value in entries.items() if value}
+
+    def notes(self) -> dict[str, str]:
+        return {}
 
     def count(self) -> int | None:
         total = 0

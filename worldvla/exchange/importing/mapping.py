@@ -29,8 +29,8 @@ from worldvla.errors import UserError
 from worldvla.exchange.importing.record import Field, Record, Unmappable
 from worldvla.lake.digests import digest
 
-REQUIRED = ("image", "actions", "success")
-DEFAULTS = {"scale": "1", "gripper": "1:-1", "observed": "before", "turn": "none"}
+REQUIRED = ("image", "actions", "gripper", "success")
+DEFAULTS = {"scale": "1", "observed": "before", "turn": "none"}
 KEYS = (
     "image",
     "proprio",
@@ -207,6 +207,11 @@ def _missing(key: str, fields: Pairs[str, Field]) -> str:
         return (
             "--success: the dataset does not say which episodes succeeded, and unknown is not failure; "
             f"give all, none, or a field that says{some}"
+        )
+    if key == "gripper":
+        return (
+            "--map gripper=OPEN:CLOSED: the dataset does not say which value of its last action opens the gripper, and "
+            "a policy that learns it the wrong way round never grasps; for example 1:0, 0:1, 1:-1 or -1:1"
         )
     return f"--map {key}=FIELD: say which field; the dataset has: {_listed(fields)}"
 

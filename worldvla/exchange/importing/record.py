@@ -24,7 +24,7 @@ class Unmappable(Exception):
 
 @dataclass(frozen=True)
 class Field:
-    """What a field holds a step: `shape` without the steps; a picture is [H, W, 3]. `per_episode`: one for all steps."""
+    """What a field holds a step: `shape` without the steps; pictures: [H, W, 3]. `per_episode`: one for all steps."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -68,15 +68,24 @@ class Broken:
 
 
 class Archive(Protocol):
-    """A dataset of one format. `defaults` are mapping entries that follow from the format and from what it declares."""
+    """A dataset of one format. `defaults` are mapping entries that follow from the format and from what it declares;
+    `address` is what the lake keeps of where it was."""
 
-    root: Path
+    @property
+    def root(self) -> Path: ...
+
+    @property
+    def address(self) -> str: ...
 
     def fields(self) -> dict[str, Field]:
         """The fields of the first record that can be read. Raises `UserError` where there is none."""
         ...
 
     def defaults(self) -> dict[str, str]: ...
+
+    def notes(self) -> dict[str, str]:
+        """What a person should know besides the mapping, by what it is about."""
+        ...
 
     def count(self) -> int | None:
         """How many records there are, where that is known without reading them."""

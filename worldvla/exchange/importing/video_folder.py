@@ -1,0 +1,177 @@
+"""A folder of videos and one table of their actions: the least that one's own robot needs to write.
+
+The table is `actions.csv` or `actions.parquet` (or the only table there is), a row a video frame, rows of one video
+together and in order. Column `video` names the file; the others are fields by their names: `action_0` to `action_6`
+are found by themselves, as are `state_0` and so on, `timestamp`, `success`, `instruction`. Row t's action is taken at
+what frame t shows; one frame more than rows is what the last action led to.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from worldvla.errors import UserError
+from worldvla.exchange.importing import video
+from worldvla.exchange.importing.record import Broken, Field, Unmappable
+from worldvla.exchange.importing.runs import ROWS, column, runs
+
+KEY = "video"
+IMAGE = "video"
+TABLES = (".csv", ".parquet")
+PREFERRED = ("actions.csv", "actions.parquet")
+BLOCK = 1 << 20  # bytes of a CSV read at once
+
+
+@dataclass(frozen=True)
+class VideoRecord:
+    """One video and its rows."""
+
+    path: Path
+    table: pa.Table
+    files: tuple[str, ...]
+    position: str
+    number: int
+    task: str | None = None
+    instruction: str | None = None
+
+    def rows(self, name: str) -> np.ndarray:
+        return column(self.table, name)
+
+    def pictures(self, name: str) -> Iterator[np.ndarray | None]:
+        return video.pictures(self.path)
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The folder and the name of its table."""
+
+    root: Path
+    name: str
+
+    @property
+    def address(self) -> str:
+        return str(self.root)
+
+    def fields(self) -> dict[str, Field]:
+        found = {one.name: _field(one.type) for one in self._schema if one.name != KEY}
+        return found | {IMAGE: Field(self._size, "uint8")}
+
+    def defaults(self) -> dict[str, str]:
+        names = [one.name for one in self._schema]
+        numbered = {stem: _numbered(names, stem) for stem in ("action", "state")}
+        entries = {
+            "image": IMAGE,
+            "actions": "+".join(numbered["action"]) if len(numbered["action"]) == 7 else None,
+            "proprio": "+".join(numbered["state"]),
+            **{name: name for name in ("success", "instruction", "timestamp") if name in names},
+            "fps": f"{self._rate:g}" if self._rate else None,
+        }
+        return {key: value for key, value in entries.items() if value}
+
+    def notes(self) -> dict[str, str]:
+        return {}
+
+    def count(self) -> int | None:
+        return len(list(self.root.rglob("*.mp4"))) or None
+
+    def records(self) -> Iterator[VideoRecord | Broken]:
+        seen: set[str] = set()
+        number = 0
+        try:
+            for name, table in runs(self._batches(), KEY):
+                files = (str(name), self.name)
+                yield self._record(str(name), table, files, number, seen)
+                seen.add(str(name))
+                number += 1
+        except (pa.ArrowInvalid, OSError) as error:
+            yield Broken((self.name,), f"after video {number}", Unmappable("file_unreadable", f"{self.name}: {error}"))
+
+    def _record(
+        self, name: str, table: pa.Table, files: tuple[str, ...], number: int, seen: set[str]
+    ) -> VideoRecord | Broken:
+        path = self.root / name
+        position = f"rows of {name}"
+        if name in seen:
+            reason = f"{self.name}: the rows of {name} stand in several places; sort the table by video"
+            return Broken(files, f"{position}, again at {number}", Unmappable("shape_mismatch", reason))
+        if not path.resolve().is_relative_to(self.root.resolve()) or not path.is_file():
+            return Broken(
+                (self.name,), position, Unmappable("file_unreadable", f"{name}, which {self.name} names, is not there")
+            )
+        return VideoRecord(path, table, files, position, number)
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        path = self.root / self.name
+        if path.suffix == ".parquet":
+            yield from pq.ParquetFile(path).iter_batches(ROWS)
+            return
+        # A column that begins with whole numbers may go on with others, and every block must have the same types.
+        kinds = {one.name: pa.float64() for one in self._schema if pa.types.is_integer(one.type)}
+        options = {"read_options": pyarrow.csv.ReadOptions(block_size=BLOCK)}
+        convert = pyarrow.csv.ConvertOptions(column_types=kinds | {KEY: pa.string()})
+        with pyarrow.csv.open_csv(path, **options, convert_options=convert) as reader:
+            yield from reader
+
+    @cached_property
+    def _schema(self) -> pa.Schema:
+        path = self.root / self.name
+        try:
+            if path.suffix == ".parquet":
+                schema = pq.ParquetFile(path).schema_arrow
+            else:
+                with pyarrow.csv.open_csv(path) as reader:
+                    schema = reader.schema
+        except (pa.ArrowInvalid, OSError) as error:
+            raise UserError(f"{path} cannot be read as a table: {error}") from error
+        if KEY not in schema.names:
+            raise UserError(f"{path} has no column {KEY!r}, which names the video of a row; it has {schema.names}")
+        return schema
+
+    @cached_property
+    def _first(self) -> tuple[int, int, float]:
+        for path in sorted(self.root.rglob("*.mp4")):
+            try:
+                return video.size_of(path)
+            except Unmappable:
+                continue
+        raise UserError(f"{self.root} has no .mp4 file that can be opened")
+
+    @property
+    def _size(self) -> tuple[int, int, int]:
+        return (*self._first[:2], 3)
+
+    @property
+    def _rate(self) -> float:
+        return self._first[2]
+
+
+def open_archive(path: str, suite: str) -> Archive:
+    root = Path(path)
+    if not root.is_dir():
+        raise UserError(f"{root} is no folder")
+    found = sorted(one.name for one in root.iterdir() if one.suffix in TABLES)
+    chosen = next((name for name in PREFERRED if name in found), found[0] if len(found) == 1 else None)
+    if chosen is None:
+        what = "several tables" if found else "no table"
+        raise UserError(f"{root} has {what}; call the one of actions {' or '.join(PREFERRED)}")
+    return Archive(root, chosen)
+
+
+def _numbered(names: list[str], stem: str) -> list[str]:
+    """`action_0`, `action_1`, … as far as there are all."""
+    found = []
+    while (name := f"{stem}_{len(found)}") in names:
+        found.append(name)
+    return found
+
+
+def _field(kind: pa.DataType) -> Field:
+    if pa.types.is_fixed_size_list(kind):
+        return Field((kind.list_size,), str(kind.value_type))
+    return Field((), "text" if pa.types.is_string(kind) else str(kind))
