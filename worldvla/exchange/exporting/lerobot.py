@@ -196,7 +196,8 @@ def _flat(stats: dict[str, dict[str, list]]) -> dict[str, list]:
 
 
 def _size(path: Path) -> int:
-    return path.stat().st_size
+    """Bytes so far; an encoder may hold all of a file's pictures back."""
+    return path.stat().st_size if path.exists() else 0
 
 
 def _write_json(path: Path, content: Any) -> None:

@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import h5py
+import numpy as np
+import polars as pl
+import pytest
+
+from tests.exchange.exporting.exported import export_sans, originals, pictures_of
+from tests.factories import synthetic_episode
+from worldvla.exchange.exporting import parquet
+from worldvla.exchange.exporting.run import Video, make_writer
+from worldvla.lake.episodes import assembled
+from worldvla.lake.store import Lake
+
+
+@pytest.mark.parametrize("file_bytes", [parquet.FILE_BYTES, 1])
+def test_parquet_gives_back_every_episode_to_the_byte(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file_bytes: int
+) -> None:
+    monkeypatch.setattr(parquet, "FILE_BYTES", file_bytes)
+    done = export_sans(lake, "parquet", tmp_path / "set")
+    rows = pl.read_parquet(tmp_path / "set" / "episodes.parquet").to_dicts()
+    frames = pl.read_parquet(tmp_path / "set" / "frames-*.parquet")
+    assert len(list((tmp_path / "set").glob("frames-*"))) == (1 if file_bytes > 1 else 12)
+    assert (done.episodes, done.frames) == (len(rows), len(frames)) == (12, 108)
+    back = [assembled(row, frames.filter(pl.col("episode_id") == row["episode_id"])) for row in rows]
+    assert [one.content_digest for one in back] == [row["content_digest"] for row in rows]
+    assert [one.episode_id for one in back] == [one.episode_id for one in originals(lake)]
+    assert {"sans", "label", "split", "asset", "campaign", "iteration"} <= rows[0].keys()
+
+
+def test_hdf5_has_robomimics_layout_and_loses_no_number(lake: Lake, tmp_path: Path) -> None:
+    export_sans(lake, "hdf5", tmp_path / "set")
+    episodes = originals(lake)
+    with h5py.File(tmp_path / "set" / "PushCube-v1_demo.hdf5") as file:
+        data = file["data"]
+        assert data.attrs["total"] == sum(one.length for one in episodes)
+        assert sorted(data) == sorted(f"demo_{number}" for number in range(len(episodes)))
+        for number, episode in enumerate(episodes):
+            demo = data[f"demo_{number}"]
+            length = episode.length
+            assert demo.attrs["num_samples"] == length == len(demo["actions"]) == len(demo["obs/agentview_rgb"])
+            np.testing.assert_array_equal(demo["actions"], episode.actions)
+            np.testing.assert_array_equal(demo["rewards"], episode.reward[1:])
+            assert demo["dones"][-1] == 1
+            proprio = np.concatenate([demo["obs/proprio"], demo["worldvla/proprio"][()][None]])
+            np.testing.assert_array_equal(proprio, episode.proprio)
+            pictures = np.concatenate([demo["obs/agentview_rgb"], demo["worldvla/agentview_rgb"][()][None]])
+            np.testing.assert_array_equal(pictures, pictures_of(episode))
+            np.testing.assert_array_equal(demo["worldvla/reward"], episode.reward)
+            np.testing.assert_array_equal(demo["worldvla/progress"], episode.progress)
+            np.testing.assert_array_equal(demo["worldvla/initial_state"], episode.initial_state)
+            assert (demo.attrs["episode_id"], demo.attrs["seed"]) == (episode.episode_id, episode.seed)
+            assert demo.attrs["sans"] == "demo/0001"
+        assert [name.decode() for name in file["mask/train"]] == [f"demo_{n}" for n in range(len(episodes))]
+
+
+def test_hdf5_keeps_tasks_of_one_name_in_two_suites_apart(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    writer = make_writer("hdf5", tmp_path, Video())
+    for suite in ("one", "two"):
+        writer.add(replace(synthetic_episode(1), suite=suite), {"split": None})
+    writer.finish()
+    writer.close()
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["PushCube-v1_demo.hdf5", "two_PushCube-v1_demo.hdf5"]
+
+
+def test_hdf5_of_episodes_without_pictures_has_none(tmp_path: Path) -> None:
+    writer = make_writer("hdf5", tmp_path, Video())
+    writer.add(synthetic_episode(1, images=False), {})
+    writer.close()
+    with h5py.File(tmp_path / "PushCube-v1_demo.hdf5") as file:
+        assert sorted(file["data/demo_0/obs"]) == ["proprio"]
