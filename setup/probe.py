@@ -1,13 +1,15 @@
-"""Can the simulator render here? Lists what is missing and exits 1, or exits 0 in silence.
+"""Can the simulators render here? Lists what is missing and exits 1, or exits 0 in silence.
 
 Runs before anything is installed: standard library only. SAPIEN's renderer needs a Vulkan 1.2
 device with descriptor indexing (software or GPU); OpenCV, which mani-skill imports, and SAPIEN
-load a few libraries of the window system though no window is ever opened.
+load a few libraries of the window system though no window is ever opened. MuJoCo, for LIBERO,
+draws with OSMesa or, with a GPU or without OSMesa, EGL.
 """
 
 import ctypes
 
 LIBRARIES = ("libvulkan.so.1", "libGL.so.1", "libX11.so.6", "libgthread-2.0.so.0")
+MUJOCO_LIBRARIES = ("libOSMesa.so.8", "libEGL.so.1")  # either
 
 VULKAN_1_2 = 1 << 22 | 2 << 12
 APPLICATION_INFO, INSTANCE_CREATE_INFO = 0, 1
@@ -62,13 +64,18 @@ class Features2(ctypes.Structure):
 
 
 def missing_libraries() -> list[str]:
-    missing = []
-    for name in LIBRARIES:
-        try:
-            ctypes.CDLL(name)
-        except OSError as error:
-            missing.append(f"library {name}: {error}")
+    missing = [f"library {name}: {error}" for name in LIBRARIES if (error := load_error(name))]
+    if all(map(load_error, MUJOCO_LIBRARIES)):
+        missing.append(f"library {MUJOCO_LIBRARIES[0]}: {load_error(MUJOCO_LIBRARIES[0])}")
     return missing
+
+
+def load_error(name: str) -> str | None:
+    try:
+        ctypes.CDLL(name)
+    except OSError as error:
+        return str(error)
+    return None
 
 
 def devices() -> list[tuple[str, bool]]:

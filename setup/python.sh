@@ -46,7 +46,7 @@ offers_python311() {
 
 # Changes when what is to be installed, where, or for which Python changes.
 environment_digest() {
-    { cat requirements.lock pyproject.toml && echo "$root" && "$python" -c 'import sys; print(sys.version)'; } | sha256sum
+    { cat requirements.lock setup/no-deps.txt pyproject.toml && echo "$root" && "$python" -c 'import sys; print(sys.version)'; } | sha256sum
 }
 
 ensure_environment() {
@@ -60,5 +60,8 @@ ensure_environment() {
     logged "Installing the $(grep -c == requirements.lock) packages of requirements.lock into .venv" \
         .venv/bin/python -m pip install --disable-pip-version-check --no-input --progress-bar off \
         --constraint requirements.lock --editable '.[dev]'
+    logged "Installing LIBERO without its dependencies" \
+        .venv/bin/python -m pip install --disable-pip-version-check --no-input --progress-bar off \
+        --no-deps --requirement setup/no-deps.txt
     echo "$digest" >"$stamp"
 }

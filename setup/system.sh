@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154  # `root`, `log` and `python` are set by the script that sources this
-# What the simulator needs from the machine: a few shared libraries and a Vulkan device.
+# What the simulators need from the machine: a few shared libraries and a Vulkan device.
 # The probe asks the loader and Vulkan themselves, so a driver from anywhere is as good as apt's.
 
 ensure_system() {
@@ -15,19 +15,19 @@ ensure_system() {
     fi
     root_prefix >/dev/null ||
         die "installing them needs root. Run this, then the same command again:" "su -c 'make -C $root system'"
-    apt_install mesa-vulkan-drivers libvulkan1 libgl1 libx11-6 libglib2.0-0
+    apt_install mesa-vulkan-drivers libvulkan1 libgl1 libx11-6 libglib2.0-0 libosmesa6
     missing=$("$python" setup/probe.py 2>&1) ||
         die "the packages are installed and the simulator still cannot render:" "$missing"
 }
 
 install_command() {
     if command -v dnf >/dev/null; then
-        echo "sudo dnf install mesa-vulkan-drivers vulkan-loader mesa-libGL libX11 glib2"
+        echo "sudo dnf install mesa-vulkan-drivers vulkan-loader mesa-libGL mesa-compat-libOSMesa libX11 glib2"
     elif command -v pacman >/dev/null; then
         echo "sudo pacman -S vulkan-swrast vulkan-icd-loader libglvnd libx11 glib2"
     elif command -v zypper >/dev/null; then
-        echo "sudo zypper install libvulkan_lvp libvulkan1 Mesa-libGL1 libX11-6 libglib-2_0-0"
+        echo "sudo zypper install libvulkan_lvp libvulkan1 Mesa-libGL1 libOSMesa8 libX11-6 libglib-2_0-0"
     else
-        echo "packages for: lavapipe (Vulkan), the Vulkan loader, libGL.so.1, libX11.so.6, libgthread-2.0.so.0"
+        echo "packages for: lavapipe (Vulkan), the Vulkan loader, libGL.so.1, libX11.so.6, libgthread-2.0.so.0, libOSMesa.so.8"
     fi
 }

@@ -5,6 +5,7 @@ exists, robosuite opens a log file in the system's temporary folder, and matplot
 makes a folder in the home directory. All of them take what they need from a folder of ours.
 """
 
+import ctypes
 import importlib.util
 import os
 import sys
@@ -78,16 +79,25 @@ def _download() -> Path:
 def prepare() -> None:
     """Sets up what importing LIBERO, robosuite and MuJoCo reads, then imports LIBERO's package.
 
-    OSMesa draws on a machine without a GPU and EGL with one, unless `MUJOCO_GL` says otherwise;
-    MuJoCo reads that once, at its import.
+    MuJoCo reads at its import what draws: `MUJOCO_GL`, or OSMesa on a machine without a GPU and EGL with one.
     """
     folder = _settings()
     folder.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("MUJOCO_GL", "egl" if os.path.exists("/dev/nvidiactl") else "osmesa")
+    os.environ.setdefault("MUJOCO_GL", _renderer())
     os.environ.setdefault("MPLCONFIGDIR", str(folder / "matplotlib"))
     os.environ["LIBERO_CONFIG_PATH"] = str(_configuration(folder))
     _silence_robosuite()
     import libero.libero  # noqa: F401
+
+
+def _renderer() -> str:
+    if not os.path.exists("/dev/nvidiactl"):
+        try:
+            ctypes.CDLL("libOSMesa.so.8")
+            return "osmesa"
+        except OSError:
+            pass
+    return "egl"
 
 
 def _configuration(folder: Path) -> Path:
