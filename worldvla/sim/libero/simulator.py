@@ -9,12 +9,15 @@ sign here is 1 for open. At full deflection the controller is sent 5 cm and 0.5 
 1/20 s, of which it covers a part.
 """
 
+import re
+from pathlib import Path
+
 import numpy as np
 
 from worldvla.errors import UserError
 from worldvla.sim.libero import tasks
 from worldvla.sim.libero.initial import shipped_index, shipped_states
-from worldvla.sim.libero.installation import package, use_assets
+from worldvla.sim.libero.installation import ASSETS, package, use_assets
 from worldvla.sim.libero.progress import distances, progress, satisfied
 from worldvla.sim.protocol import ACTION_SIZE, Observation, SimulatorError, Snapshot, StepResult
 
@@ -266,9 +269,10 @@ def _make(suite: str, task: str):
             ignore_done=True,
         ).env
     except (FileNotFoundError, ValueError) as error:
-        if str(folder) not in str(error):
+        missing = re.search(rf"{re.escape(str(folder))}/[^'\"\s]+", str(error))
+        if missing is None or Path(missing[0]).exists():
             raise
         raise UserError(
-            f"scene.suite: {suite}/{task} needs a mesh or texture that {folder} lacks: {error}; "
-            "unset WORLDVLA_LIBERO_ASSETS to let hf-libero's assets be downloaded"
+            f"scene.suite: {suite}/{task} needs {missing[0]}, which is not there; unset {ASSETS} to have all of "
+            "LIBERO's assets downloaded, or name a folder there that holds them"
         ) from error
