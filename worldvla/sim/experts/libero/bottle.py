@@ -13,6 +13,8 @@ NECK = Sides(((1, 0, 0), (0, 1, 0)), 0.12)
 
 def bottle_onto(place: str, height: float) -> Plan:
     def plan(look: Look, aim: Aim) -> Iterator[Target]:
-        return pick_and_place(look, aim, BOTTLE, NECK(BOTTLE), lambda scene: scene[place][:3] + height * UP, lift=0.28)
+        return pick_and_place(
+            look, aim, BOTTLE, NECK(BOTTLE), lambda scene: scene[place][:3] + height * UP, lift=0.28 * UP
+        )
 
     return plan

@@ -21,7 +21,9 @@ def bowl_onto(place: str, height: float, lift: float = 0.12) -> Plan:
 
     def plan(look: Look, aim: Aim) -> Iterator[Target]:
         scene = look()
-        side = free_side(scene, BOWL, [name for name in TALL if name in scene], SIDES)
-        return pick_and_place(look, aim, BOWL, rim(BOWL, side), lambda scene: scene[place][:3] + height * UP, lift=lift)
+        places = np.stack([scene[BOWL][:2], scene[place][:2]])
+        standing = np.array([scene[name][:2] for name in TALL if name in scene]).reshape(-1, 2)
+        grasp = rim(BOWL, free_side(places, standing, SIDES))
+        return pick_and_place(look, aim, BOWL, grasp, lambda scene: scene[place][:3] + height * UP, lift=lift * UP)
 
     return plan

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from worldvla.sim.experts.libero.bowls import BOWL, SIDES
+from worldvla.sim.experts.libero.bowls import BOWL
 from worldvla.sim.experts.libero.grasps import rim
 from worldvla.sim.experts.libero.hand import UP, Pose, down_closing_along, reach, rotation_about, rotation_of, stay
 from worldvla.sim.experts.libero.placing import CLOSING, pick_and_place
@@ -15,6 +15,10 @@ CABINET = "wooden_cabinet_1"
 HANDLES = {"top": (-0.003, -0.1016, 0.184), "middle": (-0.003, -0.1016, 0.110), "bottom": (-0.003, -0.1016, 0.041)}
 TILT = 1.2  # radians from pointing down: the other handles stay clear of the palm
 STANDOFF = 0.06  # metres in front of the handle from which the hand approaches it
+LEAN = 0.5  # radians by which the hand leans to the front while it takes a bowl from below an open drawer
+OVER = 0.06  # metres above and in front of the handle where the hand turns down to the bowl
+LIFT, OUT = 0.25, 0.14  # metres up and forward: out from under the drawer and over its front
+ROOM = 0.14  # metres that a drawer must be open for the bowl
 PULL = 0.158  # metres of a whole pull; 0.14 already count as open
 
 
@@ -40,7 +44,8 @@ def facing(scene: Scene) -> np.ndarray:
     return rotation_about(np.cross(UP, outward), TILT) @ down_closing_along(outward)
 
 
-def pull_open(look: Look, aim: Aim, drawer: str) -> Iterator[Target]:
+def pull_open(look: Look, aim: Aim, drawer: str, pull: float) -> Iterator[Target]:
+    """Pulls the drawer `pull` metres; the fingers stay closed on its handle."""
     rotation = facing(look())
     aside = aim.offset[0] * np.cross(UP, front(look())) + aim.offset[1] * UP
 
@@ -50,14 +55,13 @@ def pull_open(look: Look, aim: Aim, drawer: str) -> Iterator[Target]:
     yield from reach(look, aim, at(STANDOFF), OPEN, near=0.025)
     yield from reach(look, aim, at(-0.004), OPEN, near=0.006)
     yield from stay(look, rotation, CLOSED, CLOSING + 1)
-    wanted = aim.extent * PULL
-    hand = look()["tcp"][:3] + (wanted + 0.02) * front(look())
-    yield from reach(look, aim, lambda scene: Pose(hand, rotation), CLOSED, near=0.022, speed=0.6, patience=50)
+    hand = look()["tcp"][:3] + (aim.extent * pull + 0.02) * front(look())
+    yield from reach(look, aim, lambda scene: Pose(hand, rotation), CLOSED, near=0.022, speed=0.8, patience=50)
 
 
 def open_drawer(drawer: str) -> Plan:
     def plan(look: Look, aim: Aim) -> Iterator[Target]:
-        yield from pull_open(look, aim, drawer)
+        yield from pull_open(look, aim, drawer, PULL)
         rotation = facing(look())
         while True:
             yield from stay(look, rotation, CLOSED, 8)
@@ -66,25 +70,30 @@ def open_drawer(drawer: str) -> Plan:
 
 
 def bowl_into_drawer(drawer: str, height: float) -> Plan:
-    """Opens the drawer, lets the bowl down into it with its bottom `height` metres above the middle of its inside."""
+    """Opens the drawer, then lets the bowl down into it, its bottom `height` metres above the middle of its inside.
+
+    The open drawer hangs over the bowl: the hand leans away from it, and pulls no further than the bowl needs.
+    """
+    place = f"{CABINET}_{drawer}_region"
 
     def plan(look: Look, aim: Aim) -> Iterator[Target]:
-        whole = Aim(np.zeros(2), 1.0, aim.delay, aim.speed)
-        yield from pull_open(look, whole, drawer)
-        rotation = facing(look())
-        yield from stay(look, rotation, OPEN, 4)
-        back = look()["tcp"][:3] + STANDOFF * front(look())
-        yield from reach(look, aim, lambda _: Pose(back, rotation), OPEN, near=0.02)
-        up = back + 0.12 * UP
-        yield from reach(look, aim, lambda _: Pose(up, rotation), OPEN, near=0.04, straight=4.0)
-        place = f"{CABINET}_{drawer}_region"
+        start = look()
+        side = front(start)[:2]
+        grasp = rim(BOWL, side, tilt=LEAN)
+        yield from pull_open(look, Aim(np.zeros(2), 1.0, 0, aim.speed), drawer, ROOM)
+        yield from stay(look, facing(start), OPEN, 4)
+        back = look()["tcp"][:3] + STANDOFF * front(start)
+        yield from reach(look, aim, lambda _: Pose(back, facing(start)), OPEN, near=0.02)
+        over = np.array([*grasp(start).position[:2], back[2]]) + OVER * (UP + front(start))
+        yield from reach(look, aim, lambda scene: Pose(over, grasp(scene).rotation), OPEN, near=0.04, straight=0.5)
         yield from pick_and_place(
             look,
             aim,
             BOWL,
-            rim(BOWL, SIDES[0]),
+            grasp,
             lambda scene: scene[place][:3] + height * UP,
-            lift=0.28,
+            lift=LIFT * UP + OUT * front(start),
+            above=0.04,
         )
 
     return plan

@@ -3,12 +3,12 @@
 Sizes are those of LIBERO's collision shapes, in metres, in the thing's own frame.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from worldvla.sim.experts.libero.hand import Pose, down_closing_along, rotation_of
+from worldvla.sim.experts.libero.hand import UP, Pose, down_closing_along, rotation_about, rotation_of
 from worldvla.sim.experts.motion import Scene
 
 Grasp = Callable[[Scene], Pose]
@@ -16,6 +16,8 @@ Grasp = Callable[[Scene], Pose]
 # An akita black bowl: its wall stands this far from the centre, this high above the bottom, where the fingers close.
 RIM_RADIUS = 0.048
 RIM_HEIGHT = 0.03
+FINGER = 0.1  # metres from the bowl's centre to the outer finger of an open hand
+ROOM = 0.08  # metres that the outer finger needs to the centre of what stands there
 
 
 @dataclass(frozen=True)
@@ -33,25 +35,28 @@ class Sides:
         def grasp(scene: Scene) -> Pose:
             rotation = rotation_of(scene[item])
             along = max((rotation @ np.array(axis) for axis in self.axes), key=lambda axis: abs(axis[1]))
-            position = scene[item][:3] + np.array([0.0, 0.0, self.height])
+            position = scene[item][:3] + self.height * UP
             return Pose(position, down_closing_along(along))
 
         return grasp
 
 
-def rim(bowl: str, direction: np.ndarray, radius: float = RIM_RADIUS, height: float = RIM_HEIGHT) -> Grasp:
-    """One finger in the bowl, one outside, where its rim is furthest along `direction` [2] (of length 1)."""
-    offset = np.array([*(radius * direction), height])
-    rotation = down_closing_along(direction)
+def rim(
+    bowl: str, side: np.ndarray, radius: float = RIM_RADIUS, height: float = RIM_HEIGHT, tilt: float = 0.0
+) -> Grasp:
+    """One finger in the bowl, one outside, where its rim is furthest along `side` [2] (of length 1). With a `tilt`
+    (radians) the hand leans over to that side."""
+    outward = np.array([*side, 0.0])
+    offset = radius * outward + height * UP
+    rotation = rotation_about(np.cross(UP, outward), tilt) @ down_closing_along(side)
     return lambda scene: Pose(scene[bowl][:3] + offset, rotation)
 
 
-def free_side(scene: Scene, bowl: str, others: Iterable[str], directions: np.ndarray, reach: float = 0.1) -> np.ndarray:
-    """The first of the `directions` [N, 2] along which nothing stands where the outer finger goes down, or else that
-    which leaves it the most room."""
-    finger = scene[bowl][:2] + reach * directions
-    standing = np.array([scene[name][:2] for name in others]).reshape(-1, 2)
+def free_side(places: np.ndarray, standing: np.ndarray, sides: np.ndarray) -> np.ndarray:
+    """The first of the `sides` [N, 2] along which nothing stands beside any of the `places` [P, 2], the bowl's now
+    and later, where the outer finger goes down; or else that which leaves it the most room. `standing` [S, 2]."""
     if not len(standing):
-        return directions[0]
-    room = np.linalg.norm(finger[:, None] - standing[None], axis=-1).min(axis=1)
-    return directions[int(np.argmax(np.minimum(room, 0.08)))]
+        return sides[0]
+    fingers = places[None] + FINGER * sides[:, None]
+    room = np.linalg.norm(fingers[:, :, None] - standing[None, None], axis=-1).min(axis=(1, 2))
+    return sides[int(np.argmax(np.minimum(room, ROOM)))]

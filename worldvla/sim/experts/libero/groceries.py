@@ -33,7 +33,13 @@ def into_basket(item: str) -> Plan:
 
     def plan(look: Look, aim: Aim) -> Iterator[Target]:
         return pick_and_place(
-            look, aim, item, sides(item), lambda scene: scene[BASKET][:3] + LOW * UP, lift=0.1 + above, above=above
+            look,
+            aim,
+            item,
+            sides(item),
+            lambda scene: scene[BASKET][:3] + LOW * UP,
+            lift=(0.1 + above) * UP,
+            above=above,
         )
 
     return plan

@@ -14,8 +14,9 @@ ATTEMPTS = 3
 LIFTED = 0.02  # metres that a thing rises when it is really held
 
 
-def take(look: Look, aim: Aim, item: str, grasp: Grasp, lift: float) -> Generator[Target, None, np.ndarray]:
-    """Takes the item and lifts it, again where it slipped. Returns the hand's rotation [3, 3]."""
+def take(look: Look, aim: Aim, item: str, grasp: Grasp, lift: np.ndarray) -> Generator[Target, None, np.ndarray]:
+    """Takes the item and moves the hand by `lift` [3] metres, again where it slipped. Returns the hand's rotation
+    [3, 3]."""
 
     def above(scene: Scene) -> Pose:
         at = grasp(scene)
@@ -26,7 +27,7 @@ def take(look: Look, aim: Aim, item: str, grasp: Grasp, lift: float) -> Generato
         yield from reach(look, aim, grasp, OPEN, near=0.008)
         rotation, before = grasp(look()).rotation, look()[item][2]
         yield from stay(look, rotation, CLOSED, CLOSING)
-        top = Pose(look()["tcp"][:3] + lift * UP, rotation)
+        top = Pose(look()["tcp"][:3] + lift, rotation)
         yield from reach(look, aim, lambda _, top=top: top, CLOSED, near=0.03)
         if look()[item][2] > before + LIFTED:
             break
@@ -69,7 +70,7 @@ def pick_and_place(
     item: str,
     grasp: Grasp,
     goal: Callable[[Scene], np.ndarray],
-    lift: float = 0.12,
+    lift: np.ndarray = 0.12 * UP,
     above: float = 0.05,
 ) -> Iterator[Target]:
     rotation = yield from take(look, aim, item, grasp, lift)

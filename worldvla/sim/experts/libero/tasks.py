@@ -25,7 +25,7 @@ SPATIAL = (
 
 GOAL: dict[str, Plan] = {
     "open_the_middle_drawer_of_the_cabinet": open_drawer("middle"),
-    "open_the_top_drawer_and_put_the_bowl_inside": bowl_into_drawer("top", height=0.005),
+    "open_the_top_drawer_and_put_the_bowl_inside": bowl_into_drawer("top", height=0.015),
     "push_the_plate_to_the_front_of_the_stove": push_plate("main_table_stove_front_region"),
     "put_the_bowl_on_the_plate": bowl_onto("plate_1", ON_PLATE),
     "put_the_bowl_on_the_stove": bowl_onto("flat_stove_1_cook_region", height=0.04),
