@@ -1,9 +1,10 @@
 """Every asset of the loop, in the order of the graph."""
 
-from assets import alignment, episodes, policy, record, rollouts, sans, world_model
+from assets import alignment, episodes, imports, policy, record, rollouts, sans, world_model
 
 ASSETS = [
     *episodes.ASSETS,
+    *imports.ASSETS,
     *policy.ASSETS,
     *sans.ASSETS,
     *world_model.ASSETS,

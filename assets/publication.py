@@ -23,6 +23,7 @@ from worldvla.errors import UserError
 from worldvla.home import checkpoint_directory
 from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import set_members
+from worldvla.lake.imports import imports_version
 from worldvla.lake.materializations import Materialization, find, latest, publish
 from worldvla.lake.store import Lake
 from worldvla.planner.fingerprints import config_digest, fingerprint
@@ -72,6 +73,8 @@ class Step:
         configuration = config_digest(self.node, self.config)
         if self.node.varies_by_iteration:
             configuration += f",iteration:{self.iteration}"
+        if self.node.follows_imports:
+            configuration += f",imported:{imports_version(self.lake, self.config.imports)}"
         return fingerprint(self.node, self.node.code_version, configuration, self.parents)
 
     @property
@@ -107,8 +110,8 @@ class Step:
         return set_members(self.lake, self.record(asset, iteration).data_version)
 
 
-def loop_asset(compute: Callable[[Step], Content], gates: Sequence[str] = ()) -> dg.AssetsDefinition:
-    """The Dagster asset of the node that `compute` is named after, with the checks of its tables."""
+def loop_asset(compute: Callable[[Step], Content], checks: Sequence[str] = ()) -> dg.AssetsDefinition:
+    """The Dagster asset of the node that `compute` is named after, with its own checks and those of its tables."""
     node = GRAPH[compute.__name__]
 
     @dg.asset(
@@ -120,7 +123,7 @@ def loop_asset(compute: Callable[[Step], Content], gates: Sequence[str] = ()) ->
         group_name=node.scope,
         kinds={"lance"},
         description=compute.__doc__,
-        check_specs=check_specs(node.name, gates),
+        check_specs=check_specs(node.name, checks),
         # A worker that dies or a lake that is busy is worth another try; a training resumes where it stopped.
         retry_policy=dg.RetryPolicy(max_retries=1, delay=5),
     )

@@ -247,6 +247,10 @@ class Campaign(Section):
     seed: int = Field(ge=0)
     scene: Scene
     demonstrations: Demonstrations
+    imports: list[str] = Field(description="names of imports whose episodes the world model learns from")
+    imported_demonstrations: list[str] = Field(
+        description="those among them whose successes the base policy imitates, besides its own demonstrations"
+    )
     perturbed: Perturbed
     exploration: Exploration
     curation: Curation
@@ -262,3 +266,9 @@ class Campaign(Section):
     collection: Collection
     execution: Execution
     nightly: Nightly
+
+    @model_validator(mode="after")
+    def check_imports(self) -> "Campaign":
+        if unlisted := sorted(set(self.imported_demonstrations) - set(self.imports)):
+            raise ValueError(f"imported_demonstrations {', '.join(unlisted)}: list them in imports, too")
+        return self

@@ -76,7 +76,7 @@ def test_status_chooses_by_closure_and_cause(ask):
         ("sans", "0000"),
         ("incoming_failures", "0000"),
         *((asset, None) for asset in ("raw_episodes", "demonstrations", "perturbed_demonstrations")),
-        ("exploration_rollouts", None),
+        *((asset, None) for asset in ("exploration_rollouts", "imported_episodes", "imported_demonstrations")),
         ("base_policy", None),
     }
     below = nodes(rows(ask("status", "failure_rollouts", "--iteration", "0", "--downstream", "--json")))

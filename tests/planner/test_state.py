@@ -104,7 +104,7 @@ def test_a_retracted_episode_changes_what_children_read_and_nothing_else(world):
     assert world.state("base_policy").cause == "data"
     world.rematerialize(2)
     world.observed[key] = Observed("without", 60, retracted=(("e17", "camera moved"),))
-    assert world.records["base_policy", NAME, ""].parents == {"demonstrations": "without"}
+    assert world.records["base_policy", NAME, ""].parents["demonstrations"] == "without"
     assert world.not_fresh(2) == set()
 
 

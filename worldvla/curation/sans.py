@@ -38,7 +38,7 @@ from worldvla.curation.splits import split_of
 
 Label = Literal["success", "near_success", "failure"]
 LABELS: tuple[Label, ...] = ("success", "near_success", "failure")
-ORIGINS = ("demonstrations", "perturbed_demonstrations", "exploration_rollouts", "feedback")
+ORIGINS = ("demonstrations", "perturbed_demonstrations", "exploration_rollouts", "imported_episodes", "feedback")
 
 Origin = tuple[str, str | None]  # origin, and for feedback the iteration whose policy produced it
 

@@ -26,7 +26,8 @@ class Node:
     content is a set of episodes. `feedback_from` marks the back edge: in iteration t the
     node stands for what that asset published in all iterations before t. `varies_by_iteration`
     marks content that depends on the iteration's number besides its parents: collection goes
-    to new seeds in each.
+    to new seeds in each. `follows_imports` marks content that also depends on what was imported so far under the
+    names that the campaign lists.
     """
 
     name: str
@@ -38,17 +39,36 @@ class Node:
     holds_episodes: bool = False
     feedback_from: str | None = None
     varies_by_iteration: bool = False
+    follows_imports: bool = False
 
 
 NODES: tuple[Node, ...] = (
     Node("demonstrations", "campaign", (), _RECORDED, ("scene", "demonstrations"), "simulator", True),
     Node("perturbed_demonstrations", "campaign", (), _RECORDED, ("scene", "perturbed"), "simulator", True),
-    Node("base_policy", "campaign", ("demonstrations",), "1", ("seed", "scene", "curation", "policy"), "training"),
+    Node(
+        "imported_episodes", "campaign", (), _RECORDED, ("scene", "imports"), holds_episodes=True, follows_imports=True
+    ),
+    Node(
+        "imported_demonstrations",
+        "campaign",
+        ("imported_episodes",),
+        "1",
+        ("imported_demonstrations",),
+        holds_episodes=True,
+    ),
+    Node(
+        "base_policy",
+        "campaign",
+        ("demonstrations", "imported_demonstrations"),
+        "1",
+        ("seed", "scene", "curation", "policy"),
+        "training",
+    ),
     Node("exploration_rollouts", "campaign", ("base_policy",), _RECORDED, ("scene", "exploration"), "simulator", True),
     Node(
         "raw_episodes",
         "campaign",
-        ("demonstrations", "perturbed_demonstrations", "exploration_rollouts"),
+        ("demonstrations", "perturbed_demonstrations", "exploration_rollouts", "imported_episodes"),
         "1",
         (),
         holds_episodes=True,

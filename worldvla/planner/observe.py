@@ -12,6 +12,7 @@ from worldvla.errors import UserError
 from worldvla.lake.materializations import Head, heads
 from worldvla.lake.quarantine import released_to
 from worldvla.lake.store import Lake
+from worldvla.planner.arrivals import with_arrivals
 from worldvla.planner.episode_sets import members_now, observe_versions
 from worldvla.planner.feedback import NOTHING, extend, incoming_version
 from worldvla.planner.graph import GRAPH, Node
@@ -52,11 +53,12 @@ def snapshot(lake: Lake, names: Iterable[str] | None = None, iterations: int = 0
             known[campaign] = max(known.get(campaign, 0), number)
         loaded, unknown = _load(sorted(known), must=False) if names is None else _load(names, must=True)
     mine = {key: record for key, record in records.items() if key[1] in loaded}
+    observed = observe_sets(lake, mine, members.result() if members else None)
     return Snapshot(
         campaigns=loaded,
         iterations={name: max(known.get(name, 0), iterations) for name in loaded},
         records=records,
-        observed=observe_sets(lake, mine, members.result() if members else None),
+        observed=with_arrivals(lake, observed, mine, loaded),
         unknown=unknown,
     )
 

@@ -25,6 +25,7 @@ GROUP_OF: dict[Kind, CauseGroup] = {
     "corrected": "data",
     "deleted": "data",
     "released": "data",
+    "imported": "data",
     "missing": "missing",
 }
 

@@ -27,8 +27,10 @@ from worldvla.planner.memory import collector_paused
 from worldvla.planner.partitions import CAMPAIGN_SCOPE, iteration_key
 
 Key = tuple[str, str, str]  # asset, campaign, iteration
-Cause = Literal["", "missing", "code", "config", "damage", "released", "data", "upstream", "gate"]
-Kind = Literal["", "missing", "code", "config", "deleted", "released", "data", "retracted", "corrected", "gate"]
+Cause = Literal["", "missing", "code", "config", "damage", "released", "imported", "data", "upstream", "gate"]
+Kind = Literal[
+    "", "missing", "code", "config", "deleted", "released", "imported", "data", "retracted", "corrected", "gate"
+]
 
 KIND_OF_CAUSE: dict[Cause, Kind] = {
     "missing": "missing",
@@ -36,6 +38,7 @@ KIND_OF_CAUSE: dict[Cause, Kind] = {
     "config": "config",
     "damage": "deleted",
     "released": "released",
+    "imported": "imported",
 }
 
 
@@ -67,7 +70,7 @@ class Observed:
 
     `version` names the members that are recorded and not retracted, as they are now;
     `corrected` are those whose row no longer has the content that its id names. `released` are
-    not members: quality rules kept them out, and a person has let them in since.
+    not members: quality rules kept them out, and a person has let them in since. `arrived` were imported since.
     """
 
     version: str
@@ -76,6 +79,7 @@ class Observed:
     retracted: tuple[tuple[str, str], ...] = ()  # episode id, reason
     corrected: tuple[str, ...] = ()
     released: tuple[str, ...] = ()
+    arrived: tuple[str, ...] = ()
 
     @property
     def altered(self) -> bool:
@@ -274,6 +278,9 @@ class _Walk:
             count, verb = len(observed.released), "was" if len(observed.released) == 1 else "were"
             some = f"{count} episode{'s' * (count > 1)} {verb} released from quarantine"
             return "released", f"{some}: {_few(observed.released)}"
+        if observed and observed.arrived:
+            count, verb = len(observed.arrived), "was" if len(observed.arrived) == 1 else "were"
+            return "imported", f"{count} episode{'s' * (count > 1)} {verb} imported since: {_few(observed.arrived)}"
         if recorded.keys() != self._reads[node.name]:
             added, dropped = set(node.parents) - recorded.keys(), recorded.keys() - set(node.parents)
             parts = [f"now reads {', '.join(sorted(added))}"] if added else []

@@ -8,6 +8,8 @@ ASSIGNED: dict[str, tuple[str, ...]] = {
     "demonstrations": _RECORDED,
     "perturbed_demonstrations": _RECORDED,
     "exploration_rollouts": _RECORDED,
+    "imported_episodes": _RECORDED,
+    "imported_demonstrations": ("episode_sets",),
     "raw_episodes": ("episodes", "frames", "episode_facts", "episode_sets"),
     "sans": ("sans",),
     "keyframes": ("keyframes",),
