@@ -1,8 +1,8 @@
 """Where LIBERO's files are, and an import of it that asks nobody and leaves nothing behind.
 
 `import libero.libero` asks on standard input where its data is unless a configuration file
-exists, robosuite opens a log file in the system's temporary folder, and matplotlib
-makes a folder in the home directory. All of them take what they need from a folder of ours.
+exists, robosuite opens a log file in the system's temporary folder, and matplotlib and Mesa
+make folders in the home directory. All of them take what they need from a folder of ours.
 """
 
 import ctypes
@@ -85,6 +85,7 @@ def prepare() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("MUJOCO_GL", _renderer())
     os.environ.setdefault("MPLCONFIGDIR", str(folder / "matplotlib"))
+    os.environ.setdefault("MESA_SHADER_CACHE_DIR", str(folder))
     os.environ["LIBERO_CONFIG_PATH"] = str(_configuration(folder))
     _silence_robosuite()
     import libero.libero  # noqa: F401

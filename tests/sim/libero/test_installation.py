@@ -1,0 +1,99 @@
+"""LIBERO asks nobody, writes nowhere but in `WORLDVLA_HOME`, and says what it lacks."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from worldvla.errors import UserError
+from worldvla.home import project_root
+from worldvla.sim import suites
+from worldvla.sim.libero import installation
+
+PLAY = """
+from worldvla.sim import suites
+simulator = suites.make("libero_object", "pick_up_the_milk_and_place_it_in_the_basket")
+simulator.reset(3)
+simulator.render()
+"""
+PACKAGES = [Path(importlib.util.find_spec(name).origin).parent for name in ("libero", "robosuite")]
+LOCATE = "from worldvla.sim.libero import installation; installation.assets()"
+
+
+def python(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    names = (
+        "MUJOCO_GL",
+        "MPLCONFIGDIR",
+        "LIBERO_CONFIG_PATH",
+        "MESA_SHADER_CACHE_DIR",
+        "XDG_CACHE_HOME",
+        "XDG_CONFIG_HOME",
+        "HF_HOME",
+    )
+    inherited = {name: value for name, value in os.environ.items() if name not in names}
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=project_root(),
+        env=inherited | environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+
+
+def written(*folders: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for folder in folders for path in folder.rglob("*") if path.is_file()}
+
+
+def test_it_plays_and_draws_in_silence_and_leaves_nothing_in_the_home_directory(tmp_path):
+    log = Path("/tmp/robosuite.log")
+    logged = log.stat().st_mtime_ns if log.exists() else None
+    before = written(*PACKAGES)
+    (tmp_path / "home").mkdir()
+    answer = python(PLAY, HOME=str(tmp_path / "home"), WORLDVLA_HOME=str(tmp_path / "var"))
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
+    assert list((tmp_path / "home").iterdir()) == []
+    assert (tmp_path / "var" / "libero" / "config.yaml").exists()
+    assert (log.stat().st_mtime_ns if log.exists() else None) == logged
+    assert written(*PACKAGES) == before
+
+
+def test_a_folder_without_the_assets_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "scenes").mkdir()
+    monkeypatch.setenv(installation.ASSETS, str(tmp_path))
+    with pytest.raises(UserError, match="WORLDVLA_LIBERO_ASSETS: .* lacks articulated_objects, stable_hope_objects"):
+        installation.assets()
+
+
+def test_what_cannot_be_downloaded_is_asked_for_by_name(tmp_path):
+    environment = {"HOME": str(tmp_path), "WORLDVLA_HOME": str(tmp_path / "var"), "HF_HUB_OFFLINE": "1"}
+    answer = python(f"import os; del os.environ['{installation.ASSETS}']; {LOCATE}", **environment)
+    assert answer.returncode == 1
+    [last] = answer.stderr.splitlines()[-1:]
+    assert last.startswith(
+        "worldvla.errors.UserError: LIBERO's meshes are not here and lerobot/libero-assets cannot be"
+    )
+    assert last.endswith("name a folder that holds them in WORLDVLA_LIBERO_ASSETS")
+
+
+def test_assets_that_hf_libero_downloaded_before_are_used(tmp_path, libero_assets):
+    cache = tmp_path / ".cache" / "libero"
+    cache.mkdir(parents=True)
+    (cache / "assets").symlink_to(libero_assets)
+    program = f"import os; del os.environ['{installation.ASSETS}']; {LOCATE}; print(installation.assets())"
+    answer = python(program, HOME=str(tmp_path), WORLDVLA_HOME=str(tmp_path / "var"))
+    assert answer.stdout.strip() == str(cache / "assets"), answer.stderr
+
+
+def test_a_missing_mesh_is_named(tmp_path, libero_assets, monkeypatch):
+    folder = tmp_path / "assets"
+    shutil.copytree(libero_assets, folder, copy_function=os.symlink)
+    [mesh, *_] = sorted(folder.glob("stable_hope_objects/milk/**/*.msh")) or sorted(folder.glob("**/milk/**/*.stl"))
+    mesh.unlink()
+    monkeypatch.setenv(installation.ASSETS, str(folder))
+    with pytest.raises(UserError, match=f"milk_and_place_it_in_the_basket needs {mesh}, which is not there; unset"):
+        suites.make("libero_object", "pick_up_the_milk_and_place_it_in_the_basket", rendering=False)
