@@ -4,13 +4,12 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from worldvla.sim.experts.libero.bowls import BOWL
+from worldvla.sim.experts.libero.bowls import BOWL, CABINET
 from worldvla.sim.experts.libero.grasps import rim
 from worldvla.sim.experts.libero.hand import UP, Pose, down_closing_along, reach, rotation_about, rotation_of, stay
 from worldvla.sim.experts.libero.placing import CLOSING, pick_and_place
 from worldvla.sim.experts.motion import CLOSED, OPEN, Aim, Look, Plan, Scene, Target
 
-CABINET = "wooden_cabinet_1"
 # The middle of each handle in the cabinet's frame when the drawer is shut; it opens along -y.
 HANDLES = {"top": (-0.003, -0.1016, 0.184), "middle": (-0.003, -0.1016, 0.110), "bottom": (-0.003, -0.1016, 0.041)}
 TILT = 1.2  # radians from pointing down: the other handles stay clear of the palm
@@ -19,6 +18,7 @@ LEAN = 0.5  # radians by which the hand leans to the front while it takes a bowl
 OVER = 0.06  # metres above and in front of the handle where the hand turns down to the bowl
 LIFT, OUT = 0.25, 0.14  # metres up and forward: out from under the drawer and over its front
 ROOM = 0.14  # metres that a drawer must be open for the bowl
+NARROW = 0.036  # metres from the centre of a bowl in a drawer to the hand, less than to its wall
 PULL = 0.158  # metres of a whole pull; 0.14 already count as open
 
 
@@ -95,5 +95,17 @@ def bowl_into_drawer(drawer: str, height: float) -> Plan:
             lift=LIFT * UP + OUT * front(start),
             above=0.04,
         )
+
+    return plan
+
+
+def bowl_out_of_drawer(place: str, height: float) -> Plan:
+    """Takes the bowl from an open drawer, whose walls leave the outer finger little room."""
+
+    def plan(look: Look, aim: Aim) -> Iterator[Target]:
+        across = rotation_of(look()[CABINET]) @ np.array([1.0, 0.0, 0.0])
+        towards_robot = -np.sign(across[0]) * across[:2]
+        grasp = rim(BOWL, towards_robot, radius=NARROW)
+        return pick_and_place(look, aim, BOWL, grasp, lambda scene: scene[place][:3] + height * UP)
 
     return plan

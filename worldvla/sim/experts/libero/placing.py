@@ -10,6 +10,8 @@ from worldvla.sim.experts.motion import CLOSED, OPEN, Aim, Look, Scene, Target
 
 HOVER = 0.08  # metres above the grasp at which the hand turns as it must
 CLOSING = 9  # actions until the fingers of a wide open hand meet
+OPENING = 6  # actions until what was held is free
+DESCENT = 0.1  # metres beside the goal from which on the item comes down
 ATTEMPTS = 3
 LIFTED = 0.02  # metres that a thing rises when it is really held
 
@@ -44,8 +46,8 @@ def carry(
 ) -> Iterator[Target]:
     """Brings the item's origin to the `goal` [3], from `above` it (metres), lets go and draws back.
 
-    It steers the item, not the hand: no grasp is quite where it was meant to be. With an `extent` below 1 the item
-    is put down short of its goal.
+    It steers the item, not the hand: no grasp is quite where it was meant to be. On the way the item keeps the height
+    it was lifted to, and with an `extent` below 1 it is put down short of its goal.
     """
     start = look()[item][:3].copy()
 
@@ -53,14 +55,16 @@ def carry(
         def pose(scene: Scene) -> Pose:
             end = goal(scene) + np.array([*aim.offset, height])
             end[:2] = start[:2] + aim.extent * (end[:2] - start[:2])
+            if np.linalg.norm(end[:2] - scene[item][:2]) > DESCENT:
+                end[2] = max(end[2], start[2])
             return Pose(end + scene["tcp"][:3] - scene[item][:3], rotation)
 
         return pose
 
     yield from reach(look, aim, item_to(above), CLOSED, near=0.015)
-    yield from reach(look, aim, item_to(0.0), CLOSED, near=0.01, speed=0.6, patience=20)
+    yield from reach(look, aim, item_to(0.0), CLOSED, near=0.008, speed=0.6, patience=20)
     yield from stay(look, rotation, CLOSED, aim.delay)
-    yield from stay(look, rotation, OPEN, 4)
+    yield from stay(look, rotation, OPEN, OPENING)
     yield from withdraw(look, rotation, OPEN, 0.1 * UP)
 
 
@@ -71,7 +75,7 @@ def pick_and_place(
     grasp: Grasp,
     goal: Callable[[Scene], np.ndarray],
     lift: np.ndarray = 0.12 * UP,
-    above: float = 0.05,
+    above: float = 0.04,
 ) -> Iterator[Target]:
     rotation = yield from take(look, aim, item, grasp, lift)
     yield from carry(look, aim, item, rotation, goal, above)

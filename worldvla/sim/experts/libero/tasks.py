@@ -2,18 +2,18 @@
 
 from worldvla.sim.experts.libero.bottle import bottle_onto
 from worldvla.sim.experts.libero.bowls import bowl_onto
-from worldvla.sim.experts.libero.drawers import bowl_into_drawer, open_drawer
+from worldvla.sim.experts.libero.drawers import bowl_into_drawer, bowl_out_of_drawer, open_drawer
 from worldvla.sim.experts.libero.groceries import SIDES, into_basket, onto
 from worldvla.sim.experts.libero.plate import push_plate
 from worldvla.sim.experts.libero.stove import turn_on
 from worldvla.sim.experts.motion import Plan
 
-ON_PLATE = 0.025  # metres above the plate's origin at which the bowl is let go
+ON_PLATE = 0.016  # metres above the plate's origin at which the bowl is let go
 
+IN_DRAWER = "in_the_top_drawer_of_the_wooden_cabinet"
 SPATIAL = (
     "between_the_plate_and_the_ramekin",
     "from_table_center",
-    "in_the_top_drawer_of_the_wooden_cabinet",
     "next_to_the_cookie_box",
     "next_to_the_plate",
     "next_to_the_ramekin",
@@ -39,10 +39,12 @@ GOAL: dict[str, Plan] = {
 
 def plans() -> dict[tuple[str, str], Plan]:
     """By suite and task."""
-    spatial = {f"pick_up_the_black_bowl_{where}_and_place_it_on_the_plate": where for where in SPATIAL}
+    bowls = {where: bowl_onto("plate_1", ON_PLATE) for where in SPATIAL}
+    bowls[IN_DRAWER] = bowl_out_of_drawer("plate_1", ON_PLATE)
+    spatial = {f"pick_up_the_black_bowl_{where}_and_place_it_on_the_plate": plan for where, plan in bowls.items()}
     groceries = {f"pick_up_the_{item[:-2]}_and_place_it_in_the_basket": item for item in SIDES}
     return (
-        {("libero_spatial", task): bowl_onto("plate_1", ON_PLATE) for task in spatial}
+        {("libero_spatial", task): plan for task, plan in spatial.items()}
         | {("libero_object", task): into_basket(item) for task, item in groceries.items()}
         | {("libero_goal", task): plan for task, plan in GOAL.items()}
     )
