@@ -1,0 +1,182 @@
+"""Small datasets of every format, in exactly the layout that their own writers give; the same for the same arguments."""
+
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+
+SIZE = 32
+STEPS = 17  # rows of a record of formats that write one an action: 16 actions after one end is left out
+INSTRUCTION = "put the cup on the plate"
+
+
+def picture(step: int, record: int = 0, size: int = SIZE) -> np.ndarray:
+    """A bright square that moves with every step, on a ground that tells records apart; brighter at the top."""
+    image = np.full((size, size, 3), 40 + 7 * (record % 8), np.uint8)
+    image[: size // 4] += 60
+    at = (3 * step) % (size - 8)
+    image[at : at + 8, size - 8 - at : size - at] = (250, 240, 30)
+    return image
+
+
+def pictures(count: int, record: int = 0, size: int = SIZE) -> np.ndarray:
+    return np.stack([picture(step, record, size) for step in range(count)])
+
+
+def actions(count: int, record: int = 0) -> np.ndarray:
+    """float32 [count, 7], gripper -1 or 1."""
+    generator = np.random.default_rng(record)
+    values = generator.uniform(-0.9, 0.9, (count, 7)).astype(np.float32)
+    values[:, 6] = np.where(np.arange(count) % 2, 1, -1)
+    return values
+
+
+def proprio(count: int, width: int = 7, record: int = 0) -> np.ndarray:
+    return np.cumsum(np.full((count, width), 0.02), 0).astype(np.float32) + record
+
+
+def libero(path: Path, demos: int = 3, steps: int = STEPS, size: int = SIZE) -> Path:
+    """As LIBERO's conversion writes: OpenGL's pictures, rows of what each action led to."""
+    import h5py
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        data = file.create_group("data")
+        data.attrs["macros_image_convention"] = "opengl"
+        data.attrs["problem_info"] = json.dumps({"language_instruction": "put the bowl on the plate"})
+        data.attrs["env_args"] = json.dumps({"env_kwargs": {"control_freq": 20}})
+        for number in range(demos):
+            demo = data.create_group(f"demo_{number}")
+            last = (np.arange(steps) == steps - 1).astype(np.uint8)
+            demo["actions"] = actions(steps, number).astype(np.float64)
+            demo["states"] = proprio(steps, 9, number).astype(np.float64)
+            demo["rewards"] = demo["dones"] = last
+            demo.create_dataset("obs/agentview_rgb", data=pictures(steps, number, size)[:, ::-1])
+            for name, width in (("joint_states", 7), ("gripper_states", 2), ("ee_states", 6)):
+                demo[f"obs/{name}"] = proprio(steps, width, number)
+    return path
+
+
+def robomimic(path: Path, demos: int = 2) -> Path:
+    """As robomimic writes: upright pictures, rows of what each action was chosen from."""
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        for number in range(demos):
+            demo = file.create_group(f"data/demo_{number}")
+            demo["actions"] = actions(STEPS, number).astype(np.float64)
+            demo["rewards"] = (np.arange(STEPS) == STEPS - 1).astype(np.float64)
+            demo["obs/agentview_image"] = pictures(STEPS, number)
+            demo["obs/robot0_joint_pos"] = proprio(STEPS, 7, number)
+            demo["obs/robot0_gripper_qpos"] = proprio(STEPS, 2, number)
+            demo["obs/robot0_eef_pos"] = proprio(STEPS, 3, number)
+            demo["obs/robot0_eef_quat"] = proprio(STEPS, 4, number)
+    return path
+
+
+def video(path: Path, frames: np.ndarray, fps: int = 20) -> Path:
+    import av
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=fps, options={"crf": "12", "g": "2", "bf": "0"})
+        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def video_folder(folder: Path, videos: int = 3, steps: int = STEPS) -> Path:
+    lines = ["video,timestamp,instruction,success," + ",".join(f"action_{i}" for i in range(7))]
+    for number in range(videos):
+        video(folder / f"take_{number}.mp4", pictures(steps, number))
+        for step, row in enumerate(actions(steps, number)):
+            done = int(step == steps - 1 and number != 1)
+            values = ",".join(repr(float(value)) for value in row)
+            lines.append(f"take_{number}.mp4,{step / 20},{INSTRUCTION},{done},{values}")
+    (folder / "actions.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def framed(data: bytes) -> bytes:
+    """One TFRecord; the checksum from its definition, bit by bit, so that it does not repeat the reader's."""
+    length = struct.pack("<Q", len(data))
+    return length + struct.pack("<I", _masked(length)) + data + struct.pack("<I", _masked(data))
+
+
+def rlds(folder: Path, episodes: int = 3, steps: int = STEPS) -> Path:
+    """As TensorFlow Datasets writes an Open X-Embodiment dataset."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shape = {"shape": {"dimensions": ["7"]}, "dtype": "float32", "encoding": "none"}
+    features = {
+        "action": {"tensor": shape},
+        "reward": {"tensor": {"shape": {}, "dtype": "float32", "encoding": "none"}},
+        "language_instruction": {"text": {}},
+        "observation": {
+            "featuresDict": {
+                "features": {
+                    "image": {"image": {"shape": {"dimensions": [str(SIZE), str(SIZE), "3"]}, "dtype": "uint8"}},
+                    "state": {"tensor": shape},
+                }
+            }
+        },
+    }
+    steps_of = {"sequence": {"feature": {"featuresDict": {"features": features}}}}
+    (folder / "features.json").write_text(json.dumps({"featuresDict": {"features": {"steps": steps_of}}}))
+    shard = folder / "robot-train.tfrecord-00000-of-00001"
+    shard.write_bytes(b"".join(framed(example(number, steps)) for number in range(episodes)))
+    return folder
+
+
+def example(number: int, steps: int = STEPS) -> bytes:
+    """A serialized tf.train.Example of one episode."""
+    from worldvla.episodes.images import encode_image
+
+    moves = actions(steps, number)
+    moves[:, 6] = (moves[:, 6] + 1) / 2
+    return message(
+        {
+            "steps/action": moves.ravel().tolist(),
+            "steps/reward": [float(step == steps - 1) for step in range(steps)],
+            "steps/language_instruction": [INSTRUCTION.encode()] * steps,
+            "steps/observation/image": [encode_image(one) for one in pictures(steps, number)],
+            "steps/observation/state": proprio(steps, 7, number).ravel().tolist(),
+        }
+    )
+
+
+def message(features: dict[str, list]) -> bytes:
+    """A tf.train.Example, written byte by byte as protocol buffers lay it out."""
+    entries = b""
+    for name, values in features.items():
+        if isinstance(values[0], bytes):
+            feature = _field(1, b"".join(_field(1, value) for value in values))
+        else:
+            feature = _field(2, _field(1, struct.pack(f"<{len(values)}f", *values)))
+        entries += _field(1, _field(1, name.encode()) + _field(2, feature))
+    return _field(1, entries)
+
+
+def _field(number: int, data: bytes) -> bytes:
+    size, length = b"", len(data)
+    while length > 127:
+        size += bytes([length & 127 | 128])
+        length >>= 7
+    return bytes([number << 3 | 2]) + size + bytes([length]) + data
+
+
+_TABLE = []
+for _byte in range(256):
+    for _ in range(8):
+        _byte = _byte >> 1 ^ (0x82F63B78 if _byte & 1 else 0)
+    _TABLE.append(_byte)
+
+
+def _masked(data: bytes) -> int:
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc = crc >> 8 ^ _TABLE[(crc ^ byte) & 255]
+    crc ^= 0xFFFFFFFF
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF

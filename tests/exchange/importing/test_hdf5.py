@@ -1,0 +1,151 @@
+"""LIBERO and robomimic HDF5: which row shows what, which way up, and what is damaged."""
+
+import h5py
+import numpy as np
+import pytest
+
+from tests.exchange.importing import files
+from tests.exchange.importing.bringing import bring, episodes, refusals, shown
+from worldvla.episodes.episode import Source
+from worldvla.errors import UserError
+from worldvla.lake.store import Lake
+
+ROBOMIMIC = {"task": "lift", "instruction": "lift the cube", "success": "rewards"}
+
+
+@pytest.fixture
+def lake(tmp_path) -> Lake:
+    return Lake(tmp_path / "lake")
+
+
+def close(one: np.ndarray, other: np.ndarray) -> bool:
+    """Equal but for JPEG and resizing by whole factors."""
+    return float(np.abs(one.astype(int) - other.astype(int)).mean()) < 4
+
+
+def test_rows_of_libero_show_what_their_action_led_to_and_are_turned_upright(lake, tmp_path):
+    path = files.libero(tmp_path / "put_the_bowl_on_the_plate_demo.hdf5")
+    outcome = bring(lake, "libero", path, suite="libero_goal")
+    assert (outcome.records, outcome.imported, outcome.quarantined) == (3, 3, 0)
+    for number, episode in enumerate(episodes(lake)):
+        given = files.actions(files.STEPS, number)
+        assert np.array_equal(episode.actions[:, :6], given[1:, :6])
+        assert np.array_equal(episode.actions[:, 6], -given[1:, 6])
+        assert np.array_equal(episode.initial_state, files.proprio(files.STEPS, 9, number)[0])
+        assert episode.reward.tolist() == [0.0] * 16 + [1.0] == episode.progress.tolist()
+        large = np.repeat(np.repeat(files.pictures(files.STEPS, number), 4, 1), 4, 2)
+        assert shown(episode).shape == (17, 128, 128, 3) and close(shown(episode), large)
+        assert (episode.task, episode.instruction) == ("put_the_bowl_on_the_plate", "put the bowl on the plate")
+        assert (episode.source, episode.actor, episode.seed) == (Source.IMPORT, "data", number)
+        assert episode.settings["fps"] == 20 and episode.settings["import"]["record"] == f"demo_{number}"
+
+
+def test_rows_of_robomimic_show_what_their_action_was_chosen_from(lake, tmp_path):
+    path = files.robomimic(tmp_path / "low_dim.hdf5")
+    assert bring(lake, "libero", path, **ROBOMIMIC).imported == 2
+    first = episodes(lake)[0]
+    assert np.array_equal(first.actions[:, :6], files.actions(files.STEPS)[:-1, :6])
+    assert first.reward[-1] == 1 and first.reward.sum() == 1
+    assert close(shown(first), np.repeat(np.repeat(files.pictures(files.STEPS), 4, 1), 4, 2))
+    assert first.proprio.shape == (17, 16)
+
+
+def test_an_explicit_mapping_overrides_what_the_format_says(lake, tmp_path):
+    path = files.robomimic(tmp_path / "low_dim.hdf5")
+    given = ROBOMIMIC | {"scale": "2", "gripper": "1:-1", "turn": "half", "observed": "after", "proprio": "-"}
+    assert bring(lake, "libero", path, **given).imported == 2
+    first = episodes(lake)[0]
+    assert np.allclose(first.actions[:, :6], files.actions(files.STEPS)[1:, :6] / 2)
+    assert np.array_equal(first.actions[:, 6], files.actions(files.STEPS)[1:, 6]) and first.proprio.shape == (17, 0)
+    assert close(shown(first), np.repeat(np.repeat(files.pictures(files.STEPS)[:, ::-1, ::-1], 4, 1), 4, 2))
+
+
+def test_episodes_are_cut_to_whole_chunks_and_keep_their_end(lake, tmp_path):
+    path = files.libero(tmp_path / "put_the_bowl_on_the_plate_demo.hdf5", demos=1, steps=21)
+    bring(lake, "libero", path, suite="libero_goal")
+    [episode] = episodes(lake)
+    assert np.array_equal(episode.actions[:, :6], files.actions(21)[5:, :6])
+    assert episode.length == 16 and episode.reward[-1] == 1
+
+
+def test_what_nobody_said_is_refused_with_the_choices(lake, tmp_path):
+    path = files.robomimic(tmp_path / "low_dim.hdf5")
+    with pytest.raises(UserError, match="unknown is not failure.*rewards"):
+        bring(lake, "libero", path, task="lift", instruction="lift the cube")
+    with pytest.raises(UserError, match="no field 'obs/front'; it has: actions"):
+        bring(lake, "libero", path, **ROBOMIMIC, image="obs/front")
+    with pytest.raises(UserError, match="--map colour=…: there is no such entry"):
+        bring(lake, "libero", path, **ROBOMIMIC, colour="red")
+    with pytest.raises(UserError, match="has no task 'lift'"):
+        bring(lake, "libero", path, suite="libero_goal", **ROBOMIMIC)
+    assert not lake.exists("imports")
+
+
+def broken(path, spoil) -> None:
+    with h5py.File(path, "a") as file:
+        spoil(file["data/demo_1"])
+
+
+def replaced(group: h5py.Group, name: str, data: np.ndarray) -> None:
+    del group[name]
+    group[name] = data
+
+
+def nan(group: h5py.Group) -> None:
+    group["actions"][3, 2] = np.nan
+
+
+DAMAGE = {
+    "field_missing": lambda group: group.__delitem__("obs/agentview_rgb"),
+    "shape_mismatch": lambda group: replaced(group, "actions", np.zeros((files.STEPS, 5))),
+    "frame_count": lambda group: replaced(group, "obs/agentview_rgb", files.pictures(files.STEPS - 4)),
+    "action_not_finite": nan,
+    "too_short": lambda group: (
+        replaced(group, "actions", np.zeros((4, 7))),
+        replaced(group, "obs/agentview_rgb", files.pictures(4)),
+        [replaced(group, f"obs/{name}_states", np.zeros((4, 2))) for name in ("joint", "gripper", "ee")],
+        replaced(group, "rewards", np.zeros(4)),
+    ),
+    "success_unclear": lambda group: replaced(group, "rewards", np.full(files.STEPS, 0.4)),
+}
+
+
+@pytest.mark.parametrize("rule", DAMAGE)
+def test_a_damaged_record_is_quarantined_and_the_others_come_in(lake, tmp_path, rule):
+    path = files.libero(tmp_path / "put_the_bowl_on_the_plate_demo.hdf5")
+    broken(path, DAMAGE[rule])
+    outcome = bring(lake, "libero", path, suite="libero_goal")
+    assert (outcome.imported, outcome.quarantined, dict(outcome.refusals)) == (2, 1, {rule: 1})
+    assert [episode.settings["import"]["record"] for episode in episodes(lake)] == ["demo_0", "demo_2"]
+    [(refused, reason)] = refusals(lake).items()
+    assert refused == rule and reason.startswith(f"{rule}: ")
+    [row] = lake.frame("quarantine").to_dicts()
+    assert '"record":"demo_1"' in row["settings"] and path.name in row["settings"]
+
+
+def test_a_truncated_file_is_quarantined_and_the_other_files_come_in(lake, tmp_path):
+    for name in ("put_the_bowl_on_the_plate", "put_the_bowl_on_the_stove"):
+        files.libero(tmp_path / "set" / f"{name}_demo.hdf5", demos=2)
+    first = tmp_path / "set" / "put_the_bowl_on_the_plate_demo.hdf5"
+    first.write_bytes(first.read_bytes()[:5000])
+    outcome = bring(lake, "libero", tmp_path / "set", suite="libero_goal", instruction="put the bowl on the stove")
+    assert (outcome.imported, dict(outcome.refusals)) == (2, {"file_unreadable": 1})
+    assert "truncated" in refusals(lake)["file_unreadable"]
+
+
+def test_bytes_overwritten_inside_cost_the_record_that_they_belong_to(lake, tmp_path):
+    path = tmp_path / "put_the_bowl_on_the_plate_demo.hdf5"
+    files.libero(path)
+    with h5py.File(path, "a") as file:
+        group = file["data/demo_1/obs"]
+        del group["agentview_rgb"]
+        images = files.pictures(files.STEPS)
+        stored = group.create_dataset(
+            "agentview_rgb", data=images, chunks=images.shape, compression="gzip", fletcher32=True
+        )
+        place = stored.id.get_chunk_info(0)
+    with path.open("r+b") as raw:
+        raw.seek(place.byte_offset + place.size // 2)
+        raw.write(b"\xff" * 64)
+    outcome = bring(lake, "libero", path, suite="libero_goal")
+    assert (outcome.imported, dict(outcome.refusals)) == (2, {"file_unreadable": 1})
