@@ -6,3 +6,4 @@ COLLECTION = 200_000
 COLLECTION_STRIDE = 10_000
 TUNING = 800_000
 EVALUATION = 900_000
+BEYOND = 1_000_000  # where collection goes on once it has reached TUNING

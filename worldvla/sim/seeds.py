@@ -15,13 +15,14 @@ from itertools import islice
 from worldvla.config import Curation
 from worldvla.curation.splits import split_of
 from worldvla.sim import suites
-from worldvla.sim.seed_ranges import COLLECTION, COLLECTION_STRIDE, EVALUATION
+from worldvla.sim.seed_ranges import BEYOND, COLLECTION, COLLECTION_STRIDE, EVALUATION, TUNING
 from worldvla.sim.workers import initial_states
 
 
 def collection_start(iteration: str) -> int:
     """The first collection seed of an iteration: each iteration sees new initial states."""
-    return COLLECTION + int(iteration) * COLLECTION_STRIDE
+    first = COLLECTION + int(iteration) * COLLECTION_STRIDE
+    return first if first < TUNING else first - TUNING + BEYOND
 
 
 def seeds_in_split(suite: str, task: str, start: int, split: str, count: int, curation: Curation) -> list[int]:

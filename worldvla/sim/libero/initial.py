@@ -1,13 +1,13 @@
 """The initial states that ship with LIBERO, 50 a task: what the field evaluates on.
 
-Seeds from `EVALUATION` on stand for them, in their order and over again; every other seed draws
+Seeds from `EVALUATION` to `BEYOND` stand for them, in their order and over again; every other seed draws
 a placement from the task's own regions.
 """
 
 import numpy as np
 
 from worldvla.sim.libero.installation import package
-from worldvla.sim.seed_ranges import EVALUATION
+from worldvla.sim.seed_ranges import BEYOND, EVALUATION
 
 
 def shipped_states(suite: str, task: str) -> np.ndarray:
@@ -27,4 +27,4 @@ def shipped_states(suite: str, task: str) -> np.ndarray:
 
 def shipped_index(seed: int, count: int) -> int | None:
     """Which of `count` shipped states a seed means; None for a seed that draws a placement."""
-    return (seed - EVALUATION) % count if seed >= EVALUATION else None
+    return (seed - EVALUATION) % count if EVALUATION <= seed < BEYOND else None
