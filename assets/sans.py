@@ -5,8 +5,7 @@ import polars as pl
 
 from assets.partitions import CAMPAIGN, ITERATION, LOOP
 from assets.publication import Content, Step, loop_asset
-from worldvla.curation.sans import curate
-from worldvla.curation.splits import split_of
+from worldvla.curation.sans import curate, learned_from
 from worldvla.lake.digests import rows_version
 from worldvla.lake.episodes import episode_rows
 from worldvla.lake.store import Lake
@@ -61,17 +60,17 @@ def sans(step: Step) -> Content:
 
 
 def sans_rows(step: Step, split: str) -> pl.DataFrame:
-    """The SANS rows of the step's iteration in one split, by episode id."""
+    """The SANS rows of the step's iteration in one split, by episode id; for training without the labels excluded."""
     version = step.record("sans").data_version
     rows = step.lake.frame("sans", where=f"sans_version = '{version}' AND split = '{split}'")
+    if split == "train":
+        rows = rows.filter(~pl.col("label").is_in(step.config.curation.exclude))
     return rows.sort("episode_id")
 
 
 def training_rows(step: Step, asset: str) -> pl.DataFrame:
-    """The episodes of an asset whose initial state is in the training split, by episode id."""
-    rows = episode_rows(step.lake, step.members(asset)).sort("episode_id")
-    splits = [split_of(digest, step.config.curation) for digest in rows["initial_state_digest"]]
-    return rows.filter(pl.Series(splits) == "train")
+    """The episodes of an asset that models train on, by episode id."""
+    return learned_from(episode_rows(step.lake, step.members(asset)).sort("episode_id"), step.config.curation)
 
 
 ASSETS = [incoming_failures, loop_asset(sans)]

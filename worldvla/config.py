@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+Label = Literal["success", "near_success", "failure"]
 TIME_OF_DAY = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
 
 
@@ -56,6 +57,7 @@ class Curation(Section):
     )
     validation: float = Field(ge=0, lt=1, description="share of initial states")
     heldout: float = Field(gt=0, lt=1, description="share of initial states")
+    exclude: list[Label] = Field(description="labels of episodes that nothing is trained on")
 
 
 class Autoencoder(Section):
@@ -105,7 +107,7 @@ class WorldModelFineTuning(Section):
 
     steps: int = Field(ge=1)
     learning_rate: float = Field(gt=0)
-    sampling: dict[Literal["success", "near_success", "failure"], float] = Field(
+    sampling: dict[Label, float] = Field(
         description="share of training windows drawn from each label; labels absent give theirs to the others"
     )
 
@@ -174,8 +176,15 @@ class Keyframes(Section):
 
 
 class ReinforcementLearning(Section):
-    """GRPO inside the world model."""
+    """GRPO inside the world model, or the control that spends the same real episodes without it."""
 
+    method: Literal["grpo", "supervised"] = Field(
+        description="supervised: the base policy is fine-tuned further on the real successes instead"
+    )
+    reward: Literal["head", "judge"] = Field(description="who says which imagined frames show success")
+    exploitation_gap: float = Field(
+        gt=0, description="share of rollouts by which imagined success may outgrow what the judge sees; RL stops there"
+    )
     updates: int = Field(ge=1)
     groups: int = Field(ge=1, description="start states an update")
     group_size: int = Field(ge=2)

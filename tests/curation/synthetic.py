@@ -9,7 +9,7 @@ from PIL import Image
 
 from worldvla.config import Curation
 
-CURATION = Curation(near_success_progress=0.5, validation=0.1, heldout=0.3)
+CURATION = Curation(near_success_progress=0.5, validation=0.1, heldout=0.3, exclude=[])
 
 
 def name(text: str) -> str:

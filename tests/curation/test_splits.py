@@ -21,8 +21,8 @@ def test_known_states_keep_their_split():
 
 @given(st.text(), st.floats(0.05, 0.45), st.floats(0.0, 0.45), st.floats(0.0, 0.45))
 def test_one_share_moves_no_state_between_the_others(digest, heldout, validation, other):
-    before = split_of(digest, Curation(near_success_progress=0.5, validation=validation, heldout=heldout))
-    after = split_of(digest, Curation(near_success_progress=0.9, validation=other, heldout=heldout))
+    before = split_of(digest, Curation(near_success_progress=0.5, validation=validation, heldout=heldout, exclude=[]))
+    after = split_of(digest, Curation(near_success_progress=0.9, validation=other, heldout=heldout, exclude=[]))
     assert before in SPLITS
     assert (before == "heldout") == (after == "heldout")
 

@@ -29,14 +29,12 @@ one of the earliest origin, and its rule names the others.
 """
 
 from collections.abc import Mapping
-from typing import Literal
 
 import polars as pl
 
-from worldvla.config import Curation
+from worldvla.config import Curation, Label
 from worldvla.curation.splits import split_of
 
-Label = Literal["success", "near_success", "failure"]
 LABELS: tuple[Label, ...] = ("success", "near_success", "failure")
 ORIGINS = ("demonstrations", "perturbed_demonstrations", "exploration_rollouts", "imported_episodes", "feedback")
 
@@ -89,6 +87,16 @@ def judge_outcome(row: Mapping, threshold: float) -> tuple[Label, str]:
     if best >= threshold:
         return "near_success", f"near_success: {measured} >= {threshold:g}"
     return "failure", f"failure: {measured} < {threshold:g}"
+
+
+def learned_from(episode_rows: pl.DataFrame, curation: Curation) -> pl.DataFrame:
+    """The rows of table `episodes` that models train on: of the training split, and no label that is excluded."""
+    wanted = [
+        split_of(row["initial_state_digest"], curation) == "train"
+        and judge_outcome(row, curation.near_success_progress)[0] not in curation.exclude
+        for row in episode_rows.iter_rows(named=True)
+    ]
+    return episode_rows.filter(pl.Series(wanted, dtype=pl.Boolean))
 
 
 def _precedence(episode_id: str, origin: Origin) -> tuple[int, str, str]:
