@@ -85,4 +85,4 @@ def pictures(rows: list[dict], summary: dict) -> dict[str, dg.MetadataValue]:
     }
 
 
-ASSETS: list[dg.AssetsDefinition] = [loop_asset(judge), loop_asset(alignment, gates=("gate",))]
+ASSETS: list[dg.AssetsDefinition] = [loop_asset(judge), loop_asset(alignment, checks=("gate",))]

@@ -47,9 +47,9 @@ class Check:
         return {name: getattr(self, name) for name in ("name", "passed", "description", "gate", "warned", "page")}
 
 
-def check_specs(asset: str, gates: Sequence[str]) -> list[dg.AssetCheckSpec]:
-    """One blocking check a suite that this asset answers for, and one a gate."""
-    return [dg.AssetCheckSpec(name, asset=asset, blocking=True) for name in (*suites_of(asset), *gates)]
+def check_specs(asset: str, own: Sequence[str]) -> list[dg.AssetCheckSpec]:
+    """One blocking check a suite that this asset answers for, and one for each of its own."""
+    return [dg.AssetCheckSpec(name, asset=asset, blocking=True) for name in (*suites_of(asset), *own)]
 
 
 def suite_checks(lake: Lake, scope: Scope) -> tuple[Check, ...]:

@@ -51,29 +51,39 @@ def keyframes(step: Step) -> Content:
 
 
 def rl_policy(step: Step) -> Content:
-    """The base policy after GRPO in this iteration's world model: no step of the real simulator is taken."""
+    """The base policy after GRPO in this iteration's world model: no step of the real simulator is taken.
+
+    With `rl.method: supervised` the control: the base policy fine-tuned further on the same real episodes.
+    """
+    version = step.parents["keyframes"]
+    rows = step.lake.frame("keyframes", where=f"keyframes_version = '{version}'").sort("episode_id", "step")
+    return (_cloned if step.config.rl.method == "supervised" else _in_imagination)(step, rows)
+
+
+def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
     from assets.pictures import line_plot
+    from worldvla.alignment.judge import Judge
     from worldvla.policy.vla import Policy
+    from worldvla.rl.exploitation import exploits
     from worldvla.rl.starts import StartStates
     from worldvla.rl.training import train
     from worldvla.world_model.model import WorldModel
 
     config, version = step.config, step.parents["keyframes"]
-    base = read_model(step.lake, step.parents["base_policy"])
-    imagined = read_model(step.lake, step.parents["world_model"])
-    rows = step.lake.frame("keyframes", where=f"keyframes_version = '{version}'").sort("episode_id", "step")
-    ids = rows["episode_id"].unique().sort().to_list()
-    with tracked(step, "keyframes", version, len(rows)) as run:
-        model = WorldModel.from_bytes(imagined.config, imagined.weights)
+    base, imagined, judging = (
+        read_model(step.lake, step.parents[parent]) for parent in ("base_policy", "world_model", "judge")
+    )
+    ids = keyframes["episode_id"].unique().sort().to_list()
+    with tracked(step, "keyframes", version, len(keyframes)) as run:
         bank = load_bank(step.lake, ids, config.world_model.image_size)
         history = config.world_model.transformer.history
-        starts = StartStates.from_bank(bank, rows.to_dicts(), history, config.keyframes.share)
         result = train(
             Policy.from_bytes(base.config, base.weights),
-            model,
-            starts,
+            WorldModel.from_bytes(imagined.config, imagined.weights),
+            StartStates.from_bank(bank, keyframes.to_dicts(), history, config.keyframes.share),
             config.rl,
             config.imagination,
+            Judge.from_bytes(judging.config, judging.weights).probabilities,
             config.scene.chunk,
             config.scene.max_steps,
             config.seed,
@@ -83,13 +93,41 @@ def rl_policy(step: Step) -> Content:
         parents = {"base_policy": base.model_id, "world_model": imagined.model_id}
         model_id = store(step, run, result.policy, parents, [(episode, "start") for episode in ids], version)
         metadata = model_metadata(run, model_id, len(ids))
-    success = [update["imagined_success"] for update in result.history]
+    curves = {
+        "imagined success": [update["imagined_success"] for update in result.history],
+        "as the judge sees it": [update["shown_success"] for update in result.history],
+    }
+    stopped = exploits(result.history, config.rl.exploitation_gap)
     return Content(
         model_id,
-        details={"history": result.history, "starts": len(rows)},
-        metadata={**metadata, "imagined success": line_plot({"imagined success": success}, "GRPO update", "rate")},
+        details={"history": result.history, "starts": len(keyframes), "stopped": stopped},
+        metadata={
+            **metadata,
+            "imagined success": line_plot(curves, "GRPO update", "rate"),
+            "stopped because it exploited the world model": stopped,
+        },
         imagined_steps=result.imagined_steps,
     )
+
+
+def _cloned(step: Step, keyframes: pl.DataFrame) -> Content:
+    """Every training episode has a keyframe, so these name the same real episodes that imagination starts from."""
+    from worldvla.policy.sft import fine_tune
+    from worldvla.policy.vla import Policy
+
+    config, version = step.config, step.parents["keyframes"]
+    base = read_model(step.lake, step.parents["base_policy"])
+    rows = episode_rows(step.lake, keyframes["episode_id"].unique().sort().to_list())
+    ids = rows.filter("success")["episode_id"].to_list()
+    with tracked(step, "keyframes", version, len(keyframes)) as run:
+        bank = load_bank(step.lake, ids, config.policy.image_size)
+        start = Policy.from_bytes(base.config, base.weights)
+        policy = fine_tune(bank, config.policy, config.scene.chunk, config.seed, step.checkpoints, run.log, start)
+        members = [(episode, "success") for episode in ids]
+        model_id = store(step, run, policy, {"base_policy": base.model_id}, members, version)
+        metadata = model_metadata(run, model_id, len(ids))
+    details = {"episodes": len(ids), "frames": bank.frame_count, "history": [], "stopped": False}
+    return Content(model_id, details=details, metadata=metadata)
 
 
 ASSETS: list[dg.AssetsDefinition] = [loop_asset(base_policy), loop_asset(keyframes), loop_asset(rl_policy)]

@@ -110,8 +110,8 @@ class Step:
         return set_members(self.lake, self.record(asset, iteration).data_version)
 
 
-def loop_asset(compute: Callable[[Step], Content], gates: Sequence[str] = ()) -> dg.AssetsDefinition:
-    """The Dagster asset of the node that `compute` is named after, with the checks of its tables."""
+def loop_asset(compute: Callable[[Step], Content], checks: Sequence[str] = ()) -> dg.AssetsDefinition:
+    """The Dagster asset of the node that `compute` is named after, with its own checks and those of its tables."""
     node = GRAPH[compute.__name__]
 
     @dg.asset(
@@ -123,7 +123,7 @@ def loop_asset(compute: Callable[[Step], Content], gates: Sequence[str] = ()) ->
         group_name=node.scope,
         kinds={"lance"},
         description=compute.__doc__,
-        check_specs=check_specs(node.name, gates),
+        check_specs=check_specs(node.name, checks),
         # A worker that dies or a lake that is busy is worth another try; a training resumes where it stopped.
         retry_policy=dg.RetryPolicy(max_retries=1, delay=5),
     )

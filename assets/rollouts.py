@@ -5,11 +5,13 @@ from contextlib import ExitStack
 import dagster as dg
 
 from assets.actors import policy_actor
+from assets.checks import Check
 from assets.episodes import counts, recorded, table_metadata
 from assets.publication import Content, Step, loop_asset
 from worldvla.alignment.intervals import paired_difference, proportion
 from worldvla.lake.digests import rows_version
 from worldvla.lake.episodes import episode_rows, write_set
+from worldvla.rl.exploitation import verdict
 from worldvla.sim.evaluation import evaluate, protocol
 from worldvla.sim.seed_ranges import EVALUATION
 from worldvla.sim.seeds import collection_start, evaluation_seeds, evaluation_states, seeds_in_split
@@ -32,11 +34,13 @@ def evaluation(step: Step) -> Content:
     gain, contest = compare(rows[base], rows[new]), compare(rows[reigning], rows[new])
     chosen = new if contest["low"] > 0 else reigning
     promote(step.campaign, chosen)
+    found = verdict(step.record("rl_policy").details["history"], gain, step.config.rl.exploitation_gap)
     details = {
         "protocol": conditions,
         "base": rate(rows[base]),
         "new": rate(rows[new]),
         "difference": gain,
+        "exploitation": found,
         "champion": {"before": reigning, "after": chosen, "difference": contest},
     }
     table = [
@@ -55,8 +59,18 @@ def evaluation(step: Step) -> Content:
             "paired difference": gain["difference"],
             "champion": chosen,
         },
+        checks=(_exploitation(found),),
         real_steps=real_steps,
     )
+
+
+def _exploitation(found: dict | None) -> Check:
+    """Warns: the loop goes on, since the failures of a policy that exploits its world model are what mends that."""
+    if found is None:
+        return Check("exploitation", True, "the policy was not trained in imagination")
+    gains = "imagined success {imagined_gain:+.1%}, as the judge sees it {shown_gain:+.1%}, real {real_gain:+.1%}"
+    stopped = f"; stopped after {found['updates']} updates" if found["stopped"] else ""
+    return Check("exploitation", True, gains.format(**found) + stopped, warned=found["exploited"] or found["stopped"])
 
 
 def policy_rollouts(step: Step) -> Content:
@@ -91,7 +105,7 @@ def compare(before: list[dict], after: list[dict]) -> dict:
 
 
 ASSETS: list[dg.AssetsDefinition] = [
-    loop_asset(evaluation),
+    loop_asset(evaluation, checks=("exploitation",)),
     loop_asset(policy_rollouts),
     loop_asset(failure_rollouts),
 ]

@@ -46,8 +46,9 @@ class Line:
         path = state.position[:, None] + np.cumsum(actions[:, :, 0], axis=1)
         reward = (path * state.goal[:, None] >= 1.0).astype(np.float32)
         self.imagined_steps += reward.size
-        shade = (127.5 + 100 * state.goal - 5 * path[:, -1].clip(-5, 5)).astype(np.uint8)
-        images = np.broadcast_to(shade[:, None, None, None, None], (len(shade), 1, SIZE, SIZE, 3))
+        shown = path if decode == "all" else path[:, -1:]
+        shade = (127 + 100 * state.goal[:, None] - 4 * shown.clip(-5, 5)).astype(np.uint8)
+        images = np.broadcast_to(shade[:, :, None, None, None], (*shade.shape, SIZE, SIZE, 3))
         return Moved(np.ascontiguousarray(images), reward, Positions(path[:, -1], state.goal))
 
 
@@ -86,9 +87,19 @@ def starts() -> StartStates:
     )
 
 
+def arrived(images: np.ndarray) -> np.ndarray:
+    """The judge of `Line`: whether the picture's shade says that the point is beyond 1 on its side."""
+    shade = images.mean(axis=(1, 2, 3))
+    goal = np.where(shade > 127, 1.0, -1.0)
+    return ((127 + 100 * goal - shade) / 4 * goal >= 1.0).astype(np.float32)
+
+
 @pytest.fixture
 def rl() -> ReinforcementLearning:
     return ReinforcementLearning(
+        method="grpo",
+        reward="head",
+        exploitation_gap=0.2,
         updates=12,
         groups=4,
         group_size=8,

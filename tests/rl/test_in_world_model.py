@@ -1,5 +1,6 @@
 """The rollouts and the training inside a world model that is real, if barely trained."""
 
+import numpy as np
 import pytest
 
 from tests.world_model.conftest import CHUNK, IMAGE_SIZE, toy_architecture, toy_bank
@@ -31,6 +32,11 @@ def starts(bank) -> StartStates:
     return StartStates.from_bank(bank, rows, 2, 0.25)
 
 
+def unsure(images: np.ndarray) -> np.ndarray:
+    """A judge that goes by brightness, which is noise in a barely trained world model."""
+    return (images.mean(axis=(1, 2, 3)) / 255 > 0.5).astype(np.float32)
+
+
 def policy_of(chunk: int) -> Policy:
     architecture = PolicyArchitecture(
         image_size=IMAGE_SIZE,
@@ -51,12 +57,25 @@ def policy_of(chunk: int) -> Policy:
 def test_training_is_repeatable_and_counts_what_it_imagined(model, starts, rl):
     rl = rl.model_copy(update={"updates": 2, "groups": 2, "group_size": 4})
     imagination = Imagination(denoising_steps=2, success_threshold=0.5)
-    arguments = (policy_of(CHUNK), model, starts, rl, imagination, CHUNK, MAX_STEPS, 0, Checkpointer(None))
+    arguments = (policy_of(CHUNK), model, starts, rl, imagination, unsure, CHUNK, MAX_STEPS, 0, Checkpointer(None))
     first, second = train(*arguments), train(*arguments)
     assert first.policy.to_bytes() == second.policy.to_bytes()
     assert first.imagined_steps == second.imagined_steps
     assert 0 < first.imagined_steps <= 2 * 2 * 4 * MAX_STEPS and first.imagined_steps % CHUNK == 0
     assert first.real_steps == 0
+
+
+def test_the_judge_may_give_the_reward(model, starts, rl):
+    rl = rl.model_copy(update={"updates": 1, "groups": 2, "group_size": 4, "reward": "judge"})
+    imagination = Imagination(denoising_steps=1, success_threshold=0.5)
+    arguments = (policy_of(CHUNK), model, starts, rl, imagination)
+
+    def always(images: np.ndarray) -> np.ndarray:
+        return np.ones(len(images), np.float32)
+
+    for judge, share in ((always, 1.0), (lambda images: 0 * always(images), 0.0)):
+        result = train(*arguments, judge, CHUNK, MAX_STEPS, 0, Checkpointer(None))
+        assert result.history[0]["imagined_success"] == share == result.history[0]["shown_success"]
 
 
 def test_a_chunk_that_the_world_model_does_not_imagine_is_refused(model, starts, rl):
@@ -67,6 +86,7 @@ def test_a_chunk_that_the_world_model_does_not_imagine_is_refused(model, starts,
             starts,
             rl,
             Imagination(denoising_steps=1, success_threshold=0.5),
+            unsure,
             CHUNK,
             MAX_STEPS,
             0,

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from tests.rl.conftest import CHUNK, Line
+from tests.rl.conftest import CHUNK, Line, arrived
 from worldvla.rl import grpo
-from worldvla.rl.imagined_rollouts import imagine
+from worldvla.rl.exploitation import WINDOW
+from worldvla.rl.imagined_rollouts import JudgedDynamics, imagine
 from worldvla.rl.training import improve, learn
 from worldvla.training.checkpoint import Checkpointer
 from worldvla.training.device import generator
@@ -14,7 +15,7 @@ MAX_STEPS = 4
 
 def roll(policy, starts, world=None):
     drawn = np.arange(len(starts))
-    return imagine(policy, world or Line(), starts, drawn, 8, MAX_STEPS, 1.0, 0.5, generator(0))
+    return imagine(policy, world or Line(), starts, drawn, 8, MAX_STEPS, 1.0, 0.5, arrived, generator(0))
 
 
 def test_rollouts_end_at_success_or_at_the_last_step(policy, starts):
@@ -31,6 +32,14 @@ def test_rollouts_end_at_success_or_at_the_last_step(policy, starts):
     assert world.imagined_steps == len(rollouts.tokens) * CHUNK
     weight = grpo.step_weights(rollouts.valid_length[rollouts.trajectory], rollouts.first_step, CHUNK)
     assert weight.sum().item() == pytest.approx(32, rel=1e-5)
+
+
+def test_the_judge_watches_and_may_give_the_reward(policy, starts):
+    # A point that has turned back by the end of its chunk succeeded, and the judge looks at chunk ends alone.
+    rollouts = roll(policy, starts)
+    assert 0 < rollouts.shown.sum() <= rollouts.returns.sum()
+    judged = roll(policy, starts, JudgedDynamics(Line(), arrived))
+    assert torch.equal(judged.returns, rollouts.returns)
 
 
 def test_log_probs_of_rollouts_are_those_of_the_policy(policy, starts):
@@ -52,7 +61,7 @@ def test_groups_that_are_alike_teach_nothing(policy, starts, rl):
 
 def test_success_rises_in_a_world_with_a_rule(policy, starts, rl):
     before = policy.to_bytes()
-    result = improve(policy, lambda update: Line(), starts, rl, 0.5, MAX_STEPS, 0, Checkpointer(None))
+    result = improve(policy, lambda update: Line(), starts, rl, 0.5, arrived, MAX_STEPS, 0, Checkpointer(None))
     success = [row["imagined_success"] for row in result.history]
     assert np.mean(success[:2]) < 0.6 and np.mean(success[-3:]) > 0.9
     assert policy.to_bytes() == before, "the policy given is left as it is"
@@ -69,7 +78,7 @@ def test_a_killed_training_resumes_to_the_same_bytes(policy, starts, rl, tmp_pat
             raise Killed
 
     rl = rl.model_copy(update={"updates": 5, "epochs": 2})
-    arguments = (policy, lambda update: Line(), starts, rl, 0.5, MAX_STEPS, 7)
+    arguments = (policy, lambda update: Line(), starts, rl, 0.5, arrived, MAX_STEPS, 7)
     whole = improve(*arguments, Checkpointer(None))
     with pytest.raises(Killed):
         improve(*arguments, Checkpointer(tmp_path, 0), kill)
@@ -81,3 +90,14 @@ def test_a_killed_training_resumes_to_the_same_bytes(policy, starts, rl, tmp_pat
         return [{name: value for name, value in row.items() if "seconds" not in name} for row in result.history]
 
     assert told(resumed) == told(whole)
+
+
+def test_training_stops_where_the_judge_sees_none_of_the_success(policy, starts, rl):
+    def blind(images: np.ndarray) -> np.ndarray:
+        return np.zeros(len(images), np.float32)
+
+    arguments = (policy, lambda update: Line(), starts, rl, 0.5)
+    watched = improve(*arguments, arrived, MAX_STEPS, 0, Checkpointer(None))
+    exploited = improve(*arguments, blind, MAX_STEPS, 0, Checkpointer(None))
+    assert watched.updates == rl.updates
+    assert 2 * WINDOW <= exploited.updates < rl.updates

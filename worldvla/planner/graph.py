@@ -104,17 +104,17 @@ NODES: tuple[Node, ...] = (
     Node(
         "rl_policy",
         "iteration",
-        ("base_policy", "world_model", "alignment", "keyframes"),
-        "2",
-        ("seed", "scene", "imagination", "keyframes", "rl"),
+        ("base_policy", "world_model", "alignment", "keyframes", "judge"),
+        "3",
+        ("seed", "scene", "imagination", "keyframes", "policy", "rl"),
         "training",
     ),
     Node(
         "evaluation",
         "iteration",
         ("rl_policy", "base_policy"),
-        "1",
-        ("scene", "curation", "evaluation"),
+        "2",
+        ("scene", "curation", "rl", "evaluation"),
         "simulator",
     ),
     Node(

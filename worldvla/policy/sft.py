@@ -33,8 +33,9 @@ def fine_tune(
     seed: int,
     checkpointer: Checkpointer,
     log: Log = ignore,
+    start: Policy | None = None,
 ) -> Policy:
-    """A policy cloned from `bank`; raises UserError when the bank holds no action.
+    """A policy cloned from `bank`, or a copy of `start` cloned further; raises UserError when the bank holds no action.
 
     A pure function of its arguments on one machine, interrupted or not: batches and
     augmentation depend on (seed, step) alone.
@@ -42,7 +43,8 @@ def fine_tune(
     frames, targets, valid = chunk_targets(bank, chunk)
     if not len(frames):
         raise UserError("policy: no successful demonstration to learn from; raise demonstrations.per_task")
-    policy = Policy.create(architecture, chunk, seed).to(device()).train()
+    new = Policy.from_bytes(start.config, start.to_bytes()) if start else Policy.create(architecture, chunk, seed)
+    policy = new.to(device()).train()
     optimizer = torch.optim.AdamW(
         policy.parameters(), lr=architecture.learning_rate, betas=(0.9, 0.95), weight_decay=WEIGHT_DECAY
     )

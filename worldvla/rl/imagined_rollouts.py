@@ -4,7 +4,8 @@ As in the simulator, the policy looks once a chunk, at the last frame imagined, 
 blindly between. A trajectory leaves the batch once it succeeded or used up its steps.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -43,12 +44,39 @@ class Dynamics(Protocol):
     def step(self, state: Any, actions: np.ndarray, decode: Literal["all", "last"] = "all") -> Imagined: ...
 
 
+# Of frames uint8 [B, H, W, 3], the probability float32 [B] that each shows success.
+Judge = Callable[[np.ndarray], np.ndarray]
+SHOWS_SUCCESS = 0.5
+
+
+class JudgedDynamics:
+    """Dynamics whose reward is what a judge sees in the imagined frames, in place of the reward head's word."""
+
+    def __init__(self, dynamics: Dynamics, judge: Judge):
+        self.dynamics = dynamics
+        self.judge = judge
+
+    @property
+    def imagined_steps(self) -> int:
+        return self.dynamics.imagined_steps
+
+    def start(self, anchor: np.ndarray, history: np.ndarray | None = None, travelled: np.ndarray | None = None) -> Any:
+        return self.dynamics.start(anchor, history, travelled)
+
+    def step(self, state: Any, actions: np.ndarray, decode: Literal["all", "last"] = "all") -> Any:
+        imagined = self.dynamics.step(state, actions, "all")
+        seen = self.judge(imagined.images.reshape(-1, *imagined.images.shape[2:])).reshape(imagined.reward.shape)
+        images = imagined.images if decode == "all" else imagined.images[:, -1:]
+        return replace(imagined, images=images, reward=seen)
+
+
 @dataclass(frozen=True)
 class Rollouts:
     """R = G * N trajectories, group by group, and the M chunks that the policy emitted in them.
 
     Shapes: `images` uint8 [M, H, W, 3], what the policy saw; `tokens` int64 and `log_prob`
     float32 [M, K, 7]; `trajectory` and `first_step` int64 [M]; `returns` float32 [G, N];
+    `shown` float32 [G, N], 1 where the judge saw success at the end of a chunk;
     `valid_length` int64 [R], actions up to the first success; `starts` int64 [G], rows of
     the start states.
     """
@@ -60,6 +88,7 @@ class Rollouts:
     trajectory: torch.Tensor
     first_step: torch.Tensor
     returns: torch.Tensor
+    shown: torch.Tensor
     valid_length: torch.Tensor
     starts: np.ndarray
 
@@ -73,12 +102,14 @@ def imagine(
     max_steps: int,
     temperature: float,
     success_threshold: float,
+    judge: Judge,
     random: torch.Generator,
 ) -> Rollouts:
     """Rolls out `group_size` trajectories from each start in `drawn` int64 [G], none beyond step `max_steps`."""
     rows = np.repeat(drawn, group_size)
     chunks = np.maximum((max_steps - starts.step[rows]) // policy.chunk, 1)
     reward = np.zeros((len(rows), chunks.max() * policy.chunk), dtype=np.float32)
+    shown = np.zeros(len(rows), dtype=np.float32)
     active = np.arange(len(rows))
     images = starts.history[rows][:, -1]
     state = dynamics.start(starts.anchor[rows], starts.history[rows], starts.travelled[rows])
@@ -88,6 +119,7 @@ def imagine(
         action = policy.act(images, [starts.instructions[row] for row in rows[active]], temperature, random)
         imagined = dynamics.step(state, action.actions.numpy(), decode="last")
         reward[active, steps] = imagined.reward
+        shown[active[judge(imagined.images[:, -1]) >= SHOWS_SUCCESS]] = 1
         seen.append(images)
         acted.append(action)
         actors.append(active)
@@ -108,6 +140,7 @@ def imagine(
         trajectory=torch.from_numpy(trajectory),
         first_step=torch.from_numpy(np.concatenate(begun)),
         returns=returns.view(len(drawn), group_size),
+        shown=torch.from_numpy(shown).view(len(drawn), group_size),
         valid_length=valid_length,
         starts=drawn,
     )

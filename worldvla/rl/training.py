@@ -14,7 +14,8 @@ from worldvla.config import Imagination as ImaginationConfig
 from worldvla.config import ReinforcementLearning
 from worldvla.policy.vla import Policy
 from worldvla.rl import grpo
-from worldvla.rl.imagined_rollouts import Dynamics, Rollouts, imagine
+from worldvla.rl.exploitation import exploits
+from worldvla.rl.imagined_rollouts import Dynamics, Judge, JudgedDynamics, Rollouts, imagine
 from worldvla.rl.keyframes import NEAR_FAILURE
 from worldvla.rl.starts import StartStates
 from worldvla.training.checkpoint import Checkpointer, load_optimizer_tensors, optimizer_tensors
@@ -28,7 +29,10 @@ STAGE = "rl"
 
 @dataclass(frozen=True)
 class RLResult:
-    """The improved policy, what it cost, and one dict of metrics an update in `history`."""
+    """The improved policy, what it cost, and one dict of metrics an update in `history`.
+
+    `updates` is less than was asked for where the policy began to exploit the world model.
+    """
 
     policy: Policy
     imagined_steps: int
@@ -43,6 +47,7 @@ def train(
     starts: StartStates,
     rl: ReinforcementLearning,
     imagination: ImaginationConfig,
+    judge: Judge,
     chunk: int,
     max_steps: int,
     seed: int,
@@ -51,18 +56,19 @@ def train(
 ) -> RLResult:
     """Improves a copy of `policy` in imagination; a pure function of its arguments, interrupted or not.
 
-    Raises ValueError when policy and world model disagree about `chunk`.
+    `judge` watches, and gives the reward where `rl.reward` says so. Raises ValueError when
+    policy and world model disagree about `chunk`.
     """
     if not policy.chunk == world_model.chunk == chunk:
         raise ValueError(f"chunk is {chunk}, the policy's {policy.chunk}, the world model's {world_model.chunk}")
 
     def open_imagination(update: int) -> Imagination:
         noise = generator(seed, STAGE, "imagination", update).initial_seed()
-        return Imagination(world_model, imagination.denoising_steps, noise)
+        world = Imagination(world_model, imagination.denoising_steps, noise)
+        return JudgedDynamics(world, judge) if rl.reward == "judge" else world
 
-    return improve(
-        policy, open_imagination, starts, rl, imagination.success_threshold, max_steps, seed, checkpointer, log
-    )
+    threshold = imagination.success_threshold
+    return improve(policy, open_imagination, starts, rl, threshold, judge, max_steps, seed, checkpointer, log)
 
 
 def improve(
@@ -71,6 +77,7 @@ def improve(
     starts: StartStates,
     rl: ReinforcementLearning,
     success_threshold: float,
+    judge: Judge,
     max_steps: int,
     seed: int,
     checkpointer: Checkpointer,
@@ -87,12 +94,14 @@ def improve(
         columns = {name: column.tolist() for name, column in groups["history"].items()}
         history = [{name: column[update] for name, column in columns.items()} for update in range(first)]
     for update in track(range(first, rl.updates), "policy in imagination", rl.updates, first):
+        if exploits(history, rl.exploitation_gap):
+            break
         watch = Stopwatch()
         random = generator(seed, STAGE, "rollouts", update)
         world = dynamics(update)
         drawn = starts.draw(rl.groups, random)
         rollouts = imagine(
-            policy, world, starts, drawn, rl.group_size, max_steps, rl.temperature, success_threshold, random
+            policy, world, starts, drawn, rl.group_size, max_steps, rl.temperature, success_threshold, judge, random
         )
         seconds_imagining = watch()
         metrics = summary(rollouts, starts) | learn(
@@ -109,7 +118,7 @@ def improve(
             {"policy": policy.state_dict(), "optimizer": optimizer_tensors(optimizer), "history": columns},
         )
     imagined_steps = int(sum(row["imagined_steps"] for row in history))
-    return RLResult(policy.eval(), imagined_steps, 0, rl.updates, history)
+    return RLResult(policy.eval(), imagined_steps, 0, len(history), history)
 
 
 def learn(
@@ -169,13 +178,14 @@ def learn(
 
 
 def summary(rollouts: Rollouts, starts: StartStates) -> dict[str, float]:
-    """Share of imagined successes, from episode starts and from near-failure keyframes apart (0 where none), and
-    the mean number of actions until success or the end."""
+    """Share of imagined successes, from episode starts and from near-failure keyframes apart (0 where none), the share
+    in which the judge sees one, and the mean number of actions until success or the end."""
     near = torch.tensor([starts.kind[row] == NEAR_FAILURE for row in rollouts.starts])
     success = rollouts.returns.mean(dim=1)
     return {
         "imagined_success": success.mean().item(),
         "imagined_success_start": success[~near].mean().item() if not near.all() else 0.0,
         "imagined_success_near_failure": success[near].mean().item() if near.any() else 0.0,
+        "shown_success": rollouts.shown.mean().item(),
         "valid_length": rollouts.valid_length.float().mean().item(),
     }
