@@ -1,6 +1,6 @@
 """Which initial states policies are compared on."""
 
-from worldvla.config import Curation
+from tests.curation.synthetic import CURATION
 from worldvla.curation.splits import split_of
 from worldvla.sim import suites
 from worldvla.sim.evaluation import protocol
@@ -16,7 +16,6 @@ from worldvla.sim.seed_ranges import (
 from worldvla.sim.seeds import collection_start, evaluation_seeds, evaluation_states, seeds_in_split
 from worldvla.sim.workers import initial_states
 
-CURATION = Curation(near_success_progress=0.5, validation=0.1, heldout=0.3)
 SUITE, TASK = "maniskill_tabletop", "PushCube-v1"
 
 
