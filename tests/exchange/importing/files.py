@@ -1,4 +1,4 @@
-"""Small datasets of every format, in exactly the layout that their own writers give; the same for the same arguments."""
+"""Small datasets of every format, in the layout that their own writers give; the same for the same arguments."""
 
 import json
 import struct
@@ -97,6 +97,85 @@ def video_folder(folder: Path, videos: int = 3, steps: int = STEPS) -> Path:
             values = ",".join(repr(float(value)) for value in row)
             lines.append(f"take_{number}.mp4,{step / 20},{INSTRUCTION},{done},{values}")
     (folder / "actions.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def lerobot(folder: Path, version: str = "v3.0", episodes: int = 3, steps: int = STEPS, fps: int = 20) -> Path:
+    """As lerobot writes: v3.0 has all episodes in one Parquet file and one video, v2.1 a file of each an episode."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    key = "observation.images.top"
+    layout = {
+        "v3.0": (
+            "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet",
+            "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4",
+        ),
+        "v2.1": (
+            "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet",
+            "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4",
+        ),
+    }[version]
+    scalars = {
+        "timestamp": "float32",
+        "frame_index": "int64",
+        "episode_index": "int64",
+        "index": "int64",
+        "task_index": "int64",
+        "next.success": "bool",
+    }
+    features = {key: {"dtype": "video", "shape": [SIZE, SIZE, 3], "names": ["height", "width", "channels"]}}
+    features |= {name: {"dtype": "float32", "shape": [7], "names": None} for name in ("observation.state", "action")}
+    features |= {name: {"dtype": kind, "shape": [1], "names": None} for name, kind in scalars.items()}
+    info = {
+        "codebase_version": version,
+        "fps": fps,
+        "features": features,
+        "data_path": layout[0],
+        "video_path": layout[1],
+        "total_episodes": episodes,
+        "total_frames": episodes * steps,
+        "chunks_size": 1000,
+    }
+    (folder / "meta").mkdir(parents=True, exist_ok=True)
+    (folder / "meta/info.json").write_text(json.dumps(info))
+    tables = []
+    for number in range(episodes):
+        at = np.arange(steps)
+        columns = {
+            "observation.state": pa.array(list(proprio(steps, 7, number)), pa.list_(pa.float32(), 7)),
+            "action": pa.array(list(actions(steps, number)), pa.list_(pa.float32(), 7)),
+            "timestamp": pa.array((at / fps).astype(np.float32)),
+            "frame_index": pa.array(at),
+            "episode_index": pa.array(np.full(steps, number)),
+            "index": pa.array(number * steps + at),
+            "task_index": pa.array(np.zeros(steps, np.int64)),
+            "next.success": pa.array(at == (steps - 1 if number != 1 else -1)),
+        }
+        tables.append(pa.table(columns))
+    rows = [{"episode_index": number, "tasks": [INSTRUCTION], "length": steps} for number in range(episodes)]
+    if version == "v2.1":
+        for number, table in enumerate(tables):
+            path = folder / layout[0].format(episode_chunk=0, episode_index=number)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(table, path)
+            where = layout[1].format(episode_chunk=0, episode_index=number, video_key=key)
+            video(folder / where, pictures(steps, number), fps)
+        (folder / "meta/episodes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return folder
+    data = folder / layout[0].format(chunk_index=0, file_index=0)
+    data.parent.mkdir(parents=True)
+    pq.write_table(pa.concat_tables(tables), data)
+    where = layout[1].format(chunk_index=0, file_index=0, video_key=key)
+    video(folder / where, np.concatenate([pictures(steps, number) for number in range(episodes)]), fps)
+    for row in rows:
+        first = row["episode_index"] * steps
+        row |= {"data/chunk_index": 0, "data/file_index": 0, "dataset_from_index": first}
+        row |= {f"videos/{key}/{name}_index": 0 for name in ("chunk", "file")}
+        row |= {f"videos/{key}/from_timestamp": first / fps, f"videos/{key}/to_timestamp": (first + steps) / fps}
+    about = folder / "meta/episodes/chunk-000/file-000.parquet"
+    about.parent.mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(rows), about)
     return folder
 
 

@@ -1,0 +1,193 @@
+"""LeRobot v2.1 and v3.0: what lerobot writes, what this project exports, damage, and the hub."""
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from tests.exchange.importing import files
+from tests.exchange.importing.bringing import bring, episodes, refusals, shown
+from tests.factories import synthetic_episode
+from worldvla.errors import UserError
+from worldvla.exchange.exporting.run import Video, make_writer
+from worldvla.lake.store import Lake
+
+GIVEN = {"gripper": "1:-1"}
+VERSIONS = ("v2.1", "v3.0")
+COMMIT = "1" * 40
+
+
+@pytest.fixture
+def lake(tmp_path) -> Lake:
+    return Lake(tmp_path / "lake")
+
+
+def apart(episode, number: int) -> float:
+    """Mean difference in grey levels from the pictures that the dataset was made of."""
+    large = np.repeat(np.repeat(files.pictures(files.STEPS, number), 4, 1), 4, 2)
+    return float(np.abs(shown(episode).astype(int) - large).mean())
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_episode_has_its_own_numbers_and_pictures(lake, tmp_path, version):
+    outcome = bring(lake, "lerobot", files.lerobot(tmp_path / "set", version), **GIVEN)
+    assert (outcome.records, outcome.imported) == (3, 3)
+    for number, episode in enumerate(episodes(lake)):
+        assert np.array_equal(episode.actions, files.actions(files.STEPS, number)[:-1])
+        assert np.array_equal(episode.proprio, files.proprio(files.STEPS, 7, number))
+        assert apart(episode, number) < 6 < apart(episode, number + 1)
+        assert episode.success == (number != 1) and episode.instruction == files.INSTRUCTION
+        assert episode.task == "put_the_cup_on_the_plate"
+        assert np.allclose(episode.timestamps, np.arange(17) / 20, atol=1e-6)
+    [row, *_] = lake.frame("imports").to_dicts()
+    assert {Path(name).suffix for name in json.loads(row["files"])} == {".parquet", ".mp4"}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_is_exported_comes_back_without_loss_of_numbers(lake, tmp_path, version):
+    made = [synthetic_episode(seed, success=seed != 1, size=64, best_progress=None) for seed in range(3)]
+    writer = make_writer("lerobot", tmp_path / "set", Video(version=version, crf=6))
+    for episode in made:
+        writer.add(episode, {"task": episode.task, "initial_state": episode.initial_state.tolist()})
+    writer.finish()
+    assert bring(lake, "lerobot", tmp_path / "set").imported == 3
+    for episode, original in zip(episodes(lake), made, strict=True):
+        for name in ("actions", "proprio", "reward", "progress", "initial_state"):
+            assert np.array_equal(getattr(episode, name), getattr(original, name)), name
+        assert (episode.task, episode.instruction) == (original.task, original.instruction)
+        assert episode.timestamps is None and episode.length == original.length
+
+
+def spoil_table(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def half(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def nan(path: Path) -> None:
+    table = pq.read_table(path)
+    values = np.array(table["action"].to_pylist(), np.float32)
+    values[2, 1] = np.nan
+    index = table.schema.get_field_index("action")
+    kind = table.schema.field("action").type
+    import pyarrow as pa
+
+    pq.write_table(table.set_column(index, "action", pa.array(list(values), kind)), path)
+
+
+def without_action(path: Path) -> None:
+    pq.write_table(pq.read_table(path).drop(["action"]), path)
+
+
+def short_video(path: Path) -> None:
+    files.video(path, files.pictures(files.STEPS - 5, 1))
+
+
+def short_table(path: Path) -> None:
+    pq.write_table(pq.read_table(path).slice(0, 9), path)
+
+
+DATA, FILM = "data/chunk-000/episode_000001.parquet", "videos/chunk-000/observation.images.top/episode_000001.mp4"
+DAMAGE = [
+    (DATA, spoil_table, "file_unreadable"),
+    (DATA, nan, "action_not_finite"),
+    (DATA, without_action, "field_missing"),
+    (DATA, short_table, "frame_count"),
+    (DATA, Path.unlink, "file_unreadable"),
+    (FILM, half, "video_undecodable"),
+    (FILM, short_video, "frame_count"),
+    (FILM, Path.unlink, "file_unreadable"),
+]
+
+
+@pytest.mark.parametrize(("name", "spoil", "rule"), DAMAGE, ids=lambda one: getattr(one, "__name__", one))
+def test_a_damaged_episode_is_quarantined_and_the_others_come_in(lake, tmp_path, name, spoil, rule):
+    root = files.lerobot(tmp_path / "set", "v2.1")
+    spoil(root / name)
+    outcome = bring(lake, "lerobot", root, **GIVEN)
+    assert (outcome.imported, dict(outcome.refusals)) == (2, {rule: 1})
+    assert [episode.seed for episode in episodes(lake)] == [0, 2]
+    assert list(refusals(lake)) == [rule]
+
+
+def test_rows_missing_in_a_file_of_many_cost_their_episode_alone(lake, tmp_path):
+    root = files.lerobot(tmp_path / "set", "v3.0")
+    path = root / "data/chunk-000/file-000.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.filter([one != 1 for one in table["episode_index"].to_pylist()]), path)
+    outcome = bring(lake, "lerobot", root, **GIVEN)
+    assert (outcome.imported, dict(outcome.refusals)) == (2, {"field_missing": 1})
+
+
+def test_what_is_no_dataset_is_said(lake, tmp_path):
+    with pytest.raises(UserError, match=r"no LeRobot dataset: it has no meta/info.json"):
+        bring(lake, "lerobot", tmp_path, **GIVEN)
+    with pytest.raises(UserError, match="no folder, nor a dataset's id"):
+        bring(lake, "lerobot", str(tmp_path / "nowhere"), **GIVEN)
+    with pytest.raises(UserError, match="which value of its last action opens the gripper"):
+        bring(lake, "lerobot", files.lerobot(tmp_path / "set"))
+
+
+class Hub(http.server.SimpleHTTPRequestHandler):
+    """What the hub answers to whoever fetches a file of a dataset."""
+
+    def do_HEAD(self) -> None:
+        self._answer(False)
+
+    def do_GET(self) -> None:
+        self._answer(True)
+
+    def _answer(self, whole: bool) -> None:
+        name = self.path.split("/resolve/")[-1].partition("/")[2]
+        path = Path(self.directory) / name
+        if not self.path.startswith("/datasets/somebody/robot/") or not path.is_file():
+            self.send_response(404)
+            self.send_header("X-Error-Code", "EntryNotFound")
+            self.send_header("X-Repo-Commit", COMMIT)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        data = path.read_bytes()
+        self.send_response(200)
+        self.send_header("ETag", f'"{abs(hash(name)):x}"')
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if whole:
+            self.wfile.write(data)
+
+    def log_message(self, *_) -> None:
+        pass
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch) -> Iterator[None]:
+    root = files.lerobot(tmp_path / "remote", "v3.0", episodes=2)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Hub, directory=str(root)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_address[1]}"
+    template = address + "/{repo_id}/resolve/{revision}/{filename}"
+    import huggingface_hub.constants
+    import huggingface_hub.file_download as download
+
+    for module in (huggingface_hub.constants, download.constants):
+        monkeypatch.setattr(module, "ENDPOINT", address)
+        monkeypatch.setattr(module, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(module, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    yield
+    server.shutdown()
+
+
+def test_a_dataset_on_the_hub_is_fetched_and_named_by_its_commit(lake, hub):
+    assert bring(lake, "lerobot", "somebody/robot", **GIVEN).imported == 2
+    assert set(lake.frame("imports")["path"]) == {f"hub:somebody/robot@{COMMIT}"}
+    with pytest.raises(UserError, match="nobody/robot"):
+        bring(lake, "lerobot", "nobody/robot", **GIVEN)
