@@ -1,11 +1,12 @@
 -- question: How did each iteration go: success of base and new policy, alignment of the world model, counts, budgets?
 -- param campaign: a campaign
--- show: iteration, base_success, new_success, difference, difference_low, difference_high, reward_alignment, reward_alignment_low, visual_alignment, psnr_last, gate, fed_back, failures_published, real_steps, imagined_steps
+-- show: iteration, base_success, new_success, difference, difference_low, difference_high, exploited, reward_alignment, reward_alignment_low, visual_alignment, psnr_last, gate, fed_back, failures_published, real_steps, imagined_steps
 --
 -- Success is measured on held-out initial states in the real simulator, both policies on the same ones; intervals are
 -- 95 % (Wilson; for the difference Newcombe's for pairs). reward_alignment: how often the reward head, on imagined
 -- frames, says the true outcome; visual_alignment: how often the judge, on imagined frames, does; judge_accuracy: how
--- often the judge does on the real frames. Columns of assets that an iteration has not reached are empty. Figures of
+-- often the judge does on the real frames. imagined_gain: by how much success rose in imagination, from the first to the
+-- last updates; exploited: it rose, and real success did not (worldvla/rl/exploitation.py). Columns of assets that an iteration has not reached are empty. Figures of
 -- iterations are comparable where their protocols are the same; compare_policies and compare_world_models see to it.
 with mine as materialized (from current where campaign = $campaign and iteration <> ''),
 
@@ -89,6 +90,15 @@ published as (
     where mine.asset = 'failure_rollouts'
 ),
 
+watched as (
+    select
+        iteration,
+        (details -> 'exploitation' ->> 'imagined_gain')::double as imagined_gain,
+        (details -> 'exploitation' ->> 'exploited')::boolean as exploited
+    from mine
+    where asset = 'evaluation'
+),
+
 budgets as (
     select iteration, sum(real_steps)::bigint as real_steps, sum(imagined_steps)::bigint as imagined_steps
     from mine
@@ -109,6 +119,8 @@ select
     (gained - dropped) / pairs.n as difference,
     paired_low(kept, gained, dropped, lost) as difference_low,
     paired_high(kept, gained, dropped, lost) as difference_high,
+    imagined_gain,
+    exploited,
     aligned.n as aligned,
     reward_right / aligned.n as reward_alignment,
     wilson_low(reward_right, aligned.n) as reward_alignment_low,
@@ -134,6 +146,7 @@ select
     aligned.protocol as alignment_protocol
 from iterations_begun
 left join pairs using (iteration)
+left join watched using (iteration)
 left join aligned using (iteration)
 left join gates using (iteration)
 left join curated using (iteration)

@@ -202,7 +202,7 @@ class _Loop:
             for seed in range(10)
         ]
         self.lake.insert("evaluations", rows, self.commit("evaluation", iteration))
-        details = {"protocol": PROTOCOL}
+        details = {"protocol": PROTOCOL, "exploitation": {"imagined_gain": 0.5, "exploited": better < 2}}
         self.publish("evaluation", iteration, rows_version(rows), ("rl_policy", "base_policy"), details, real_steps=160)
 
     def publish(

@@ -69,6 +69,7 @@ def episode(lake: Lake, seed: int) -> str:
         ("near_success", {"campaign": "demo", "iteration": "1"}),
         ("training_set", {"model": "demo/0001"}),
         ("protocols", {}),
+        ("interaction", {}),
         ("training_difference", {"model": "demo/1", "against": "demo/0"}),
         ("training_difference", {"model": "demo/0", "against": "demo/pretrained_world_model"}),
         ("training_difference_counts", {"model": "demo/1", "against": "demo/0"}),

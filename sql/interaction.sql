@@ -1,0 +1,80 @@
+-- question: How many real interaction steps did each campaign spend by each iteration, and what success did they gain?
+-- show: campaign, iteration, real_steps, imagined_steps, n, base_success, new_success, difference, difference_low, difference_high
+--
+-- real_steps are all steps of the real simulator until then that something was learned from: demonstrations, exploration
+-- and, from the iterations before, collection. What evaluating cost is apart, in evaluation_steps: it teaches nothing.
+-- Ablations are campaigns too, so one table compares them; read down one protocol and one base policy.
+with recorded as (
+    select
+        campaign,
+        iteration,
+        asset,
+        -- What an iteration collects is learned from by the next one.
+        case when asset = 'policy_rollouts' then lpad((iteration::int + 1)::varchar, 4, '0') else iteration end as learned_in,
+        real_steps,
+        imagined_steps
+    from current
+),
+
+iterations_evaluated as (
+    select
+        campaign,
+        iteration,
+        parents ->> 'base_policy' as base_policy,
+        parents ->> 'rl_policy' as rl_policy,
+        left(sha256(details ->> 'protocol'), 32) as protocol
+    from current
+    where asset = 'evaluation'
+),
+
+spent as (
+    select
+        evaluated.campaign,
+        evaluated.iteration,
+        coalesce(sum(real_steps) filter (where asset <> 'evaluation' and learned_in <= evaluated.iteration), 0)::bigint
+            as real_steps,
+        coalesce(sum(imagined_steps) filter (where recorded.iteration <= evaluated.iteration), 0)::bigint
+            as imagined_steps,
+        coalesce(sum(real_steps) filter (where asset = 'evaluation' and recorded.iteration <= evaluated.iteration), 0)
+            ::bigint as evaluation_steps
+    from iterations_evaluated as evaluated
+    join recorded using (campaign)
+    group by all
+),
+
+pairs as (
+    select
+        evaluated.campaign,
+        evaluated.iteration,
+        evaluated.protocol,
+        evaluated.base_policy,
+        count(*) as n,
+        count(*) filter (where base.success and new.success) as kept,
+        count(*) filter (where new.success and not base.success) as gained,
+        count(*) filter (where base.success and not new.success) as dropped,
+        count(*) filter (where not base.success and not new.success) as lost
+    from iterations_evaluated as evaluated
+    join evaluations as base on base.policy_id = evaluated.base_policy and base.protocol = evaluated.protocol
+    join evaluations as new
+        on new.policy_id = evaluated.rl_policy and new.protocol = evaluated.protocol
+       and new.task = base.task and new.seed = base.seed
+    group by all
+)
+
+select
+    campaign,
+    iteration,
+    real_steps,
+    imagined_steps,
+    evaluation_steps,
+    n,
+    (kept + dropped) / n as base_success,
+    (kept + gained) / n as new_success,
+    (gained - dropped) / n as difference,
+    paired_low(kept, gained, dropped, lost) as difference_low,
+    paired_high(kept, gained, dropped, lost) as difference_high,
+    protocol,
+    base_policy
+from pairs
+join spent using (campaign, iteration)
+order by protocol, base_policy, campaign, iteration;
