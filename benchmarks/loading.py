@@ -1,0 +1,231 @@
+"""`make benchmark-loading`: shuffled training windows from our tables, and from the formats that the field uses.
+
+A window is 2 frames of history, the 8 that follow, 128 x 128, and 8 actions; what is counted is windows a second. Each
+peer reads the same episodes with its own loader in an environment of its own; ours runs beside it, in turns of a few
+seconds, so that other work on the machine meets both. Ratios are of neighbouring turns; value: their median;
+interval: the lowest and the highest. Cold: the files were dropped from the operating system's cache, and nothing is
+decoded yet. Warm: the files are in that cache, and our loader's frames have been decoded as far as the cold turn came.
+
+`python -m benchmarks.loading EPISODES` takes so many episodes a task and writes nothing.
+"""
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.loading_data import TASKS, TURNS, make
+from benchmarks.loading_environment import PACKAGES
+from benchmarks.loading_environment import make as make_environment
+from benchmarks.result import figure, write
+from worldvla.exchange.exporting.run import Video, export
+from worldvla.exchange.exporting.selection import Selection, chosen
+from worldvla.lake.episodes import episode_rows
+from worldvla.lake.store import Lake
+
+EPISODES_PER_TASK = 3
+ROUNDS = 3
+SECONDS = 2.5
+WORKERS = (1, 2)
+STATES = ("cold", "warm")
+OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
+SCRIPT = Path(__file__).parent / "loading_peers.py"
+# What is read, by the name it has in the figures: the peer's reader, and at least how many times as fast ours must be.
+PEERS = {
+    "LeRobot, as it writes itself (AV1)": ("lerobot", 2.0),
+    "LeRobot, as we export it (H.264)": ("lerobot-h264", 2.0),
+    "HDF5, robomimic's layout": ("h5py", 1.0),
+    "stable-worldmodel, Lance": ("swm-lance", 1.0),
+    "stable-worldmodel, HDF5": ("swm-hdf5", 1.0),
+    "stable-worldmodel, video": ("swm-video", 1.0),
+}
+BARE = "decoding alone"
+LEAST_OF_BARE = 0.8
+OURS = "ours"
+ANEW = "ours, every window decoded anew"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A dataset of one format: where, its bytes, frames/s of writing it, PSNR to what was rendered (dB)."""
+
+    path: Path
+    bytes: int
+    ingest: float
+    psnr: float
+
+
+def main() -> None:
+    per_task = int(sys.argv[1]) if len(sys.argv) > 1 else EPISODES_PER_TASK
+    python = make_environment()
+    data = Path(tempfile.mkdtemp(prefix="worldvla-benchmark-"))
+    load = os.getloadavg()[0]
+    try:
+        ingested = make(data, per_task)
+        stored = {OURS: Stored(data / "lake", size(data / "lake"), ingested.frames_per_second, own_quality(data))}
+        stored |= {name: build(python, kind, data) for name, (kind, _) in PEERS.items()}
+        rates, ratios = measured(python, data, stored)
+        figures = [*rate_figures(rates, ratios), *storage_figures(stored)]
+        if len(sys.argv) > 1:
+            for one in figures:
+                print(f"{one['name']}: {one['value']:.3f} {one['unit']} {one['interval'] or ''} {one['holds'] or ''}")
+            return
+        protocol = {
+            "window": "2 frames of history, 8 that follow, 128 x 128, 8 actions; batches of 32, shuffled over all",
+            "frames": ingested.frames,
+            "episodes": f"{ingested.episodes}: {per_task} of {len(TASKS)} ManiSkill tasks each, in {len(TURNS)} turns",
+            "peers": ", ".join(PACKAGES) + "; read through torch's DataLoader, spawned workers",
+            "ours": "simplejpeg (libjpeg-turbo) in threads; decoded frames in a sparse file, new in a cold turn",
+            "turns": f"{ROUNDS} a side, worker count and state, of at most {SECONDS} seconds or one epoch, alternating",
+            "quality": "as stored; 4:2:0 video and JPEG cannot reach that of our 4:4:4 JPEG, which costs us bytes",
+            "machine": "not idle" if load > 0.5 else "idle",
+            "load average before": round(load, 2),
+        }
+        print(write("loading", protocol, figures))
+        from benchmarks.loading_plot import draw
+
+        draw(rates, stored)
+    finally:
+        shutil.rmtree(data)
+
+
+def build(python: Path, kind: str, data: Path) -> Stored:
+    """Writes a peer's dataset: with the peer's own writer, or, of what it only reads, with our export."""
+    out = data / kind
+    if kind in ("lerobot-h264", "h5py"):
+        lake = Lake(data / "lake")
+        everything = Selection([{"episode_id": one} for one in episode_rows(lake)["episode_id"]], {})
+        done = export(lake, chosen(lake, everything), "hdf5" if kind == "h5py" else "lerobot", out, Video())
+        quality = own_quality(data) if kind == "h5py" else asked(python, "quality", kind, data, out)["psnr"]
+        return Stored(out, size(out), done.frames / done.seconds, quality)
+    found = asked(python, "build", kind, data, out, *(["95"] if kind == "swm-lance" else []))
+    return Stored(out, size(out), found["ingest"], found["psnr"])
+
+
+def asked(python: Path, *arguments: object) -> dict[str, float]:
+    command = [python, SCRIPT, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | OFFLINE, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(map(str, arguments[:2]))} failed:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+Rates = dict[tuple[str, int, str], list[float]]
+
+
+def measured(python: Path, data: Path, stored: dict[str, Stored]) -> tuple[Rates, Rates]:
+    """Windows/s by (name, workers, state), and ours over a peer's likewise, one of each a turn."""
+    rates: Rates = {}
+    ratios: Rates = {}
+    own = [sys.executable, "-m", "benchmarks.loading_ours"]
+    lake = data / "lake"
+    for workers in WORKERS:
+        with session([*own, "cached", data, workers]) as ours:
+            sides = {(ANEW, lake): [*own, "anew", data, workers], (BARE, lake): [*own, "bare", data, workers]}
+            for name, (kind, _) in PEERS.items():
+                path = stored[name].path
+                sides[name, path] = [python, SCRIPT, "read", kind, data, path, workers]
+            for (name, path), command in sides.items():
+                with session(command) as peer:
+                    for state in STATES * ROUNDS:
+                        one, other = turn(ours, lake, state), turn(peer, path, state)
+                        rates.setdefault((OURS, workers, state), []).append(one)
+                        rates.setdefault((name, workers, state), []).append(other)
+                        ratios.setdefault((name, workers, state), []).append(one / other)
+                        print(f"{name}, {workers}, {state}: {other:.0f}, ours {one:.0f}", file=sys.stderr)
+    return rates, ratios
+
+
+@contextmanager
+def session(command: list[object]) -> Iterator[subprocess.Popen]:
+    """A process that answers lines, from when it is ready."""
+    texts = [str(one) for one in command]
+    with tempfile.TemporaryFile("w+") as errors:
+        options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors, "text": True}
+        process = subprocess.Popen(texts, env=os.environ | OFFLINE, **options)
+        try:
+            answer(process, errors)
+            process.errors = errors
+            yield process
+        finally:
+            process.stdin.close()
+            process.wait()
+
+
+def answer(process: subprocess.Popen, errors) -> str:
+    """The next line that is an answer; libraries print others."""
+    for line in process.stdout:
+        word = line.strip()
+        if word == "ready" or word.replace(".", "", 1).isdigit():
+            return word
+    errors.seek(0)
+    raise SystemExit(f"{process.args[:4]} died:\n{errors.read()[-3000:]}")
+
+
+def turn(process: subprocess.Popen, path: Path, state: str) -> float:
+    """Windows/s of a turn, after its files were dropped from the cache or read into it."""
+    for file in path.rglob("*"):
+        if file.is_file():
+            if state == "cold":
+                with file.open("rb") as opened:
+                    os.fsync(opened.fileno())
+                    os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            else:
+                file.read_bytes()
+    process.stdin.write(f"{state} {SECONDS}\n")
+    process.stdin.flush()
+    return float(answer(process, process.errors))
+
+
+def own_quality(data: Path) -> float:
+    """PSNR of what is stored to what was rendered, dB; a robomimic file holds the same pixels."""
+    source, kept = (np.load(data / name, mmap_mode="r")[:400].astype(float) for name in ("source.npy", "stored.npy"))
+    return float(10 * np.log10(255**2 / np.mean((source - kept) ** 2)))
+
+
+def size(path: Path) -> int:
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def rate_figures(rates: Rates, ratios: Rates) -> list[dict]:
+    figures = []
+    for (name, workers, state), found in rates.items():
+        label = f"{name}, {state}, {workers} worker{'s' if workers > 1 else ''}"
+        spread = (min(found), max(found))
+        figures.append(figure(label, statistics.median(found), "windows/s", len(found), spread))
+    for (name, workers, state), found in ratios.items():
+        least = next((target for peer, (_, target) in PEERS.items() if peer == name), None)
+        label = f"ours over {name.removeprefix('ours, ')}, {state}, {workers} worker{'s' if workers > 1 else ''}"
+        target = LEAST_OF_BARE if name == BARE else least
+        figures.append(
+            figure(label, statistics.median(found), "×", len(found), (min(found), max(found)), at_least=target)
+        )
+    for workers in WORKERS:
+        for state in STATES:
+            pairs = zip(ratios[BARE, workers, state], ratios[ANEW, workers, state], strict=True)
+            share = statistics.median(bare / anew for bare, anew in pairs)
+            label = f"every window decoded anew over {BARE}, {state}, {workers} worker{'s' if workers > 1 else ''}"
+            figures.append(figure(label, share, "×", ROUNDS, at_least=LEAST_OF_BARE))
+    return figures
+
+
+def storage_figures(stored: dict[str, Stored]) -> list[dict]:
+    figures = []
+    for name, one in stored.items():
+        figures.append(figure(f"{name}, on disk", one.bytes / 2**20, "MiB"))
+        figures.append(figure(f"{name}, ingest", one.ingest, "frames/s"))
+        figures.append(figure(f"{name}, PSNR to the rendered frames", one.psnr, "dB"))
+    return figures
+
+
+if __name__ == "__main__":
+    main()
