@@ -202,3 +202,24 @@ def test_a_second_loop_of_the_campaign_is_refused(killed, tmp_path):
             out, err = process.communicate(timeout=60)
     assert process.returncode == 2 and not out
     assert f"process {os.getpid()}" in err and "Traceback" not in err
+
+
+def test_controls_are_campaigns_that_share_what_they_can(killed):
+    """The policy fine-tuned on the same real episodes, and the judge's word as the reward: all before is taken over."""
+    lake = Lake(killed / "lake")
+    run(killed, "rematerialize", "--campaign", CAMPAIGN, "--json")
+    shared = ["base_policy", "raw_episodes", "pretrained_world_model", "judge", "sans", "world_model", "keyframes"]
+    made = {}
+    for name, setting in (("supervised", "rl.method=supervised"), ("judged", "rl.reward=judge")):
+        run(killed, "loop", "--campaign", CAMPAIGN, "--set", setting, "--name", name, "--iterations", "1", "--json")
+        records = latest(lake)
+        for asset in shared:
+            iteration = "0000" if GRAPH[asset].scope == "iteration" else ""
+            ours, theirs = records[asset, name, iteration], records[asset, CAMPAIGN, iteration]
+            assert (ours.data_version, ours.fingerprint) == (theirs.data_version, theirs.fingerprint)
+        made[name] = records["rl_policy", name, "0000"]
+    assert made["supervised"].imagined_steps == 0 < made["judged"].imagined_steps
+    assert made["supervised"].details["episodes"] > 0
+    assert latest(lake)["evaluation", "supervised", "0000"].details["exploitation"] is None
+    spent = {(row["campaign"], row["iteration"]): row for row in run(killed, "audit", "interaction", "--json")}
+    assert spent["supervised", "0000"]["real_steps"] == spent["judged", "0000"]["real_steps"] > 0
