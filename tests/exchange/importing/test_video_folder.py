@@ -1,0 +1,110 @@
+"""A folder of videos and a table: one's own robot."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from tests.exchange.importing import files
+from tests.exchange.importing.bringing import bring, episodes, refusals, shown
+from worldvla.errors import UserError
+from worldvla.lake.store import Lake
+
+GIVEN = {"gripper": "1:-1"}
+
+
+@pytest.fixture
+def lake(tmp_path) -> Lake:
+    return Lake(tmp_path / "lake")
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    return files.video_folder(tmp_path / "takes")
+
+
+def table(folder: Path) -> list[dict]:
+    with (folder / "actions.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def write(folder: Path, rows: list[dict]) -> None:
+    with (folder / "actions.csv").open("w") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_every_video_is_an_episode(lake, folder, kind):
+    if kind == "parquet":
+        pq.write_table(pyarrow.csv.read_csv(folder / "actions.csv"), folder / "actions.parquet")
+        (folder / "actions.csv").unlink()
+    assert bring(lake, "videos", folder, **GIVEN).imported == 3
+    for number, episode in enumerate(episodes(lake)):
+        assert np.array_equal(episode.actions, files.actions(files.STEPS, number)[:-1])
+        assert episode.success == (number != 1) and episode.task == "put_the_cup_on_the_plate"
+        assert episode.settings["fps"] == 20 and np.allclose(episode.timestamps, np.arange(17) / 20)
+        large = np.repeat(np.repeat(files.pictures(files.STEPS, number), 4, 1), 4, 2)
+        assert np.abs(shown(episode).astype(int) - large).mean() < 6
+
+
+def test_one_frame_more_than_rows_shows_what_the_last_action_led_to(lake, folder):
+    rows = [row for row in table(folder) if float(row["timestamp"]) < 0.79]
+    write(folder, rows)
+    assert bring(lake, "videos", folder, **GIVEN, timestamp="-", success="all").imported == 3
+    first = episodes(lake)[0]
+    assert np.array_equal(first.actions, files.actions(files.STEPS)[:16]) and first.reward[-1] == 1
+
+
+def changed(rows: list[dict], **changes: str) -> list[dict]:
+    return [row | changes if row["video"] == "take_1.mp4" and row["timestamp"] == "0.1" else row for row in rows]
+
+
+def scattered(rows: list[dict]) -> list[dict]:
+    """The first rows of the last video again at the end, after the second one's."""
+    return [*rows, *(row for row in rows if row["video"] == "take_1.mp4")]
+
+
+DAMAGE = {
+    "video_undecodable": lambda folder: (folder / "take_1.mp4").write_bytes(b"\0" * 4000),
+    "frame_count": lambda folder: files.video(folder / "take_1.mp4", files.pictures(12, 1)),
+    "file_unreadable": lambda folder: (folder / "take_1.mp4").unlink(),
+    "action_not_finite": lambda folder: write(folder, changed(table(folder), action_3="nan")),
+    "action_out_of_range": lambda folder: write(folder, changed(table(folder), action_3="40")),
+    "timestamp_backward": lambda folder: write(folder, changed(table(folder), timestamp="0.01")),
+}
+
+
+@pytest.mark.parametrize("rule", DAMAGE)
+def test_a_damaged_video_or_row_is_quarantined_and_the_others_come_in(lake, folder, rule):
+    DAMAGE[rule](folder)
+    outcome = bring(lake, "videos", folder, **GIVEN)
+    assert outcome.imported == 2 and list(outcome.refusals)[0] == rule
+    assert [episode.seed for episode in episodes(lake)] == [0, 2]
+    assert list(refusals(lake)) == [rule]
+
+
+def test_rows_of_one_video_in_two_places_are_not_joined_silently(lake, folder):
+    write(folder, scattered(table(folder)))
+    outcome = bring(lake, "videos", folder, **GIVEN)
+    assert (outcome.imported, dict(outcome.refusals)) == (3, {"shape_mismatch": 1})
+    assert "sort the table by video" in refusals(lake)["shape_mismatch"]
+
+
+def test_a_table_does_not_lead_out_of_its_folder(lake, folder, tmp_path):
+    files.video(tmp_path / "secret.mp4", files.pictures(files.STEPS))
+    write(folder, [row | {"video": row["video"].replace("take_1", "../secret")} for row in table(folder)])
+    outcome = bring(lake, "videos", folder, **GIVEN)
+    assert (outcome.imported, dict(outcome.refusals)) == (2, {"file_unreadable": 1})
+
+
+def test_what_is_no_dataset_is_said(lake, folder, tmp_path):
+    with pytest.raises(UserError, match="has no table"):
+        bring(lake, "videos", tmp_path, **GIVEN)
+    write(folder, [{"film": row["video"]} for row in table(folder)])
+    with pytest.raises(UserError, match="no column 'video'"):
+        bring(lake, "videos", folder, **GIVEN)
