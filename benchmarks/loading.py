@@ -3,14 +3,16 @@
 A window is 2 frames of history, the 8 that follow, 128 x 128, and 8 actions; what is counted is windows a second. Each
 peer reads the same episodes with its own loader in an environment of its own; ours runs beside it, in turns of a few
 seconds, so that other work on the machine meets both. Ratios are of neighbouring turns; value: their median;
-interval: the lowest and the highest. Cold: the files were dropped from the operating system's cache, and nothing is
-decoded yet. Warm: the files are in that cache, and our loader's frames have been decoded as far as the cold turn came.
+interval: the lowest and the highest. Processor time, of all processes of a side, is what other work does not lengthen.
+Cold: the files were dropped from the operating system's cache, and nothing is decoded yet. Warm: the files are in that
+cache, and our loader's frames have been decoded as far as the cold turn came.
 
 `python -m benchmarks.loading EPISODES` takes so many episodes a task and writes nothing.
 """
 
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -19,6 +21,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +29,7 @@ import numpy as np
 from benchmarks.loading_data import TASKS, TURNS, make
 from benchmarks.loading_environment import PACKAGES
 from benchmarks.loading_environment import make as make_environment
+from benchmarks.loading_ours import BATCH
 from benchmarks.result import figure, write
 from worldvla.exchange.exporting.run import Video, export
 from worldvla.exchange.exporting.selection import Selection, chosen
@@ -64,6 +68,14 @@ class Stored:
     psnr: float
 
 
+@dataclass(frozen=True)
+class Turn:
+    """What one side did in its turn: windows/s, and windows a second of processor time, of all its processes."""
+
+    rate: float
+    of_processor: float
+
+
 def main() -> None:
     per_task = int(sys.argv[1]) if len(sys.argv) > 1 else EPISODES_PER_TASK
     python = make_environment()
@@ -73,8 +85,8 @@ def main() -> None:
         ingested = make(data, per_task)
         stored = {OURS: Stored(data / "lake", size(data / "lake"), ingested.frames_per_second, own_quality(data))}
         stored |= {name: build(python, kind, data) for name, (kind, _) in PEERS.items()}
-        rates, ratios = measured(python, data, stored)
-        figures = [*rate_figures(rates, ratios), *storage_figures(stored)]
+        turns, beside = measured(python, data, stored)
+        figures = [*rate_figures(turns, beside), *storage_figures(stored)]
         if len(sys.argv) > 1:
             for one in figures:
                 print(f"{one['name']}: {one['value']:.3f} {one['unit']} {one['interval'] or ''} {one['holds'] or ''}")
@@ -93,7 +105,7 @@ def main() -> None:
         print(write("loading", protocol, figures))
         from benchmarks.loading_plot import draw
 
-        draw(rates, stored)
+        draw({key: [one.rate for one in found] for key, found in (turns | of_ours(beside)).items()}, stored)
     finally:
         shutil.rmtree(data)
 
@@ -119,13 +131,14 @@ def asked(python: Path, *arguments: object) -> dict[str, float]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-Rates = dict[tuple[str, int, str], list[float]]
+Key = tuple[str, int, str]  # name, workers, state
+Turns = dict[Key, list[Turn]]
 
 
-def measured(python: Path, data: Path, stored: dict[str, Stored]) -> tuple[Rates, Rates]:
-    """Windows/s by (name, workers, state), and ours over a peer's likewise, one of each a turn."""
-    rates: Rates = {}
-    ratios: Rates = {}
+def measured(python: Path, data: Path, stored: dict[str, Stored]) -> tuple[Turns, Turns]:
+    """The turns of every side, and, under the same keys, those of ours beside them."""
+    turns: Turns = {}
+    beside: Turns = {}
     own = [sys.executable, "-m", "benchmarks.loading_ours"]
     lake = data / "lake"
     for workers in WORKERS:
@@ -138,11 +151,10 @@ def measured(python: Path, data: Path, stored: dict[str, Stored]) -> tuple[Rates
                 with session(command) as peer:
                     for state in STATES * ROUNDS:
                         one, other = turn(ours, lake, state), turn(peer, path, state)
-                        rates.setdefault((OURS, workers, state), []).append(one)
-                        rates.setdefault((name, workers, state), []).append(other)
-                        ratios.setdefault((name, workers, state), []).append(one / other)
-                        print(f"{name}, {workers}, {state}: {other:.0f}, ours {one:.0f}", file=sys.stderr)
-    return rates, ratios
+                        beside.setdefault((name, workers, state), []).append(one)
+                        turns.setdefault((name, workers, state), []).append(other)
+                        print(f"{name}, {workers}, {state}: {other.rate:.0f}, ours {one.rate:.0f}", file=sys.stderr)
+    return turns, beside
 
 
 @contextmanager
@@ -164,15 +176,14 @@ def session(command: list[object]) -> Iterator[subprocess.Popen]:
 def answer(process: subprocess.Popen, errors) -> str:
     """The next line that is an answer; libraries print others."""
     for line in process.stdout:
-        word = line.strip()
-        if word == "ready" or word.replace(".", "", 1).isdigit():
+        if re.fullmatch(r"ready|\d+ [\d.e-]+", word := line.strip()):
             return word
     errors.seek(0)
     raise SystemExit(f"{process.args[:4]} died:\n{errors.read()[-3000:]}")
 
 
-def turn(process: subprocess.Popen, path: Path, state: str) -> float:
-    """Windows/s of a turn, after its files were dropped from the cache or read into it."""
+def turn(process: subprocess.Popen, path: Path, state: str) -> Turn:
+    """A turn, after its files were dropped from the cache or read into it."""
     for file in path.rglob("*"):
         if file.is_file():
             if state == "cold":
@@ -181,9 +192,20 @@ def turn(process: subprocess.Popen, path: Path, state: str) -> float:
                     os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             else:
                 file.read_bytes()
+    begin = processor_seconds(process)
     process.stdin.write(f"{state} {SECONDS}\n")
     process.stdin.flush()
-    return float(answer(process, process.errors))
+    windows, seconds = map(float, answer(process, process.errors).split())
+    # The first batch, which the clock does not see, cost processor time too.
+    return Turn(windows / seconds, (windows + BATCH) / (processor_seconds(process) - begin))
+
+
+def processor_seconds(process: subprocess.Popen) -> float:
+    import psutil
+
+    root = psutil.Process(process.pid)
+    times = [one.cpu_times() for one in (root, *root.children(recursive=True))]
+    return sum(one.user + one.system for one in times)
 
 
 def own_quality(data: Path) -> float:
@@ -196,26 +218,48 @@ def size(path: Path) -> int:
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
-def rate_figures(rates: Rates, ratios: Rates) -> list[dict]:
+def rate_figures(turns: Turns, beside: Turns) -> list[dict]:
+    """Windows/s of every side; how many times as fast ours was, by the clock and by processor time."""
     figures = []
-    for (name, workers, state), found in rates.items():
-        label = f"{name}, {state}, {workers} worker{'s' if workers > 1 else ''}"
-        spread = (min(found), max(found))
-        figures.append(figure(label, statistics.median(found), "windows/s", len(found), spread))
-    for (name, workers, state), found in ratios.items():
-        least = next((target for peer, (_, target) in PEERS.items() if peer == name), None)
-        label = f"ours over {name.removeprefix('ours, ')}, {state}, {workers} worker{'s' if workers > 1 else ''}"
-        target = LEAST_OF_BARE if name == BARE else least
+    for (name, workers, state), found in (turns | of_ours(beside)).items():
+        rates = [one.rate for one in found]
         figures.append(
-            figure(label, statistics.median(found), "×", len(found), (min(found), max(found)), at_least=target)
+            figure(label(name, workers, state), statistics.median(rates), "windows/s", len(rates), ends(rates))
         )
-    for workers in WORKERS:
-        for state in STATES:
-            pairs = zip(ratios[BARE, workers, state], ratios[ANEW, workers, state], strict=True)
-            share = statistics.median(bare / anew for bare, anew in pairs)
-            label = f"every window decoded anew over {BARE}, {state}, {workers} worker{'s' if workers > 1 else ''}"
-            figures.append(figure(label, share, "×", ROUNDS, at_least=LEAST_OF_BARE))
+    for key, theirs in turns.items():
+        name, *_ = key
+        target = PEERS[name][1] if name in PEERS else LEAST_OF_BARE if name == BARE else None
+        what = label(f"ours over {name.removeprefix('ours, ')}", *key[1:])
+        by_clock = [one.rate / other.rate for one, other in zip(beside[key], theirs, strict=True)]
+        figures.append(
+            figure(what, statistics.median(by_clock), "times", len(by_clock), ends(by_clock), at_least=target)
+        )
+        by_work = [one.of_processor / other.of_processor for one, other in zip(beside[key], theirs, strict=True)]
+        what += ", by processor time"
+        figures.append(figure(what, statistics.median(by_work), "times", len(by_work), ends(by_work), at_least=target))
+    for workers, state in product(WORKERS, STATES):
+        anew, bare = (
+            statistics.median(one.of_processor for one in turns[name, workers, state]) for name in (ANEW, BARE)
+        )
+        what = label(f"every window decoded anew over {BARE}", workers, state) + ", by processor time"
+        figures.append(figure(what, anew / bare, "times", ROUNDS, at_least=LEAST_OF_BARE))
     return figures
+
+
+def of_ours(beside: Turns) -> Turns:
+    """All turns of ours, by workers and state."""
+    found: Turns = {}
+    for (_, workers, state), turns in beside.items():
+        found.setdefault((OURS, workers, state), []).extend(turns)
+    return found
+
+
+def label(name: str, workers: int, state: str) -> str:
+    return f"{name}, {state}, {workers} worker{'s' if workers > 1 else ''}"
+
+
+def ends(values: list[float]) -> tuple[float, float]:
+    return min(values), max(values)
 
 
 def storage_figures(stored: dict[str, Stored]) -> list[dict]:

@@ -3,8 +3,8 @@
     python -m benchmarks.loading_ours KIND DATA WORKERS
 
 KIND: `cached` decodes a frame once, `anew` for every window, `bare` is the decoding alone, of pictures in memory.
-Answers each line `cold SECONDS` or `warm SECONDS` with the samples/s of at most an epoch; a cold one begins without
-any decoded frame.
+Answers each line `cold SECONDS` or `warm SECONDS` with the windows and seconds of at most an epoch; a cold one begins
+without any decoded frame.
 """
 
 import sys
@@ -24,8 +24,8 @@ from worldvla.lake.store import Lake
 HISTORY, CHUNK, BATCH = 2, 8, 32
 
 
-def rate(batches: Iterator[int], seconds: float) -> float:
-    """Samples/s after the first batch, until there is no more or the time is over."""
+def timed(batches: Iterator[int], seconds: float) -> str:
+    """Windows after the first batch, until there is no more or the time is over, and how long that took."""
     next(batches)
     begin, samples, now = time.perf_counter(), 0, 0.0
     for size in batches:
@@ -33,7 +33,7 @@ def rate(batches: Iterator[int], seconds: float) -> float:
         now = time.perf_counter() - begin
         if now >= seconds:
             break
-    return samples / now
+    return f"{samples} {now}"
 
 
 def ours(data: Path, workers: int, seed: int, cache: Path | None) -> Iterator[Iterator[int]]:
@@ -77,7 +77,7 @@ def main(kind: str, data: str, workers: int) -> None:
                 else:
                     epochs = ours(Path(data), workers, seed, Path(cache) if kind == "cached" else None)
             batches = next(epochs)
-            print(rate(batches, float(seconds)), flush=True)
+            print(timed(batches, float(seconds)), flush=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python loading_peers.py build KIND DATA OUT [QUALITY]      prints JSON: frames/s of ingest, PSNR of what it stored
     python loading_peers.py quality KIND DATA OUT              prints JSON: PSNR of what is stored there
     python loading_peers.py read KIND DATA OUT WORKERS         answers each line `cold SECONDS` or `warm SECONDS` with
-                                                               the samples/s of at most an epoch
+                                                               the windows and seconds of at most an epoch
 
 KIND: lerobot (Parquet and MP4; `build` writes with lerobot itself, as it does by default), h5py (a robomimic file,
 built by `worldvla export hdf5`), swm-lance, swm-hdf5, swm-video (stable-worldmodel's writers and readers). All are read
@@ -150,8 +150,8 @@ def quality(kind: str, data: Path, out: Path) -> float:
     return psnr(data, np.concatenate(pictures))
 
 
-def rate(batches, seconds: float) -> float:
-    """Samples/s after the first batch, until there is no more or the time is over."""
+def timed(batches, seconds: float) -> str:
+    """Windows after the first batch, until there is no more or the time is over, and how long that took."""
     next(batches)
     begin, samples, now = time.perf_counter(), 0, 0.0
     for batch in batches:
@@ -159,7 +159,7 @@ def rate(batches, seconds: float) -> float:
         now = time.perf_counter() - begin
         if now >= seconds:
             break
-    return samples / now
+    return f"{samples} {now}"
 
 
 def read(kind: str, out: Path, workers: int) -> None:
@@ -170,7 +170,7 @@ def read(kind: str, out: Path, workers: int) -> None:
     print("ready", flush=True)
     for line in sys.stdin:
         _, seconds = line.split()
-        print(rate(iter(loader), float(seconds)), flush=True)
+        print(timed(iter(loader), float(seconds)), flush=True)
 
 
 def main(what: str, kind: str, data: str, out: str, *rest: str) -> None:
