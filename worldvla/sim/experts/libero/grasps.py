@@ -17,7 +17,6 @@ Grasp = Callable[[Scene], Pose]
 RIM_RADIUS = 0.048
 RIM_HEIGHT = 0.03
 FINGER = 0.1  # metres from the bowl's centre to the outer finger of an open hand
-ROOM = 0.08  # metres that the outer finger needs to the centre of what stands there
 
 
 @dataclass(frozen=True)
@@ -54,9 +53,10 @@ def rim(
 
 def free_side(places: np.ndarray, standing: np.ndarray, sides: np.ndarray) -> np.ndarray:
     """The first of the `sides` [N, 2] along which nothing stands beside any of the `places` [P, 2], the bowl's now
-    and later, where the outer finger goes down; or else that which leaves it the most room. `standing` [S, 2]."""
+    and later, where the outer finger goes down; or else that which leaves it the most room. `standing` [S, 3]: where
+    something stands, and how many metres the finger must keep from there."""
     if not len(standing):
         return sides[0]
     fingers = places[None] + FINGER * sides[:, None]
-    room = np.linalg.norm(fingers[:, :, None] - standing[None, None], axis=-1).min(axis=(1, 2))
-    return sides[int(np.argmax(np.minimum(room, ROOM)))]
+    distance = np.linalg.norm(fingers[:, :, None] - standing[None, None, :, :2], axis=-1)
+    return sides[int(np.argmax(np.minimum(distance - standing[:, 2], 0.0).min(axis=(1, 2))))]
