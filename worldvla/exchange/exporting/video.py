@@ -39,10 +39,11 @@ class VideoFile:
         self.path = path
         self.frames = 0
         self._container = av.open(str(path), "w")
-        self._stream: Any = self._container.add_stream(ENCODERS[codec], rate=rate, options=options)
-        self._stream.height, self._stream.width, self._stream.pix_fmt = height, width, PIXELS
-        self._stream.codec_context.time_base = 1 / rate
-        self._stream.codec_context.gop_size = KEY_FRAME_EVERY
+        stream: Any = self._container.add_stream(ENCODERS[codec], rate=rate, options=options)
+        stream.height, stream.width, stream.pix_fmt = height, width, PIXELS
+        stream.codec_context.time_base = 1 / rate
+        stream.codec_context.gop_size = KEY_FRAME_EVERY
+        self._stream = stream
 
     def add(self, pictures: np.ndarray) -> None:
         """uint8 [N, H, W, 3]; the first one is a key frame."""
