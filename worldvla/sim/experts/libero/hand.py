@@ -91,8 +91,8 @@ def stay(look: Look, rotation: np.ndarray, gripper: float, actions: int) -> Iter
         yield target(look()["tcp"], pose, gripper, 1.0)
 
 
-def withdraw(look: Look, rotation: np.ndarray, gripper: float, by: np.ndarray) -> Iterator[Target]:
-    """Draws the hand back `by` [3] metres and stays there for ever."""
-    pose = Pose(look()["tcp"][:3] + by, rotation)
+def withdraw(look: Look, rotation: np.ndarray, gripper: float, by: float = 0.1) -> Iterator[Target]:
+    """Draws the hand back, against the direction in which it points, `by` metres and stays there for ever."""
+    pose = Pose(look()["tcp"][:3] - by * rotation[:, 2], rotation)
     while True:
         yield target(look()["tcp"], pose, gripper, 0.6)

@@ -65,7 +65,7 @@ def carry(
     yield from reach(look, aim, item_to(0.0), CLOSED, near=0.008, speed=0.6, patience=20)
     yield from stay(look, rotation, CLOSED, aim.delay)
     yield from stay(look, rotation, OPEN, OPENING)
-    yield from withdraw(look, rotation, OPEN, 0.1 * UP)
+    yield from withdraw(look, rotation, OPEN)
 
 
 def pick_and_place(

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from worldvla.sim.experts.libero.grasps import rim
-from worldvla.sim.experts.libero.hand import UP, Pose, reach, stay, withdraw
-from worldvla.sim.experts.libero.placing import CLOSING, HOVER
+from worldvla.sim.experts.libero.hand import Pose, down_closing_along, reach, stay, withdraw
+from worldvla.sim.experts.libero.placing import ATTEMPTS, CLOSING, HOVER, OPENING
 from worldvla.sim.experts.motion import CLOSED, OPEN, Aim, Look, Plan, Scene, Target
 
 PLATE = "plate_1"
-RADIUS = 0.06  # metres from the plate's centre at which the fingers close on its rim
-HEIGHT = 0.009  # metres above the plate's origin: the fingertips just above the table
+RADIUS = 0.062  # metres from the plate's centre at which the fingers close on its rim
+HEIGHT = 0.008  # metres above the plate's origin: the fingertips just above the table
 LEADING = np.array([0.0, 1.0])  # the side on which the plate is held
 
 
@@ -25,17 +25,20 @@ def push_plate(place: str) -> Plan:
         goal = start + aim.extent * (look()[place][:2] + aim.offset - start)
         over = rim(PLATE, LEADING, RADIUS, HEIGHT + HOVER)
         at = rim(PLATE, LEADING, RADIUS, HEIGHT)
-        yield from reach(look, aim, over, OPEN, near=0.03)
-        yield from reach(look, aim, at, OPEN, near=0.008)
-        rotation, height = at(look()).rotation, look()["tcp"][2]
-        yield from stay(look, rotation, CLOSED, CLOSING)
+        rotation = down_closing_along(LEADING)
 
         def along(scene: Scene) -> Pose:
             hand = scene["tcp"][:2] + goal - scene[PLATE][:2]
-            return Pose(np.array([*hand, height]), rotation)
+            return Pose(np.array([*hand, scene[PLATE][2] + HEIGHT]), rotation)
 
-        yield from reach(look, aim, along, CLOSED, near=0.01, speed=0.8)
-        yield from stay(look, rotation, OPEN, 4)
-        yield from withdraw(look, rotation, OPEN, 0.1 * UP)
+        for _ in range(ATTEMPTS):
+            yield from reach(look, aim, over, OPEN, near=0.03)
+            yield from reach(look, aim, at, OPEN, near=0.006)
+            yield from stay(look, rotation, CLOSED, CLOSING)
+            yield from reach(look, aim, along, CLOSED, near=0.01, speed=0.6, patience=45)
+            yield from stay(look, rotation, OPEN, OPENING)
+            if np.linalg.norm(look()[PLATE][:2] - goal) < 0.03:
+                break
+        yield from withdraw(look, rotation, OPEN)
 
     return plan

@@ -10,7 +10,8 @@ from worldvla.sim.experts.motion import CLOSED, OPEN, Aim, Look, Scene, Target
 
 STOVE = "flat_stove_1"
 RIDGE = 0.036  # metres above the stove's origin at which the fingers hold the ridge
-TURN = 0.9  # radians of a whole turn; 0.5 already count as on
+LEAD = 0.3  # radians by which the wrist leads the knob: further, the fingers would slip off the ridge
+TURN = 0.75  # radians of a whole turn; 0.5 already count as on
 
 
 def turn_on(look: Look, aim: Aim) -> Iterator[Target]:
@@ -34,7 +35,12 @@ def turn_on(look: Look, aim: Aim) -> Iterator[Target]:
     yield from reach(look, aim, over, OPEN, near=0.03, straight=0.2)
     yield from reach(look, aim, at, OPEN, near=0.01)
     yield from stay(look, down(straight(look())), CLOSED, CLOSING - 2)
-    turned = down(straight(look()) + aim.extent * TURN)
-    yield from reach(look, aim, lambda scene: Pose(knob(scene, RIDGE), turned), CLOSED, near=0.05, patience=40)
+    start, wanted = angle(look()), aim.extent * TURN
+
+    def turning(scene: Scene) -> Pose:
+        left = np.clip(start + wanted - angle(scene), 0.0, LEAD)
+        return Pose(knob(scene, RIDGE), down(straight(scene) + left))
+
+    yield from reach(look, aim, turning, CLOSED, near=0.05, straight=0.08, patience=60)
     while True:
-        yield from stay(look, turned, CLOSED, 8)
+        yield from stay(look, down(straight(look())), CLOSED, 8)

@@ -1,6 +1,6 @@
 """Which plan solves which of LIBERO's tasks, by suite and task."""
 
-from worldvla.sim.experts.libero.bottle import bottle_onto
+from worldvla.sim.experts.libero.bottle import bottle_into_rack, bottle_onto
 from worldvla.sim.experts.libero.bowls import bowl_onto
 from worldvla.sim.experts.libero.drawers import bowl_into_drawer, bowl_out_of_drawer, open_drawer
 from worldvla.sim.experts.libero.groceries import SIDES, into_basket, onto
@@ -31,7 +31,7 @@ GOAL: dict[str, Plan] = {
     "put_the_bowl_on_the_stove": bowl_onto("flat_stove_1_cook_region", height=0.04),
     "put_the_bowl_on_top_of_the_cabinet": bowl_onto("wooden_cabinet_1_top_side", height=0.02, lift=0.28),
     "put_the_cream_cheese_in_the_bowl": onto("cream_cheese_1", "akita_black_bowl_1", height=0.07),
-    "put_the_wine_bottle_on_the_rack": bottle_onto("wine_rack_1_top_region", height=0.02),
+    "put_the_wine_bottle_on_the_rack": bottle_into_rack,
     "put_the_wine_bottle_on_top_of_the_cabinet": bottle_onto("wooden_cabinet_1_top_side", height=0.01),
     "turn_on_the_stove": turn_on,
 }
