@@ -22,7 +22,7 @@ from worldvla.cli.main import main
 from worldvla.errors import UserError
 from worldvla.home import project_root
 from worldvla.lake.commit import Commit
-from worldvla.lake.episodes import load_bank, load_images, write_episodes
+from worldvla.lake.episodes import load_bank, write_episodes
 from worldvla.lake.materializations import latest, publish
 from worldvla.lake.models import read_model, write_model
 from worldvla.lake.names import resolve_episode, resolve_model
@@ -278,7 +278,7 @@ def test_a_forged_episode_is_refused_by_name(lake: Lake, table: str, change: dic
 def test_a_picture_that_unpacks_into_gigabytes_is_not_decoded(lake: Lake) -> None:
     [episode] = write_episodes(lake, [replace(synthetic_episode(999), images=[_bomb(30_000, 30_000)] * 17)], COMMIT)
     with pytest.raises(UserError, match="is damaged"):
-        load_images(lake, episode, [0])
+        load_bank(lake, [episode], 16)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from worldvla.lake.episodes import (
     episode_rows,
     existing,
     load_bank,
-    load_images,
     observed_version,
     observed_versions,
     retract,
@@ -87,16 +86,6 @@ def test_rows_say_what_the_episode_was(lake: Lake) -> None:
     assert row["length"] == 8
     assert row["initial_state"] == episode.initial_state.tolist()
     assert episode_rows(lake, ["nothing"]).is_empty()
-
-
-def test_images_of_a_window(lake: Lake) -> None:
-    episode = synthetic_episode(1)
-    write_episodes(lake, [episode], COMMIT)
-    images = load_images(lake, episode.episode_id, [5, 2, 3])
-    np.testing.assert_array_equal(images[0], decode_image(episode.images[5]))
-    assert images.shape == (3, 16, 16, 3)
-    with pytest.raises(UserError, match="99"):
-        load_images(lake, episode.episode_id, [99])
 
 
 def test_a_bank_names_what_it_lacks(lake: Lake) -> None:

@@ -124,17 +124,6 @@ def assembled(row: dict, frames: pl.DataFrame) -> Episode:
     )
 
 
-def load_images(lake: Lake, episode_id: str, steps: Iterable[int]) -> np.ndarray:
-    """The frames of an episode at these steps, as stored: uint8 [len(steps), H, W, 3]."""
-    steps = list(steps)
-    window = f"episode_id = {quoted(episode_id)} AND step >= {min(steps)} AND step <= {max(steps)}"
-    table = lake.read("frames", ["step", "image"], window)
-    encoded = dict(zip(table["step"].to_pylist(), table["image"].to_pylist(), strict=True))
-    if missing := [step for step in steps if encoded.get(step) is None]:
-        raise UserError(f"the lake has no image of episode {episode_id} at steps {_few(missing)}")
-    return np.stack([_decoded(encoded[step], episode_id, step) for step in steps])
-
-
 def write_set(lake: Lake, ids: Iterable[str], commit: Commit) -> str:
     """Names a set of recorded episodes and returns its version; retracted ones do not enter.
 
