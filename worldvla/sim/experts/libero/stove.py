@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from worldvla.sim.experts.libero.hand import Pose, down, reach, rotation_of, stay
-from worldvla.sim.experts.libero.placing import CLOSING, HOVER
+from worldvla.sim.experts.libero.placing import ATTEMPTS, CLOSING, HOVER, OPENING
 from worldvla.sim.experts.motion import CLOSED, OPEN, Aim, Look, Scene, Target
 
 STOVE = "flat_stove_1"
 RIDGE = 0.036  # metres above the stove's origin at which the fingers hold the ridge
-LEAD = 0.3  # radians by which the wrist leads the knob: further, the fingers would slip off the ridge
-TURN = 0.75  # radians of a whole turn; 0.5 already count as on
+TURN = 1.1  # radians that the wrist turns: the fingers slip a little on the ridge
+ON = 0.5  # radians from which on LIBERO calls the stove on
 
 
 def turn_on(look: Look, aim: Aim) -> Iterator[Target]:
@@ -32,15 +32,14 @@ def turn_on(look: Look, aim: Aim) -> Iterator[Target]:
     def at(scene: Scene) -> Pose:
         return Pose(knob(scene, RIDGE), down(straight(scene)))
 
-    yield from reach(look, aim, over, OPEN, near=0.03, straight=0.2)
-    yield from reach(look, aim, at, OPEN, near=0.01)
-    yield from stay(look, down(straight(look())), CLOSED, CLOSING - 2)
-    start, wanted = angle(look()), aim.extent * TURN
-
-    def turning(scene: Scene) -> Pose:
-        left = np.clip(start + wanted - angle(scene), 0.0, LEAD)
-        return Pose(knob(scene, RIDGE), down(straight(scene) + left))
-
-    yield from reach(look, aim, turning, CLOSED, near=0.05, straight=0.08, patience=60)
+    yield from reach(look, aim, over, OPEN, near=0.012)
+    for _ in range(ATTEMPTS):
+        yield from reach(look, aim, at, OPEN, near=0.006)
+        yield from stay(look, down(straight(look())), CLOSED, CLOSING - 2)
+        turned = down(straight(look()) + aim.extent * TURN)
+        yield from reach(look, aim, lambda scene, turned=turned: Pose(knob(scene, RIDGE), turned), CLOSED, near=0.05)
+        if angle(look()) > ON * aim.extent:
+            break
+        yield from stay(look, turned, OPEN, OPENING)
     while True:
-        yield from stay(look, down(straight(look())), CLOSED, 8)
+        yield from stay(look, turned, CLOSED, 8)
