@@ -1,0 +1,67 @@
+"""Imports as Dagster assets: a campaign that lists one gets its episodes, and its successes to imitate."""
+
+import dagster as dg
+import pytest
+
+from assets.imports import ASSETS
+from assets.partitions import CAMPAIGN
+from tests.exchange.importing import files
+from tests.exchange.importing.bringing import bring
+from worldvla import campaigns
+from worldvla.lake.episodes import episode_rows, set_members
+from worldvla.lake.materializations import latest
+from worldvla.lake.store import Lake
+from worldvla.planner.observe import snapshot
+
+VARIANT = "with-takes"
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLDVLA_HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+def materialized(instance: dg.DagsterInstance) -> dict[str, list[dict]]:
+    """The rows of the members of both assets after one run."""
+    result = dg.materialize(ASSETS, instance=instance, partition_key=VARIANT, raise_on_error=False)
+    if not result.success:
+        return {"failures": [event.step_failure_data.error.message for event in result.get_step_failure_events()]}
+    lake = Lake.default()
+    found = {asset: record.data_version for (asset, _, _), record in latest(lake).items()}
+    return {asset: episode_rows(lake, set_members(lake, version)).to_dicts() for asset, version in found.items()}
+
+
+def test_listed_imports_become_episodes_and_their_successes_demonstrations(home):
+    settings = {"imports": ["takes"], "imported_demonstrations": ["takes"]}
+    campaigns.make_variant("test", settings, VARIANT)
+    with dg.instance_for_test() as instance:
+        instance.add_dynamic_partitions(CAMPAIGN, [VARIANT])
+        assert any("nothing was imported as takes" in one for one in materialized(instance)["failures"])
+        folder = files.video_folder(home / "takes")
+        bring(Lake.default(), "videos", folder, name="takes", gripper="1:-1")
+        first = materialized(instance)
+        assert len(first["imported_episodes"]) == 3 and len(first["imported_demonstrations"]) == 2
+        assert all(row["success"] for row in first["imported_demonstrations"])
+        states = {state.asset: state for state in snapshot(Lake.default(), [VARIANT]).assess()}
+        assert states["imported_episodes"].state == states["imported_demonstrations"].state == "fresh"
+        bring(
+            Lake.default(),
+            "videos",
+            files.video_folder(home / "more", videos=1, steps=25),
+            name="takes",
+            gripper="1:-1",
+        )
+        states = {state.asset: state for state in snapshot(Lake.default(), [VARIANT]).assess()}
+        assert states["imported_episodes"].reason.startswith("1 episode was imported since")
+        assert len(materialized(instance)["imported_episodes"]) == 4
+
+
+def test_an_import_of_another_chunk_is_refused_by_name(home):
+    campaigns.make_variant("test", {"imports": ["takes"]}, VARIANT)
+    folder = files.video_folder(home / "takes", steps=14)
+    bring(Lake.default(), "videos", folder, name="takes", gripper="1:-1", chunk=1)
+    with dg.instance_for_test() as instance:
+        instance.add_dynamic_partitions(CAMPAIGN, [VARIANT])
+        [failure] = [one for one in materialized(instance)["failures"] if "chunks of 8" in one]
+        assert "episodes of takes" in failure and "--chunk 8" in failure
