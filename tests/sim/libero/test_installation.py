@@ -62,6 +62,12 @@ def test_it_plays_and_draws_in_silence_and_leaves_nothing_in_the_home_directory(
     assert written(*PACKAGES) == before
 
 
+@pytest.mark.parametrize("library", ["osmesa", "egl"])
+def test_either_library_draws_whoever_imported_mujoco_first(tmp_path, library):
+    answer = python(f"import mujoco{PLAY}", WORLDVLA_HOME=str(tmp_path), MUJOCO_GL=library)
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
+
+
 def test_a_folder_without_the_assets_is_refused(tmp_path, monkeypatch):
     (tmp_path / "scenes").mkdir()
     monkeypatch.setenv(installation.ASSETS, str(tmp_path))

@@ -156,3 +156,18 @@ def test_a_picture_costs_nothing_where_none_is_wanted():
     assert blind.step(np.zeros(7), render=False).observation.image is None
     with pytest.raises(SimulatorError, match="made without rendering"):
         blind.render()
+
+
+def test_pictures_do_not_depend_on_what_else_is_drawn_or_closed(stove):
+    """Nor on a simulator of another kind, which imports MuJoCo too and draws in its own way."""
+    cube = suites.make("maniskill_tabletop", "PushCube-v1")
+    cube_image = cube.reset(0).image
+    other = suites.make("libero_object", "pick_up_the_milk_and_place_it_in_the_basket")
+    image, other_image = stove.reset(0).image, other.reset(0).image
+    assert np.array_equal(stove.render(), image)
+    other.close()
+    assert np.array_equal(stove.render(), image)
+    assert np.array_equal(other.render(), other_image)
+    assert np.array_equal(cube.render(), cube_image)
+    other.close()
+    cube.close()

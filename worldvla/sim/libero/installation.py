@@ -79,11 +79,12 @@ def _download() -> Path:
 def prepare() -> None:
     """Sets up what importing LIBERO, robosuite and MuJoCo reads, then imports LIBERO's package.
 
-    MuJoCo reads at its import what draws: `MUJOCO_GL`, or OSMesa on a machine without a GPU and EGL with one.
+    `MUJOCO_GL` says what draws: OSMesa on a machine without a GPU and EGL with one, where it says neither.
     """
     folder = _settings()
     folder.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("MUJOCO_GL", _renderer())
+    if os.environ.get("MUJOCO_GL") not in ("osmesa", "egl"):
+        os.environ["MUJOCO_GL"] = _renderer()
     os.environ.setdefault("MPLCONFIGDIR", str(folder / "matplotlib"))
     os.environ.setdefault("MESA_SHADER_CACHE_DIR", str(folder))
     os.environ["LIBERO_CONFIG_PATH"] = str(_configuration(folder))

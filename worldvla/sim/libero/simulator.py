@@ -16,6 +16,7 @@ import numpy as np
 
 from worldvla.errors import UserError
 from worldvla.sim.libero import tasks
+from worldvla.sim.libero.camera import Camera
 from worldvla.sim.libero.initial import shipped_index, shipped_states
 from worldvla.sim.libero.installation import ASSETS, package, use_assets
 from worldvla.sim.libero.progress import distances, progress, satisfied
@@ -36,7 +37,7 @@ class LiberoSimulator:
         self.instruction = tasks.instruction(task)
         self._env = _make(suite, task)
         self._rendering = rendering
-        self._renderer = None
+        self._camera: Camera | None = None
         self._seed: int | None = None
         self._shipped = shipped_states(suite, task)
 
@@ -67,16 +68,11 @@ class LiberoSimulator:
         return StepResult(self._observe(render), success, progress)
 
     def render(self) -> np.ndarray:
-        import mujoco
-
         if not self._rendering:
             raise SimulatorError(f"{self.suite}/{self.task}: made without rendering")
-        if self._renderer is None:
-            self._renderer = mujoco.Renderer(self._model, IMAGE_SIZE, IMAGE_SIZE)
-            self._visible = mujoco.MjvOption()
-            self._visible.geomgroup[0] = 0  # collision shapes
-        self._renderer.update_scene(self._data, CAMERA, self._visible)
-        return self._renderer.render().copy()
+        if self._camera is None:
+            self._camera = Camera(self._model, CAMERA, IMAGE_SIZE)
+        return self._camera(self._data)
 
     def state(self) -> np.ndarray:
         """MuJoCo's own state with its solver's warm start, the fixtures' places, and what the controllers remember."""
@@ -145,9 +141,9 @@ class LiberoSimulator:
         return scene
 
     def close(self) -> None:
-        if self._renderer is not None:
-            self._renderer.close()
-            self._renderer = None
+        if self._camera is not None:
+            self._camera.close()
+            self._camera = None
 
     @property
     def _model(self):
