@@ -45,7 +45,9 @@ def toy_bank(episodes: int = 6, length: int = 9, seed: int = 0) -> FrameBank:
     )
 
 
-def toy_architecture(autoencoder_steps: int = 12, pretrain_steps: int = 12) -> WorldModelArchitecture:
+def toy_architecture(
+    autoencoder_steps: int = 12, pretrain_steps: int = 12, frames_per_token: int = 1
+) -> WorldModelArchitecture:
     return WorldModelArchitecture(
         image_size=IMAGE_SIZE,
         autoencoder={
@@ -59,7 +61,14 @@ def toy_architecture(autoencoder_steps: int = 12, pretrain_steps: int = 12) -> W
             "motion_weight": 4.0,
             "kl_weight": 1e-6,
         },
-        transformer={"layers": 1, "heads": 2, "head_dim": 16, "patch": 2, "history": 2},
+        transformer={
+            "layers": 1,
+            "heads": 2,
+            "head_dim": 16,
+            "patch": 2,
+            "history": 2,
+            "frames_per_token": frames_per_token,
+        },
         training={
             "batch_size": 4,
             "learning_rate": 3e-3,
