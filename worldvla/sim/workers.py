@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 
@@ -48,7 +48,7 @@ def collect(requests: Iterable[RolloutRequest], workers: int, description: str) 
         pool.close()
 
 
-def initial_states(suite: str, task: str, seeds: Iterable[int]) -> Iterator[str]:
+def initial_states(suite: str, task: str, seeds: Iterable[int]) -> Generator[str, None, None]:
     """The `initial_state_digest` of each seed, as its episode will have it.
 
     Nothing is rendered and nothing is stepped, so it runs here: 100 to 500 seeds a second are

@@ -13,10 +13,11 @@ from worldvla.sim.seed_ranges import BEYOND, EVALUATION
 def shipped_states(suite: str, task: str) -> np.ndarray:
     """float64 [50, S]: time, joint positions and velocities. Nothing but arrays is ever unpickled."""
     import torch
+    from numpy._core.multiarray import _reconstruct
 
     path = package() / "init_files" / suite / f"{task}.pruned_init"
     needed = [
-        (np._core.multiarray._reconstruct, "numpy.core.multiarray._reconstruct"),
+        (_reconstruct, "numpy.core.multiarray._reconstruct"),
         np.ndarray,
         np.dtype,
         type(np.dtype(np.float64)),

@@ -124,9 +124,7 @@ def _silence_robosuite() -> None:
     """Its private macros, which it reads at import: no log file, no advice to write private macros, and no numba,
     which compiles for half a minute, keeps files beside the source, and makes matrices of 3 x 3 no faster."""
     macros = types.ModuleType("robosuite.macros_private")
-    macros.ENABLE_NUMBA = False
-    macros.FILE_LOGGING_LEVEL = None
-    macros.CONSOLE_LOGGING_LEVEL = "ERROR"
+    macros.__dict__.update(ENABLE_NUMBA=False, FILE_LOGGING_LEVEL=None, CONSOLE_LOGGING_LEVEL="ERROR")
     sys.modules.setdefault("robosuite.macros_private", macros)
 
 
