@@ -6,8 +6,10 @@ import pytest
 
 from tests.exchange.importing import files
 from tests.exchange.importing.bringing import bring, episodes, refusals, shown
+from tests.factories import synthetic_episode
 from worldvla.episodes.episode import Source
 from worldvla.errors import UserError
+from worldvla.exchange.exporting.run import Video, make_writer
 from worldvla.lake.store import Lake
 
 ROBOMIMIC = {"task": "lift", "instruction": "lift the cube", "success": "rewards"}
@@ -58,6 +60,21 @@ def test_an_explicit_mapping_overrides_what_the_format_says(lake, tmp_path):
     assert np.allclose(first.actions[:, :6], files.actions(files.STEPS)[1:, :6] / 2)
     assert np.array_equal(first.actions[:, 6], files.actions(files.STEPS)[1:, 6]) and first.proprio.shape == (17, 0)
     assert close(shown(first), np.repeat(np.repeat(files.pictures(files.STEPS)[:, ::-1, ::-1], 4, 1), 4, 2))
+
+
+def test_what_is_exported_comes_back_without_loss_of_numbers(lake, tmp_path):
+    made = [synthetic_episode(seed, success=seed != 1, size=64) for seed in range(3)]
+    (tmp_path / "set").mkdir()
+    writer = make_writer("hdf5", tmp_path / "set", Video())
+    for episode in made:
+        writer.add(episode, {"task": episode.task})
+    writer.finish()
+    writer.close()
+    assert bring(lake, "libero", tmp_path / "set").imported == 3
+    for episode, original in zip(episodes(lake), made, strict=True):
+        for name in ("actions", "proprio", "reward", "progress", "initial_state"):
+            assert np.array_equal(getattr(episode, name), getattr(original, name)), name
+        assert (episode.task, episode.instruction) == (original.task, original.instruction)
 
 
 def test_episodes_are_cut_to_whole_chunks_and_keep_their_end(lake, tmp_path):

@@ -127,6 +127,28 @@ def test_rows_missing_in_a_file_of_many_cost_their_episode_alone(lake, tmp_path)
     assert (outcome.imported, dict(outcome.refusals)) == (2, {"field_missing": 1})
 
 
+def test_an_episode_whose_metadata_do_not_say_when_is_quarantined(lake, tmp_path):
+    import pyarrow as pa
+
+    root = files.lerobot(tmp_path / "set", "v3.0")
+    path = root / "meta/episodes/chunk-000/file-000.parquet"
+    rows = pq.read_table(path).to_pylist()
+    rows[1]["videos/observation.images.top/from_timestamp"] = None
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    outcome = bring(lake, "lerobot", root, **GIVEN)
+    assert (outcome.imported, dict(outcome.refusals)) == (2, {"field_missing": 1})
+
+
+def test_a_dataset_does_not_lead_out_of_its_folder(lake, tmp_path):
+    root = files.lerobot(tmp_path / "set", "v2.1")
+    elsewhere = files.lerobot(tmp_path / "secret", "v2.1")
+    info = json.loads((root / "meta/info.json").read_text())
+    info["data_path"] = "../secret/" + info["data_path"]
+    (root / "meta/info.json").write_text(json.dumps(info))
+    outcome = bring(lake, "lerobot", root, **GIVEN)
+    assert elsewhere.exists() and dict(outcome.refusals) == {"file_unreadable": 3}
+
+
 def test_what_is_no_dataset_is_said(lake, tmp_path):
     with pytest.raises(UserError, match=r"no LeRobot dataset: it has no meta/info.json"):
         bring(lake, "lerobot", tmp_path, **GIVEN)

@@ -19,7 +19,9 @@ class Place:
     commit: str | None = None
 
     def has(self, name: str) -> bool:
-        """Whether the file is there; afterwards it is in `root`."""
+        """Whether the file is there; afterwards it is in `root`. Nothing outside of the dataset is."""
+        if ".." in Path(name).parts or Path(name).is_absolute():
+            return False
         if (self.root / name).is_file():
             return True
         return self.hub_id is not None and _fetched(self.hub_id, name, self.commit) is not None

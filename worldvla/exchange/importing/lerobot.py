@@ -71,7 +71,11 @@ class LeRobotRecord:
         path = self.archive.place.root / self.archive.video_file(name, self.meta)
         begin, end = 0.0, None
         if info.version == layout.V30:
-            begin, end = (float(self.meta[f"videos/{name}/{one}_timestamp"]) for one in ("from", "to"))
+            try:
+                begin, end = (float(self.meta[f"videos/{name}/{one}_timestamp"]) for one in ("from", "to"))
+            except (KeyError, TypeError) as error:
+                reason = f"the metadata of {self.position} do not say when it is in the video: {error!r}"
+                raise Unmappable("field_missing", reason) from error
         yield from video.pictures(path, begin, end)
 
     def _inline(self, cell: dict | None) -> np.ndarray | None:
@@ -138,10 +142,10 @@ class Archive:
     def records(self) -> Iterator[LeRobotRecord | Broken]:
         reader = _Rows(self)
         for meta in self._metadata():
-            position = f"episode {meta.get('episode_index')}"
-            name = self.data_file(meta)
-            files = (name, *(self.video_file(key, meta) for key in self.info.video_keys))
+            position, files = f"episode {meta.get('episode_index')}", (layout.INFO,)
             try:
+                name = self.data_file(meta)
+                files = (name, *(self.video_file(key, meta) for key in self.info.video_keys))
                 for one in files:
                     if not self.place.has(one):
                         raise Unmappable("file_unreadable", f"{one} is not there")
@@ -150,6 +154,10 @@ class Archive:
                     raise Unmappable("frame_count", f"{len(table)} rows, the metadata say {meta['length']}")
             except Unmappable as error:
                 yield Broken(files, position, error)
+                continue
+            except (KeyError, TypeError, ValueError) as error:
+                reason = f"the metadata of {position} do not say where it lies: {error!r}"
+                yield Broken(files, position, Unmappable("file_unreadable", reason))
                 continue
             yield LeRobotRecord(self, meta, table, files)
 
