@@ -7,7 +7,7 @@ interval: the lowest and the highest. Processor time, of all processes of a side
 Cold: the files were dropped from the operating system's cache, and nothing is decoded yet. Warm: the files are in that
 cache, and our loader's frames have been decoded as far as the cold turn came.
 
-`python -m benchmarks.loading EPISODES` takes so many episodes a task and writes nothing.
+`python -m benchmarks.loading EPISODES` takes so many episodes a task.
 """
 
 import json
@@ -18,15 +18,16 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.loading_data import TASKS, TURNS, make
+from benchmarks.loading_data import TASKS, TURNS, Ingested, make
 from benchmarks.loading_environment import PACKAGES
 from benchmarks.loading_environment import make as make_environment
 from benchmarks.loading_ours import BATCH
@@ -36,7 +37,7 @@ from worldvla.exchange.exporting.selection import Selection, chosen
 from worldvla.lake.episodes import episode_rows
 from worldvla.lake.store import Lake
 
-EPISODES_PER_TASK = 3
+EPISODES_PER_TASK = 1
 ROUNDS = 3
 SECONDS = 2.5
 WORKERS = (1, 2)
@@ -56,11 +57,14 @@ BARE = "decoding alone"
 LEAST_OF_BARE = 0.8
 OURS = "ours"
 ANEW = "ours, every window decoded anew"
+# What runs in this project's environment beside our loader.
+ALONE = {ANEW: "anew", BARE: "bare"}
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A dataset of one format: where, its bytes, frames/s of writing it, PSNR to what was rendered (dB)."""
+    """A dataset of one format: where, its bytes, frames a second of processor time of its writer, PSNR to what was
+    rendered (dB)."""
 
     path: Path
     bytes: int
@@ -86,28 +90,32 @@ def main() -> None:
         stored = {OURS: Stored(data / "lake", size(data / "lake"), ingested.frames_per_second, own_quality(data))}
         stored |= {name: build(python, kind, data) for name, (kind, _) in PEERS.items()}
         turns, beside = measured(python, data, stored)
-        figures = [*rate_figures(turns, beside), *storage_figures(stored)]
-        if len(sys.argv) > 1:
-            for one in figures:
-                print(f"{one['name']}: {one['value']:.3f} {one['unit']} {one['interval'] or ''} {one['holds'] or ''}")
-            return
-        protocol = {
-            "window": "2 frames of history, 8 that follow, 128 x 128, 8 actions; batches of 32, shuffled over all",
-            "frames": ingested.frames,
-            "episodes": f"{ingested.episodes}: {per_task} of {len(TASKS)} ManiSkill tasks each, in {len(TURNS)} turns",
-            "peers": ", ".join(PACKAGES) + "; read through torch's DataLoader, spawned workers",
-            "ours": "simplejpeg (libjpeg-turbo) in threads; decoded frames in a sparse file, new in a cold turn",
-            "turns": f"{ROUNDS} a side, worker count and state, of at most {SECONDS} seconds or one epoch, alternating",
-            "quality": "as stored; 4:2:0 video and JPEG cannot reach that of our 4:4:4 JPEG, which costs us bytes",
-            "machine": "not idle" if load > 0.5 else "idle",
-            "load average before": round(load, 2),
-        }
-        print(write("loading", protocol, figures))
-        from benchmarks.loading_plot import draw
-
-        draw({key: [one.rate for one in found] for key, found in (turns | of_ours(beside)).items()}, stored)
+        record(turns, beside, stored, ingested, per_task, load)
     finally:
         shutil.rmtree(data)
+
+
+def record(
+    turns: "Turns", beside: "Turns", stored: dict[str, Stored], ingested: Ingested, per_task: int, load: float
+) -> None:
+    """Writes the result and draws it."""
+    protocol = {
+        "window": "2 frames of history, 8 that follow, 128 x 128, 8 actions; batches of 32, shuffled over all",
+        "frames": ingested.frames,
+        "episodes": f"{ingested.episodes}: {per_task} of {len(TASKS)} ManiSkill tasks each, in {len(TURNS)} turns",
+        "peers": ", ".join(PACKAGES) + "; read through torch's DataLoader, workers are processes",
+        "ours": "simplejpeg (libjpeg-turbo); workers are threads; decoded frames in a sparse file, new in a cold turn",
+        "turns": f"{ROUNDS} a side, worker count and state, of at most {SECONDS} seconds or one epoch, alternating",
+        "cold": "the dataset's files dropped from the operating system's cache (posix_fadvise)",
+        "processor time": "of all processes of a side: what other work on the machine does not lengthen",
+        "quality": "as stored; 4:2:0 video and JPEG cannot reach that of our 4:4:4 JPEG, which costs us bytes",
+        "cores": len(os.sched_getaffinity(0)),
+        "load average before": round(load, 2),
+    }
+    print(write("loading", protocol, [*rate_figures(turns, beside), *storage_figures(stored)]))
+    from benchmarks.loading_plot import draw
+
+    draw({key: [one.rate for one in found] for key, found in (turns | of_ours(beside)).items()}, stored)
 
 
 def build(python: Path, kind: str, data: Path) -> Stored:
@@ -116,9 +124,11 @@ def build(python: Path, kind: str, data: Path) -> Stored:
     if kind in ("lerobot-h264", "h5py"):
         lake = Lake(data / "lake")
         everything = Selection([{"episode_id": one} for one in episode_rows(lake)["episode_id"]], {})
+        begin = time.process_time()
         done = export(lake, chosen(lake, everything), "hdf5" if kind == "h5py" else "lerobot", out, Video())
+        seconds = time.process_time() - begin
         quality = own_quality(data) if kind == "h5py" else asked(python, "quality", kind, data, out)["psnr"]
-        return Stored(out, size(out), done.frames / done.seconds, quality)
+        return Stored(out, size(out), done.frames / seconds, quality)
     found = asked(python, "build", kind, data, out, *(["95"] if kind == "swm-lance" else []))
     return Stored(out, size(out), found["ingest"], found["psnr"])
 
@@ -141,48 +151,49 @@ def measured(python: Path, data: Path, stored: dict[str, Stored]) -> tuple[Turns
     beside: Turns = {}
     own = [sys.executable, "-m", "benchmarks.loading_ours"]
     lake = data / "lake"
-    for workers in WORKERS:
-        with session([*own, "cached", data, workers]) as ours:
-            sides = {(ANEW, lake): [*own, "anew", data, workers], (BARE, lake): [*own, "bare", data, workers]}
-            for name, (kind, _) in PEERS.items():
-                path = stored[name].path
-                sides[name, path] = [python, SCRIPT, "read", kind, data, path, workers]
-            for (name, path), command in sides.items():
-                with session(command) as peer:
-                    for state in STATES * ROUNDS:
-                        one, other = turn(ours, lake, state), turn(peer, path, state)
-                        beside.setdefault((name, workers, state), []).append(one)
-                        turns.setdefault((name, workers, state), []).append(other)
-                        print(f"{name}, {workers}, {state}: {other.rate:.0f}, ours {one.rate:.0f}", file=sys.stderr)
+    sides: dict[str, tuple[Path, list[object]]] = {name: (lake, [*own, kind, data]) for name, kind in ALONE.items()}
+    for name, (kind, _) in PEERS.items():
+        path = stored[name].path
+        sides[name] = path, [python, SCRIPT, "read", kind, data, path]
+    with ExitStack() as stack:
+        ours = stack.enter_context(session([*own, "cached", data]))
+        # All start at once and then wait for their turns: importing a peer takes longer than its turns.
+        sessions = {name: stack.enter_context(session(command)) for name, (_, command) in sides.items()}
+        for process in (ours, *sessions.values()):
+            answer(process)
+        for number, workers, state, (name, peer) in product(range(ROUNDS), WORKERS, STATES, sessions.items()):
+            one, other = turn(ours, lake, workers, state), turn(peer, sides[name][0], workers, state)
+            beside.setdefault((name, workers, state), []).append(one)
+            turns.setdefault((name, workers, state), []).append(other)
+            print(f"{number}: {label(name, workers, state)}: {other.rate:.0f}, ours {one.rate:.0f}", file=sys.stderr)
     return turns, beside
 
 
 @contextmanager
 def session(command: list[object]) -> Iterator[subprocess.Popen]:
-    """A process that answers lines, from when it is ready."""
+    """A process that says when it is ready, and then answers lines."""
     texts = [str(one) for one in command]
     with tempfile.TemporaryFile("w+") as errors:
         options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors, "text": True}
-        process = subprocess.Popen(texts, env=os.environ | OFFLINE, **options)
+        process = subprocess.Popen(texts, env=os.environ | OFFLINE, start_new_session=True, **options)
+        process.errors = errors
         try:
-            answer(process, errors)
-            process.errors = errors
             yield process
         finally:
             process.stdin.close()
             process.wait()
 
 
-def answer(process: subprocess.Popen, errors) -> str:
+def answer(process: subprocess.Popen) -> str:
     """The next line that is an answer; libraries print others."""
     for line in process.stdout:
         if re.fullmatch(r"ready|\d+ [\d.e-]+", word := line.strip()):
             return word
-    errors.seek(0)
-    raise SystemExit(f"{process.args[:4]} died:\n{errors.read()[-3000:]}")
+    process.errors.seek(0)
+    raise SystemExit(f"{process.args[:4]} died:\n{process.errors.read()[-3000:]}")
 
 
-def turn(process: subprocess.Popen, path: Path, state: str) -> Turn:
+def turn(process: subprocess.Popen, path: Path, workers: int, state: str) -> Turn:
     """A turn, after its files were dropped from the cache or read into it."""
     for file in path.rglob("*"):
         if file.is_file():
@@ -193,9 +204,9 @@ def turn(process: subprocess.Popen, path: Path, state: str) -> Turn:
             else:
                 file.read_bytes()
     begin = processor_seconds(process)
-    process.stdin.write(f"{state} {SECONDS}\n")
+    process.stdin.write(f"{state} {workers} {SECONDS}\n")
     process.stdin.flush()
-    windows, seconds = map(float, answer(process, process.errors).split())
+    windows, seconds = map(float, answer(process).split())
     # The first batch, which the clock does not see, cost processor time too.
     return Turn(windows / seconds, (windows + BATCH) / (processor_seconds(process) - begin))
 
@@ -266,7 +277,7 @@ def storage_figures(stored: dict[str, Stored]) -> list[dict]:
     figures = []
     for name, one in stored.items():
         figures.append(figure(f"{name}, on disk", one.bytes / 2**20, "MiB"))
-        figures.append(figure(f"{name}, ingest", one.ingest, "frames/s"))
+        figures.append(figure(f"{name}, ingest", one.ingest, "frames a second of processor time"))
         figures.append(figure(f"{name}, PSNR to the rendered frames", one.psnr, "dB"))
     return figures
 

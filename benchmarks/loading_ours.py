@@ -1,10 +1,10 @@
 """One side of `benchmarks.loading`, in a process of its own: our loader, or decoding alone.
 
-    python -m benchmarks.loading_ours KIND DATA WORKERS
+    python -m benchmarks.loading_ours KIND DATA
 
 KIND: `cached` decodes a frame once, `anew` for every window, `bare` is the decoding alone, of pictures in memory.
-Answers each line `cold SECONDS` or `warm SECONDS` with the windows and seconds of at most an epoch; a cold one begins
-without any decoded frame.
+Answers each line `STATE WORKERS SECONDS` with the windows and seconds of at most an epoch; a `cold` one begins without
+any decoded frame.
 """
 
 import sys
@@ -65,20 +65,18 @@ def bare(data: Path, workers: int, seed: int) -> Iterator[Iterator[int]]:
             yield pool.map(decode, (starts[i : i + BATCH] for i in range(0, 40 * BATCH, BATCH)))
 
 
-def main(kind: str, data: str, workers: int) -> None:
-    epochs: Iterator[Iterator[int]] = iter(())
+def main(kind: str, data: str) -> None:
+    epochs: dict[str, Iterator[Iterator[int]]] = {}
     with tempfile.TemporaryDirectory(prefix="worldvla-loading-") as cache:
         print("ready", flush=True)
         for seed, line in enumerate(sys.stdin):
-            state, seconds = line.split()
-            if state == "cold":
-                if kind == "bare":
-                    epochs = bare(Path(data), workers, seed)
-                else:
-                    epochs = ours(Path(data), workers, seed, Path(cache) if kind == "cached" else None)
-            batches = next(epochs)
-            print(timed(batches, float(seconds)), flush=True)
+            state, workers, seconds = line.split()
+            if state == "cold" and kind == "bare":
+                epochs[workers] = bare(Path(data), int(workers), seed)
+            elif state == "cold":
+                epochs[workers] = ours(Path(data), int(workers), seed, Path(cache) if kind == "cached" else None)
+            print(timed(next(epochs[workers]), float(seconds)), flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(*sys.argv[1:])

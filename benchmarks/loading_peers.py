@@ -1,9 +1,9 @@
 """The peers of `benchmarks.loading`, run by the Python of their own environment; imports nothing of this project.
 
-    python loading_peers.py build KIND DATA OUT [QUALITY]      prints JSON: frames/s of ingest, PSNR of what it stored
-    python loading_peers.py quality KIND DATA OUT              prints JSON: PSNR of what is stored there
-    python loading_peers.py read KIND DATA OUT WORKERS         answers each line `cold SECONDS` or `warm SECONDS` with
-                                                               the windows and seconds of at most an epoch
+    python loading_peers.py build KIND DATA OUT [QUALITY]   prints JSON: ingest, frames a second of processor time, PSNR
+    python loading_peers.py quality KIND DATA OUT           prints JSON: PSNR of what is stored there
+    python loading_peers.py read KIND DATA OUT              answers each line `STATE WORKERS SECONDS` with the windows
+                                                            and seconds of at most an epoch
 
 KIND: lerobot (Parquet and MP4; `build` writes with lerobot itself, as it does by default), h5py (a robomimic file,
 built by `worldvla export hdf5`), swm-lance, swm-hdf5, swm-video (stable-worldmodel's writers and readers). All are read
@@ -35,6 +35,12 @@ def sources(data: Path, name: str):
         yield np.array(frames[begin:end]), actions[begin:end], proprio[begin:end].astype(np.float32)
 
 
+def processor_seconds() -> float:
+    """Of this process and of those it has waited for: encoders run apart from it."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 def psnr(data: Path, pictures: np.ndarray) -> float:
     """dB of the first pictures uint8 [n, H, W, 3] to what was rendered."""
     source = np.load(data / "source.npy", mmap_mode="r")[: len(pictures)]
@@ -51,7 +57,7 @@ def build_lerobot(data: Path, out: Path) -> float:
         "observation.state": {"dtype": "float32", "shape": (proprio.shape[1],), "names": None},
         "action": {"dtype": "float32", "shape": (actions.shape[1],), "names": None},
     }
-    begin = time.perf_counter()
+    begin = processor_seconds()
     dataset = LeRobotDataset.create("local/benchmark", FPS, features, root=out)
     count = 0
     for frames, acts, states in sources(data, "source.npy"):
@@ -60,7 +66,7 @@ def build_lerobot(data: Path, out: Path) -> float:
         dataset.save_episode()
         count += len(frames)
     dataset.finalize()
-    return count / (time.perf_counter() - begin)
+    return count / (processor_seconds() - begin)
 
 
 def build_swm(kind: str, data: Path, out: Path, quality: int | None) -> float:
@@ -77,14 +83,14 @@ def build_swm(kind: str, data: Path, out: Path, quality: int | None) -> float:
     # HDF5 stores pixels: the stored ones, so that its pictures are as good as ours and no better.
     name = "stored.npy" if kind == "swm-hdf5" else "source.npy"
     episodes = [{"pixels": list(f), "action": list(a), "proprio": list(p)} for f, a, p in sources(data, name)]
-    begin = time.perf_counter()
+    begin = processor_seconds()
     with writers[kind]() as writer:
         if kind == "swm-lance":
             writer.write_episodes(episodes)
         else:
             for episode in episodes:
                 writer.write_episode(episode)
-    return sum(len(episode["pixels"]) for episode in episodes) / (time.perf_counter() - begin)
+    return sum(len(episode["pixels"]) for episode in episodes) / (processor_seconds() - begin)
 
 
 class H5Windows(Dataset):
@@ -162,15 +168,21 @@ def timed(batches, seconds: float) -> str:
     return f"{samples} {now}"
 
 
-def read(kind: str, out: Path, workers: int) -> None:
-    # Handles of Lance and HDF5 must not cross a fork.
-    options = {"num_workers": workers, "persistent_workers": True, "multiprocessing_context": "spawn"}
-    loader = DataLoader(opened(kind, out), BATCH, shuffle=True, generator=torch.Generator().manual_seed(0), **options)
-    next(iter(loader))  # the workers have started
+def read(kind: str, out: Path) -> None:
+    dataset = opened(kind, out)
+    # Lance does not survive a fork. The others open their files in the worker.
+    context = "spawn" if kind == "swm-lance" else "fork"
+    options = {"persistent_workers": True, "multiprocessing_context": context}
+    loaders = {}
+    for workers in (1, 2):
+        order = torch.Generator().manual_seed(0)
+        loader = DataLoader(dataset, BATCH, shuffle=True, generator=order, num_workers=workers, **options)
+        next(iter(loader))  # its workers have started
+        loaders[workers] = loader
     print("ready", flush=True)
     for line in sys.stdin:
-        _, seconds = line.split()
-        print(timed(iter(loader), float(seconds)), flush=True)
+        _, workers, seconds = line.split()
+        print(timed(iter(loaders[int(workers)]), float(seconds)), flush=True)
 
 
 def main(what: str, kind: str, data: str, out: str, *rest: str) -> None:
@@ -186,7 +198,7 @@ def main(what: str, kind: str, data: str, out: str, *rest: str) -> None:
     elif what == "quality":
         print(json.dumps({"psnr": quality(kind, Path(data), Path(out))}))
     else:
-        read(kind, Path(out), int(rest[0]))
+        read(kind, Path(out))
     sys.stdout.flush()
     os._exit(0)  # persistent workers are not waited for
 
