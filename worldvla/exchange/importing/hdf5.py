@@ -6,6 +6,7 @@ the damaged place is read. The first costs the file, the second the record alone
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ class GroupRecord:
     def pictures(self, name: str) -> Iterator[np.ndarray | None]:
         dataset = _dataset(self.group, name)
         for step in range(len(dataset)):
-            yield _guarded(lambda step=step: dataset[step], name)
+            yield _guarded(partial(dataset.__getitem__, step), name)
 
 
 def files_of(path: Path) -> tuple[Path, list[str]]:
