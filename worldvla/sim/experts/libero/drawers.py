@@ -6,7 +6,16 @@ import numpy as np
 
 from worldvla.sim.experts.libero.bowls import BOWL, CABINET
 from worldvla.sim.experts.libero.grasps import rim
-from worldvla.sim.experts.libero.hand import UP, Pose, down_closing_along, reach, rotation_about, rotation_of, stay
+from worldvla.sim.experts.libero.hand import (
+    UP,
+    Pose,
+    down_closing_along,
+    fixed,
+    reach,
+    rotation_about,
+    rotation_of,
+    stay,
+)
 from worldvla.sim.experts.libero.placing import CLOSING, pick_and_place
 from worldvla.sim.experts.motion import CLOSED, OPEN, Aim, Look, Plan, Scene, Target
 
@@ -56,7 +65,7 @@ def pull_open(look: Look, aim: Aim, drawer: str, pull: float) -> Iterator[Target
     yield from reach(look, aim, at(-0.004), OPEN, near=0.006)
     yield from stay(look, rotation, CLOSED, CLOSING + 1)
     hand = look()["tcp"][:3] + (aim.extent * pull + 0.02) * front(look())
-    yield from reach(look, aim, lambda scene: Pose(hand, rotation), CLOSED, near=0.022, speed=0.8, patience=50)
+    yield from reach(look, aim, fixed(Pose(hand, rotation)), CLOSED, near=0.022, speed=0.8, patience=50)
 
 
 def open_drawer(drawer: str) -> Plan:
@@ -83,9 +92,9 @@ def bowl_into_drawer(drawer: str, height: float) -> Plan:
         yield from pull_open(look, Aim(np.zeros(2), 1.0, 0, aim.speed), drawer, ROOM)
         yield from stay(look, facing(start), OPEN, 4)
         back = look()["tcp"][:3] + STANDOFF * front(start)
-        yield from reach(look, aim, lambda _: Pose(back, facing(start)), OPEN, near=0.02)
+        yield from reach(look, aim, fixed(Pose(back, facing(start))), OPEN, near=0.02)
         over = np.array([*grasp(start).position[:2], back[2]]) + OVER * (UP + front(start))
-        yield from reach(look, aim, lambda scene: Pose(over, grasp(scene).rotation), OPEN, near=0.04, straight=0.5)
+        yield from reach(look, aim, fixed(Pose(over, grasp(start).rotation)), OPEN, near=0.04, straight=0.5)
         yield from pick_and_place(
             look,
             aim,

@@ -25,6 +25,11 @@ class Pose:
     rotation: np.ndarray
 
 
+def fixed(pose: Pose) -> Callable[[Scene], Pose]:
+    """The same pose in every scene, for `reach`."""
+    return lambda _: pose
+
+
 def rotation_about(axis: np.ndarray, angle: float) -> np.ndarray:
     """[3, 3]; `axis` has length 1, `angle` in radians (Rodrigues' formula)."""
     cross = np.cross(np.eye(3), np.asarray(axis, dtype=np.float64))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Iterator
 import numpy as np
 
 from worldvla.sim.experts.libero.grasps import Grasp
-from worldvla.sim.experts.libero.hand import UP, Pose, reach, stay, withdraw
+from worldvla.sim.experts.libero.hand import UP, Pose, fixed, reach, stay, withdraw
 from worldvla.sim.experts.motion import CLOSED, OPEN, Aim, Look, Scene, Target
 
 HOVER = 0.08  # metres above the grasp at which the hand turns as it must
@@ -30,7 +30,7 @@ def take(look: Look, aim: Aim, item: str, grasp: Grasp, lift: np.ndarray) -> Gen
         rotation, before = grasp(look()).rotation, look()[item][2]
         yield from stay(look, rotation, CLOSED, CLOSING)
         top = Pose(look()["tcp"][:3] + lift, rotation)
-        yield from reach(look, aim, lambda _, top=top: top, CLOSED, near=0.03)
+        yield from reach(look, aim, fixed(top), CLOSED, near=0.03)
         if look()[item][2] > before + LIFTED:
             break
     return rotation

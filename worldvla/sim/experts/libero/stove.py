@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from worldvla.sim.experts.libero.hand import Pose, down, reach, rotation_of, stay
+from worldvla.sim.experts.libero.hand import Pose, down, fixed, reach, rotation_of, stay
 from worldvla.sim.experts.libero.placing import ATTEMPTS, CLOSING, HOVER, OPENING
 from worldvla.sim.experts.motion import CLOSED, OPEN, Aim, Look, Scene, Target
 
@@ -37,7 +37,7 @@ def turn_on(look: Look, aim: Aim) -> Iterator[Target]:
         yield from reach(look, aim, at, OPEN, near=0.006)
         yield from stay(look, down(straight(look())), CLOSED, CLOSING - 2)
         turned = down(straight(look()) + aim.extent * TURN)
-        yield from reach(look, aim, lambda scene, turned=turned: Pose(knob(scene, RIDGE), turned), CLOSED, near=0.05)
+        yield from reach(look, aim, fixed(Pose(knob(look(), RIDGE), turned)), CLOSED, near=0.05)
         if angle(look()) > ON * aim.extent:
             break
         yield from stay(look, turned, OPEN, OPENING)
