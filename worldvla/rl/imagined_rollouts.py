@@ -5,7 +5,7 @@ blindly between. A trajectory leaves the batch once it succeeded or used up its 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -27,15 +27,21 @@ class State(Protocol):
 class Imagined(Protocol):
     """`images` uint8 [B, K or 1, H, W, 3], `reward` float32 [B, K], and the state after the chunk."""
 
-    images: np.ndarray
-    reward: np.ndarray
-    state: Any
+    @property
+    def images(self) -> np.ndarray: ...
+
+    @property
+    def reward(self) -> np.ndarray: ...
+
+    @property
+    def state(self) -> Any: ...
 
 
 class Dynamics(Protocol):
     """What the rollouts need of `worldvla.world_model.imagination.Imagination`."""
 
-    imagined_steps: int
+    @property
+    def imagined_steps(self) -> int: ...
 
     def start(
         self, anchor: np.ndarray, history: np.ndarray | None = None, travelled: np.ndarray | None = None
@@ -47,6 +53,15 @@ class Dynamics(Protocol):
 # Of frames uint8 [B, H, W, 3], the probability float32 [B] that each shows success.
 Judge = Callable[[np.ndarray], np.ndarray]
 SHOWS_SUCCESS = 0.5
+
+
+@dataclass(frozen=True)
+class Judged:
+    """`Imagined`, with the judge's probabilities as the reward."""
+
+    images: np.ndarray
+    reward: np.ndarray
+    state: Any
 
 
 class JudgedDynamics:
@@ -63,11 +78,11 @@ class JudgedDynamics:
     def start(self, anchor: np.ndarray, history: np.ndarray | None = None, travelled: np.ndarray | None = None) -> Any:
         return self.dynamics.start(anchor, history, travelled)
 
-    def step(self, state: Any, actions: np.ndarray, decode: Literal["all", "last"] = "all") -> Any:
+    def step(self, state: Any, actions: np.ndarray, decode: Literal["all", "last"] = "all") -> Judged:
         imagined = self.dynamics.step(state, actions, "all")
         seen = self.judge(imagined.images.reshape(-1, *imagined.images.shape[2:])).reshape(imagined.reward.shape)
         images = imagined.images if decode == "all" else imagined.images[:, -1:]
-        return replace(imagined, images=images, reward=seen)
+        return Judged(images, seen, imagined.state)
 
 
 @dataclass(frozen=True)

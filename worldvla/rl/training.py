@@ -62,7 +62,7 @@ def train(
     if not policy.chunk == world_model.chunk == chunk:
         raise ValueError(f"chunk is {chunk}, the policy's {policy.chunk}, the world model's {world_model.chunk}")
 
-    def open_imagination(update: int) -> Imagination:
+    def open_imagination(update: int) -> Dynamics:
         noise = generator(seed, STAGE, "imagination", update).initial_seed()
         world = Imagination(world_model, imagination.denoising_steps, noise)
         return JudgedDynamics(world, judge) if rl.reward == "judge" else world
