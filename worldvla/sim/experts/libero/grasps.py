@@ -24,17 +24,19 @@ class Sides:
     """A thing taken from above between two of its sides.
 
     `axes` [3] each, in the thing's frame: the fingers may close along any; the one that asks for
-    the least turn of the wrist is taken. `height` of the hand above the thing's origin.
+    the least turn of the wrist is taken. `height` of the hand above the thing's origin, and how much
+    `nearer` to the robot (metres) it takes a thing beside which a tall one stands.
     """
 
     axes: tuple[tuple[int, int, int], ...]
     height: float
+    nearer: float = 0.0
 
     def __call__(self, item: str) -> Grasp:
         def grasp(scene: Scene) -> Pose:
             rotation = rotation_of(scene[item])
             along = max((rotation @ np.array(axis) for axis in self.axes), key=lambda axis: abs(axis[1]))
-            position = scene[item][:3] + self.height * UP
+            position = scene[item][:3] + np.array([-self.nearer, 0.0, self.height])
             return Pose(position, down_closing_along(along))
 
         return grasp

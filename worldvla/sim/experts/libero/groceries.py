@@ -15,7 +15,7 @@ SIDES = {
     "bbq_sauce_1": Sides((Y,), 0.022),
     "butter_1": Sides((Y,), 0.006),
     "chocolate_pudding_1": Sides((Y,), 0.006),
-    "cream_cheese_1": Sides((Y,), 0.0),
+    "cream_cheese_1": Sides((Y,), 0.003, nearer=0.02),
     "ketchup_1": Sides((Z,), 0.04),
     "milk_1": Sides((X, Z), 0.03),
     "orange_juice_1": Sides((X, Z), 0.03),
