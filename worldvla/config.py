@@ -82,7 +82,6 @@ class Transformer(Section):
     head_dim: int = Field(ge=12)
     patch: int = Field(gt=0)
     history: int = Field(ge=1, description="latest frames given besides the first-frame anchor")
-    frames_per_token: int = Field(ge=1, description="consecutive frames that one token stands for; must divide chunk")
 
 
 class WorldModelTraining(Section):

@@ -45,9 +45,7 @@ def toy_bank(episodes: int = 6, length: int = 9, seed: int = 0) -> FrameBank:
     )
 
 
-def toy_architecture(
-    autoencoder_steps: int = 12, pretrain_steps: int = 12, frames_per_token: int = 1
-) -> WorldModelArchitecture:
+def toy_architecture(autoencoder_steps: int = 12, pretrain_steps: int = 12) -> WorldModelArchitecture:
     return WorldModelArchitecture(
         image_size=IMAGE_SIZE,
         autoencoder={
@@ -61,14 +59,7 @@ def toy_architecture(
             "motion_weight": 4.0,
             "kl_weight": 1e-6,
         },
-        transformer={
-            "layers": 1,
-            "heads": 2,
-            "head_dim": 16,
-            "patch": 2,
-            "history": 2,
-            "frames_per_token": frames_per_token,
-        },
+        transformer={"layers": 1, "heads": 2, "head_dim": 16, "patch": 2, "history": 2},
         training={
             "batch_size": 4,
             "learning_rate": 3e-3,

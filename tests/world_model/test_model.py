@@ -39,11 +39,9 @@ def test_salient_pixels_are_those_of_the_moving_square(bank):
     assert not salient.all()
 
 
-@pytest.mark.parametrize("frames_per_token", [1, 2])
-def test_every_input_of_the_transformer_matters(bank, frames_per_token):
+def test_every_input_of_the_transformer_matters(model, bank):
     """Also each action for its own frame and those after; a change of the last action alone is seen."""
     torch.manual_seed(0)
-    model = WorldModel(model_config(toy_architecture(frames_per_token=frames_per_token), CHUNK, 7)).eval()
     with torch.no_grad():
         for parameter in model.dynamics.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
@@ -65,7 +63,7 @@ def test_every_input_of_the_transformer_matters(bank, frames_per_token):
         last = inputs["actions"].clone()
         last[:, -1] += 1
         moved = (model.denoise(**inputs | {"actions": last}) - output).abs().mean((0, 2, 3, 4))
-    assert moved.argmax() // frames_per_token == CHUNK // frames_per_token - 1
+    assert moved.argmax() == CHUNK - 1
 
 
 def test_reward_head_gives_one_scalar_a_frame(model):
@@ -78,17 +76,6 @@ def test_sizes_that_do_not_fold_are_refused():
     architecture = toy_architecture().model_copy(update={"image_size": 36})
     with pytest.raises(UserError, match="image_size 36"):
         model_config(architecture, CHUNK, 7)
-
-
-def test_frames_of_a_token_must_divide_the_chunk():
-    with pytest.raises(UserError, match="frames_per_token 3 must divide scene.chunk 4"):
-        model_config(toy_architecture(frames_per_token=3), CHUNK, 7)
-
-
-def test_a_model_from_before_tokens_had_frames_is_read(model):
-    transformer = {name: value for name, value in model.config["transformer"].items() if name != "frames_per_token"}
-    older = WorldModel.from_bytes({**model.config, "transformer": transformer}, model.to_bytes())
-    assert older.dynamics.frames_per_token == 1
 
 
 def test_config_is_json(model):

@@ -10,12 +10,7 @@ Actions enter twice (WoVR, arXiv 2602.13977): added to each frame's timestep emb
 first frame: actions are displacements, so the anchor and this sum say where the arm is,
 however much the imagined frames between have blurred.
 
-A token may stand for one place in several consecutive frames, as in video tokenizers: what a
-robot changes in a twentieth of a second is little, and with four frames a token the same
-processor trains on four times as many windows (docs/experiments.md).
-
-Shapes: B batch, K frames (one an action), N = K / frames_per_token steps of tokens, S tokens
-a step, D width, C latent channels.
+Shapes: B batch, K frames (one an action), S tokens a frame, D width, C latent channels.
 """
 
 import torch
@@ -73,32 +68,28 @@ class ChunkTransformer(CosmosTransformer3DModel):
         head_dim: int,
         patch: int,
         history: int,
-        frames_per_token: int = 1,  # models stored before there was a choice have no entry for it
     ):
         width = heads * head_dim
-        steps = chunk // frames_per_token
         super().__init__(
-            in_channels=latent_channels * (frames_per_token + 1 + history) + 1,
-            out_channels=latent_channels * frames_per_token,
+            in_channels=latent_channels * (2 + history) + 1,
+            out_channels=latent_channels,
             num_attention_heads=heads,
             attention_head_dim=head_dim,
             num_layers=layers,
             text_embed_dim=width,
             adaln_lora_dim=width // 4,
-            max_size=(steps, latent_size, latent_size),
+            max_size=(chunk, latent_size, latent_size),
             patch_size=(1, patch, patch),
             rope_scale=(1.0, 1.0, 1.0),
             concat_padding_mask=False,
             extra_pos_embed_type=None,
         )
-        self.frames_per_token = frames_per_token
-        self.position = nn.Parameter(torch.randn(1, steps, (latent_size // patch) ** 2, width) * 0.02)
-        features = (frames_per_token + 2) * action_dim
+        self.position = nn.Parameter(torch.randn(1, chunk, (latent_size // patch) ** 2, width) * 0.02)
         self.action_modulation = nn.Sequential(
-            nn.Linear(features, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 4 * width)
+            nn.Linear(3 * action_dim, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 4 * width)
         )
-        self.action_tokens = nn.Sequential(nn.Linear(features, width), nn.SiLU(), nn.Linear(width, width))
-        self.action_position = nn.Parameter(torch.randn(1, steps, width) * 0.02)
+        self.action_tokens = nn.Sequential(nn.Linear(3 * action_dim, width), nn.SiLU(), nn.Linear(width, width))
+        self.action_position = nn.Parameter(torch.randn(1, chunk, width) * 0.02)
         for block in self.transformer_blocks:
             for attention in (block.attn1, block.attn2):
                 attention.set_processor(ChunkAttention())
@@ -136,8 +127,6 @@ class ChunkTransformer(CosmosTransformer3DModel):
         sum of all actions before them since the anchor.
         """
         batch, chunk, channels, height, width = noisy.shape
-        grouped = (chunk // self.frames_per_token, self.frames_per_token)
-        noisy_BNCHW = noisy.unflatten(1, grouped).flatten(2, 3)
         beside = torch.cat(
             [
                 context.flatten(1, 2),
@@ -145,25 +134,24 @@ class ChunkTransformer(CosmosTransformer3DModel):
             ],
             dim=1,
         )
-        stacked = torch.cat([noisy_BNCHW, beside[:, None].expand(-1, grouped[0], -1, -1, -1)], dim=2).transpose(1, 2)
-        tokens_BNSD = self.patch_embed(stacked).flatten(2, 3)
-        tokens_BNSD = tokens_BNSD + self.position.to(tokens_BNSD.dtype)
+        stacked = torch.cat([noisy, beside[:, None].expand(-1, chunk, -1, -1, -1)], dim=2).transpose(1, 2)
+        tokens_BKSD = self.patch_embed(stacked).flatten(2, 3)
+        tokens_BKSD = tokens_BKSD + self.position.to(tokens_BKSD.dtype)
 
-        moved = actions.cumsum(1)[:, self.frames_per_token - 1 :: self.frames_per_token]
-        acted = actions.unflatten(1, grouped).flatten(2)
-        features = torch.cat([acted, moved / CHUNK_SCALE, (travelled[:, None] + moved) / TRAVEL_SCALE], dim=-1)
+        moved = actions.cumsum(1)
+        features = torch.cat([actions, moved / CHUNK_SCALE, (travelled[:, None] + moved) / TRAVEL_SCALE], dim=-1)
         modulation, embedding = self.action_modulation(features).split([3 * self.width, self.width], dim=-1)
-        time_modulation, time_embedding = self.time_embed(tokens_BNSD, sigma * SIGMA_SCALE)
-        temb = (time_modulation[:, None] + modulation)[:, :, None].to(tokens_BNSD.dtype)
-        embedded = (time_embedding[:, None] + embedding)[:, :, None].to(tokens_BNSD.dtype)
+        time_modulation, time_embedding = self.time_embed(tokens_BKSD, sigma * SIGMA_SCALE)
+        temb = (time_modulation[:, None] + modulation)[:, :, None].to(tokens_BKSD.dtype)
+        embedded = (time_embedding[:, None] + embedding)[:, :, None].to(tokens_BKSD.dtype)
         action_tokens = self.action_tokens(features)
         action_tokens = action_tokens + self.action_position.to(action_tokens.dtype)
 
         for block in self.transformer_blocks:
-            tokens_BNSD = apply_block(block, tokens_BNSD, embedded, temb, action_tokens)
-        tokens_BNSD = self.norm_out(tokens_BNSD, embedded, temb)
+            tokens_BKSD = apply_block(block, tokens_BKSD, embedded, temb, action_tokens)
+        tokens_BKSD = self.norm_out(tokens_BKSD, embedded, temb)
         patch = self.config.patch_size[-1]
-        out = self.proj_out(tokens_BNSD).unflatten(-1, (patch, patch, self.frames_per_token * channels))
+        out = self.proj_out(tokens_BKSD).unflatten(-1, (patch, patch, channels))
         out = out.unflatten(2, (height // patch, width // patch))
         return out.permute(0, 1, 6, 2, 4, 3, 5).reshape(batch, chunk, channels, height, width)
 
@@ -172,20 +160,20 @@ class ChunkTransformer(CosmosTransformer3DModel):
         return self.config.num_attention_heads * self.config.attention_head_dim
 
 
-def apply_block(block, tokens_BNSD, embedded, temb, action_tokens):
+def apply_block(block, tokens_BKSD, embedded, temb, action_tokens):
     """One Cosmos block with its modulation computed once a frame instead of once a token."""
-    steps = tokens_BNSD.shape[1]
-    normed, gate = modulate(block.norm1, tokens_BNSD, embedded, temb)
-    mixed = block.attn1(normed.flatten(1, 2)).unflatten(1, (steps, -1))
-    tokens_BNSD = torch.addcmul(tokens_BNSD, gate, mixed)
-    normed, gate = modulate(block.norm2, tokens_BNSD, embedded, temb)
-    mixed = block.attn2(normed.flatten(1, 2), encoder_hidden_states=action_tokens).unflatten(1, (steps, -1))
-    tokens_BNSD = torch.addcmul(tokens_BNSD, gate, mixed)
-    normed, gate = modulate(block.norm3, tokens_BNSD, embedded, temb)
-    return torch.addcmul(tokens_BNSD, gate, block.ff(normed))
+    chunk = tokens_BKSD.shape[1]
+    normed, gate = modulate(block.norm1, tokens_BKSD, embedded, temb)
+    mixed = block.attn1(normed.flatten(1, 2)).unflatten(1, (chunk, -1))
+    tokens_BKSD = torch.addcmul(tokens_BKSD, gate, mixed)
+    normed, gate = modulate(block.norm2, tokens_BKSD, embedded, temb)
+    mixed = block.attn2(normed.flatten(1, 2), encoder_hidden_states=action_tokens).unflatten(1, (chunk, -1))
+    tokens_BKSD = torch.addcmul(tokens_BKSD, gate, mixed)
+    normed, gate = modulate(block.norm3, tokens_BKSD, embedded, temb)
+    return torch.addcmul(tokens_BKSD, gate, block.ff(normed))
 
 
-def modulate(norm, tokens_BNSD, embedded, temb):
+def modulate(norm, tokens_BKSD, embedded, temb):
     """A `CosmosAdaLayerNormZero` in fewer passes: (normed, shifted and scaled tokens, gate)."""
     shift, scale, gate = (norm.linear_2(norm.linear_1(norm.activation(embedded))) + temb).chunk(3, dim=-1)
-    return torch.addcmul(shift, norm.norm(tokens_BNSD), 1 + scale), gate
+    return torch.addcmul(shift, norm.norm(tokens_BKSD), 1 + scale), gate

@@ -71,11 +71,6 @@ def model_config(architecture: WorldModelArchitecture, chunk: int, action_dim: i
             f"(autoencoder.patch and levels), and transformer.patch {architecture.transformer.patch} must divide "
             "an even number of latents a side"
         )
-    if chunk % architecture.transformer.frames_per_token:
-        raise UserError(
-            f"world_model.transformer.frames_per_token {architecture.transformer.frames_per_token} must divide "
-            f"scene.chunk {chunk}"
-        )
     if any(channels % NORM_GROUPS for channels in autoencoder.channels):
         raise UserError(f"world_model.autoencoder.channels must be multiples of {NORM_GROUPS}: {autoencoder.channels}")
     return {
