@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.audit_lake import ALIGNED, CAMPAIGN, EVALUATED, MEMBERSHIP, TASKS, build
+from benchmarks.audit_lake import ALIGNED, CAMPAIGN, EVALUATED, IMPORT, MEMBERSHIP, TASKS, build
 from benchmarks.result import figure, write
 from worldvla.lake.query import audits, run_audit
 from worldvla.lake.retractions import retract_episodes
@@ -101,6 +101,7 @@ def questions(lake: Lake, iterations: int) -> dict[str, tuple[str, dict[str, str
     """Every audit there is, at its widest or as a person would ask it: label, then name, parameters, night."""
     last, middle = f"{CAMPAIGN}/{iterations - 1}", f"{CAMPAIGN}/{iterations // 2}"
     [episode] = run_audit(lake, "episodes_of", {"source": "expert", "seeds": "0"})["episode_id"].to_list()
+    imported = run_audit(lake, "episodes_of", {"source": "import"})["episode_id"][0]
     asked: dict[str, dict[str, str]] = {
         "failures_that_trained": {"model": last},
         "models_trained_on": {"episode": episode},
@@ -108,6 +109,9 @@ def questions(lake: Lake, iterations: int) -> dict[str, tuple[str, dict[str, str
         "loop_progress": {"campaign": CAMPAIGN},
         "near_success": {"campaign": CAMPAIGN, "iteration": str(iterations - 1)},
         "protocols": {},
+        "interaction": {},
+        "origin_of": {"episode": imported},
+        "models_trained_on_file": {"file": IMPORT},
         "measured_with": {"policy": last},
         "compare_policies": {"policy": last, "against": f"{CAMPAIGN}/base_policy"},
         "compare_world_models": {"model": last, "against": middle},

@@ -30,6 +30,8 @@ RAW = 10_000
 ALIGNED, EVALUATED, CURVE = 100, 200, 50
 TASKS = ("PushCube-v1", "PullCube-v1", "StackCube-v1", "PokeCube-v1", "PlaceSphere-v1")
 PROTOCOL = {"suite": "maniskill_tabletop", "max_steps": 50, "chunk": 5, "temperature": 0.0, "split": "heldout"}
+SOURCES = {"demonstrations": "expert", "perturbed_demonstrations": "perturbed", "imported_episodes": "import"}
+IMPORT, IN_A_FILE = "kitchen", 50
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -58,7 +60,10 @@ class _Nights:
 
     def run(self) -> None:
         counts = {"demonstrations": self.raw // 5, "perturbed_demonstrations": self.raw // 10}
+        counts["imported_episodes"] = self.raw // 10
         parts = {asset: self.record(asset, "", count, None) for asset, count in counts.items()}
+        self.imports(parts["imported_episodes"])
+        self.publish("imported_demonstrations", "", self.members("imported_demonstrations", "", np.zeros(0, np.int64)))
         base = self.model("base_policy", "", {}, parts["demonstrations"], "expert", "demonstrations")
         left = self.raw - sum(counts.values())
         parts["exploration_rollouts"] = self.record("exploration_rollouts", "", left, base)
@@ -137,7 +142,7 @@ class _Nights:
                 "best_progress": best,
             }
         )
-        source = "policy" if policy else "expert" if asset == "demonstrations" else "perturbed"
+        source = "policy" if policy else SOURCES[asset]
         self.write(
             "episodes",
             table,
@@ -152,6 +157,29 @@ class _Nights:
         )
         self.publish(asset, iteration, self.members(asset, iteration, rows), real_steps=count * CURVE)
         return rows
+
+    def imports(self, rows: np.ndarray) -> None:
+        files = [f"data/chunk-000/file-{row // IN_A_FILE:03d}.parquet" for row in rows.tolist()]
+        table = pa.table(
+            {
+                "record_id": _hexadecimal(self.random, len(rows)),
+                "episode_id": self.ids.take(pa.array(rows)),
+                "file": files,
+                "record": pa.array(rows).cast(pa.string()),
+                "files": [canonical_json({file: digest(file) * 2}) for file in files],
+            }
+        )
+        self.write(
+            "imports",
+            table,
+            "import",
+            import_name=IMPORT,
+            format="lerobot",
+            path="/data/kitchen",
+            mapping=canonical_json({"actions": "action"}),
+            importer="1",
+            imported_at=self.now,
+        )
 
     def members(self, asset: str, iteration: str, rows: np.ndarray) -> str:
         ids = self.ids.take(pa.array(rows))
