@@ -27,6 +27,7 @@ LOCATE = "from worldvla.sim.libero import installation; installation.assets()"
 def python(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
     names = (
         "MUJOCO_GL",
+        "PYOPENGL_PLATFORM",
         "MPLCONFIGDIR",
         "LIBERO_CONFIG_PATH",
         "MESA_SHADER_CACHE_DIR",
