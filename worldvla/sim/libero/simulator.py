@@ -173,16 +173,12 @@ class LiberoSimulator:
         """Draws a placement as LIBERO does, from NumPy's global generator, which is left as it was found."""
         from robosuite.utils.errors import RandomizationError
 
-        # Where the model has its fixtures before LIBERO moves them, which it asks when it places objects on them.
-        bodies = self._fixture_bodies()
-        self._model.body_pos[bodies] = 0.0
-        self._model.body_quat[bodies] = np.array([1.0, 0.0, 0.0, 0.0])
         before = np.random.get_state()
         np.random.seed(seed)
         try:
             while True:
                 # LIBERO places what stands on a fixture relative to where the model has that fixture: at the origin.
-                bodies = [self._env.obj_body_id[name] for name in self._env.fixtures_dict]
+                bodies = self._fixture_bodies()
                 self._model.body_pos[bodies], self._model.body_quat[bodies] = 0.0, [1.0, 0.0, 0.0, 0.0]
                 try:
                     self._env.reset()
