@@ -221,7 +221,10 @@ def processor_seconds(process: subprocess.Popen) -> float:
 
 def own_quality(data: Path) -> float:
     """PSNR of what is stored to what was rendered, dB; a robomimic file holds the same pixels."""
-    source, kept = (np.load(data / name, mmap_mode="r")[:400].astype(float) for name in ("source.npy", "stored.npy"))
+    source, kept = (
+        np.load(data / name, mmap_mode="r", allow_pickle=False)[:400].astype(float)
+        for name in ("source.npy", "stored.npy")
+    )
     return float(10 * np.log10(255**2 / np.mean((source - kept) ** 2)))
 
 

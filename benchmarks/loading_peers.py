@@ -27,8 +27,8 @@ SOME = 400  # frames that quality is measured on
 
 def sources(data: Path, name: str):
     """Frames, actions, proprioception of every episode; `name`: source.npy or stored.npy."""
-    frames = np.load(data / name, mmap_mode="r")
-    with np.load(data / "numbers.npz") as numbers:
+    frames = np.load(data / name, mmap_mode="r", allow_pickle=False)
+    with np.load(data / "numbers.npz", allow_pickle=False) as numbers:
         lengths, actions, proprio = numbers["lengths"], numbers["actions"], numbers["proprio"]
     ends = np.cumsum(lengths)
     for begin, end in zip(ends - lengths, ends, strict=True):
@@ -43,7 +43,7 @@ def processor_seconds() -> float:
 
 def psnr(data: Path, pictures: np.ndarray) -> float:
     """dB of the first pictures uint8 [n, H, W, 3] to what was rendered."""
-    source = np.load(data / "source.npy", mmap_mode="r")[: len(pictures)]
+    source = np.load(data / "source.npy", mmap_mode="r", allow_pickle=False)[: len(pictures)]
     error = np.mean((np.asarray(pictures, float) - source) ** 2)
     return float(10 * np.log10(255**2 / error)) if error else float("inf")
 
