@@ -15,7 +15,10 @@ from worldvla.lake.store import Lake
 from worldvla.planner.graph import GRAPH
 from worldvla.planner.observe import snapshot
 
-RECORDED = {node.name for node in GRAPH.values() if node.pool == "simulator" and node.holds_episodes}
+# Sets of episodes that come from outside of the lake: from a simulator, or by an import.
+RECORDED = {
+    node.name for node in GRAPH.values() if (node.pool == "simulator" and node.holds_episodes) or node.follows_imports
+}
 
 
 @pytest.fixture(scope="module")
