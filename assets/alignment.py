@@ -7,6 +7,7 @@ from assets.pictures import picture
 from assets.publication import Content, Step, loop_asset
 from assets.sans import sans_rows, training_rows
 from assets.trained import model_metadata, store, tracked
+from worldvla.errors import UserError
 from worldvla.lake.digests import rows_version
 from worldvla.lake.episodes import episode_rows, load_bank
 from worldvla.lake.models import read_model
@@ -44,8 +45,15 @@ def alignment(step: Step) -> Content:
     heldout = sans_rows(step, "heldout")
     episodes = episode_rows(step.lake, heldout["episode_id"].to_list())
     chosen = choose(episodes.iter_rows(named=True), config.alignment.episodes)
-    image_size, chunk = config.world_model.image_size, config.scene.chunk
-    conditions = protocol(config.imagination, image_size, chunk, judging.model_id, chosen, config.seed)
+    if not chosen:
+        raise UserError(
+            "alignment: no task has both a success and a failure among its held-out episodes; "
+            "raise demonstrations.per_task, perturbed.per_task or curation.heldout"
+        )
+    image_size, stride = config.world_model.image_size, config.world_model.frame_stride
+    conditions = protocol(
+        config.imagination, image_size, config.scene.chunk, stride, judging.model_id, chosen, config.seed
+    )
     rows = replay(
         WorldModel.from_bytes(model.config, model.weights),
         Judge.from_bytes(judging.config, judging.weights),
@@ -65,7 +73,7 @@ def alignment(step: Step) -> Content:
         details={"rows": len(rows), "protocol": conditions, "summary": summary},
         metadata=pictures(rows, summary),
         checks=(Check("gate", not failures, "; ".join(failures) or "every threshold is reached", gate=True),),
-        imagined_steps=sum(len(row["reward_curve"]) for row in rows),
+        imagined_steps=sum(len(row["reward_curve"]) for row in rows) * stride,
     )
 
 

@@ -76,11 +76,11 @@ def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
     ids = keyframes["episode_id"].unique().sort().to_list()
     with tracked(step, "keyframes", version, len(keyframes)) as run:
         bank = load_bank(step.lake, ids, config.world_model.image_size)
-        history = config.world_model.transformer.history
+        history, stride = config.world_model.transformer.history, config.world_model.frame_stride
         result = train(
             Policy.from_bytes(base.config, base.weights),
             WorldModel.from_bytes(imagined.config, imagined.weights),
-            StartStates.from_bank(bank, keyframes.to_dicts(), history, config.keyframes.share),
+            StartStates.from_bank(bank, keyframes.to_dicts(), history, stride, config.keyframes.share),
             config.rl,
             config.imagination,
             Judge.from_bytes(judging.config, judging.weights).probabilities,

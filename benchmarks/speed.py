@@ -213,7 +213,7 @@ def grpo_updates(model: WorldModel, bank: FrameBank, config: Campaign) -> float:
     """Updates a minute: rollouts to their last step, then the gradient steps of groups whose outcomes all differ."""
     rl, random = config.rl, generator(config.seed, "speed")
     rows = [{"episode_id": one, "step": 0, "kind": "start", "task": ""} for one in bank.episode_ids]
-    starts = StartStates.from_bank(bank, rows, model.history, 0.0)
+    starts = StartStates.from_bank(bank, rows, model.history, model.frame_stride, 0.0)
     policy = Policy.create(config.policy, config.scene.chunk, config.seed).to(device())
     optimizer = torch.optim.AdamW(policy.parameters(), lr=rl.learning_rate)
     world = Imagination(model, config.imagination.denoising_steps, config.seed)
@@ -227,7 +227,7 @@ def grpo_updates(model: WorldModel, bank: FrameBank, config: Campaign) -> float:
             rl.group_size,
             config.scene.max_steps,
             rl.temperature,
-            NEVER,
+            np.full(len(starts), NEVER, np.float32),
             lambda images: np.zeros(len(images), np.float32),
             random,
         )

@@ -24,7 +24,8 @@ def test_every_campaign_of_the_file_imagines_and_acts(name):
     frame = np.zeros((1, size, size, 3), np.uint8)
     actions = policy.act(frame, ["push"], 1.0, generator(0)).actions.numpy()
     imagined = imagination.step(imagination.start(frame), actions)
-    assert imagined.images.shape == (1, chunk, size, size, 3) and imagined.reward.shape == (1, chunk)
+    frames = chunk // campaign.world_model.frame_stride
+    assert imagined.images.shape == (1, frames, size, size, 3) and imagined.reward.shape == (1, frames)
 
 
 def test_a_variant_is_named_by_its_settings_and_keeps_them(tmp_path, monkeypatch):
@@ -46,6 +47,7 @@ def test_a_variant_is_named_by_its_settings_and_keeps_them(tmp_path, monkeypatch
         ({"rl.updates": 0}, "rl.updates"),
         ({"rl.updatez": 1}, "rl.updatez"),
         ({"scene": 3}, "scene"),
+        ({"world_model.frame_stride": 3}, "does not divide scene.chunk 8"),
         ({"curation.heldout": 2}, "curation.heldout"),
     ],
 )

@@ -96,6 +96,7 @@ class WorldModelArchitecture(Section):
     """What the pre-trained world model is and how it learns."""
 
     image_size: int = Field(gt=0, description="pixels a side that models see; frames are stored larger")
+    frame_stride: int = Field(gt=0, description="every so many frames one is imagined; a divisor of scene.chunk")
     autoencoder: Autoencoder
     transformer: Transformer
     training: WorldModelTraining
@@ -110,13 +111,15 @@ class WorldModelFineTuning(Section):
     sampling: dict[Label, float] = Field(
         description="share of training windows drawn from each label; labels absent give theirs to the others"
     )
+    calibration_episodes: int = Field(
+        ge=2, description="validation episodes, balanced by outcome, over all tasks, that the success threshold is from"
+    )
 
 
 class Imagination(Section):
     """How frames are sampled from the world model, in alignment and in RL alike."""
 
     denoising_steps: int = Field(ge=1)
-    success_threshold: float = Field(gt=0, lt=1, description="reward at which an imagined frame counts as success")
 
 
 class Judge(Section):
@@ -275,6 +278,12 @@ class Campaign(Section):
     collection: Collection
     execution: Execution
     nightly: Nightly
+
+    @model_validator(mode="after")
+    def check_frame_stride(self) -> "Campaign":
+        if self.scene.chunk % (stride := self.world_model.frame_stride):
+            raise ValueError(f"world_model.frame_stride {stride} does not divide scene.chunk {self.scene.chunk}")
+        return self
 
     @model_validator(mode="after")
     def check_imports(self) -> "Campaign":

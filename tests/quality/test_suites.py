@@ -216,7 +216,7 @@ def put(data: pd.DataFrame, column: str, value: object) -> None:
         ("training_membership", "world_model", "split", "heldout", "no model has seen an episode held out"),
         ("alignments", "alignment", "ssim", 1.5, "SSIM is in [-1, 1]"),
         ("alignments", "alignment", "true_success", None, "the true outcome is the episode's own"),
-        ("alignments", "alignment", "reward_curve", [0.5], "curves have one value a step"),
+        ("alignments", "alignment", "reward_curve", [0.5], "curves have one value an imagined frame"),
         ("evaluations", "evaluation", "steps", 0, "an episode has steps, at most as many as allowed"),
         ("evaluations", "evaluation", "success", True, "success is best progress 1"),
         ("materializations", "iteration_record", "asset", "guesses", "the asset is one of the graph"),

@@ -81,6 +81,7 @@ def starts() -> StartStates:
         step=np.array([0, 0, 0, 2]),
         travelled=np.zeros((4, 7), np.float32),
         kind=["start", "start", "start", "near_failure"],
+        tasks=["line"] * 4,
         instructions=["go"] * 4,
         names=[f"episode-{i}@0" for i in range(4)],
         near_failure_share=0.25,

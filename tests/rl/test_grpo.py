@@ -19,11 +19,12 @@ def test_outcomes_by_hand():
             [0.1, 0.2, 0.3, 0.4],
             [0.1, 0.2, 0.3, 0.9],  # only after its last step
             [0.5, 0.0, 0.0, 0.0],
+            [0.6, 0.6, 0.7, 0.0],  # of another task, whose threshold is higher
         ]
     )
-    returns, length = grpo.outcomes(reward, torch.tensor([4, 4, 2, 4]), 0.5)
-    assert returns.tolist() == [1, 0, 0, 1]
-    assert length.tolist() == [3, 4, 2, 1]
+    returns, length = grpo.outcomes(reward, torch.tensor([4, 4, 2, 4, 4]), torch.tensor([0.5, 0.5, 0.5, 0.5, 0.7]))
+    assert returns.tolist() == [1, 0, 0, 1, 1]
+    assert length.tolist() == [3, 4, 2, 1, 3]
 
 
 def test_advantage_by_hand():

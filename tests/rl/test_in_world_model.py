@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.world_model.conftest import CHUNK, IMAGE_SIZE, toy_architecture, toy_bank
+from tests.world_model.conftest import CHUNK, IMAGE_SIZE, STRIDE, toy_architecture, toy_bank
 from worldvla.config import Imagination, PolicyArchitecture
 from worldvla.policy.vla import Policy
 from worldvla.rl.starts import StartStates
@@ -29,7 +29,7 @@ def model(bank):
 def starts(bank) -> StartStates:
     rows = [{"episode_id": f"{index:04d}", "step": 0, "kind": "start", "task": "toy"} for index in range(3)]
     rows.append({"episode_id": "0000", "step": 4, "kind": "near_failure", "task": "toy"})
-    return StartStates.from_bank(bank, rows, 2, 0.25)
+    return StartStates.from_bank(bank, rows, 2, STRIDE, 0.25)
 
 
 def unsure(images: np.ndarray) -> np.ndarray:
@@ -56,7 +56,7 @@ def policy_of(chunk: int) -> Policy:
 
 def test_training_is_repeatable_and_counts_what_it_imagined(model, starts, rl):
     rl = rl.model_copy(update={"updates": 2, "groups": 2, "group_size": 4})
-    imagination = Imagination(denoising_steps=2, success_threshold=0.5)
+    imagination = Imagination(denoising_steps=2)
     arguments = (policy_of(CHUNK), model, starts, rl, imagination, unsure, CHUNK, MAX_STEPS, 0, Checkpointer(None))
     first, second = train(*arguments), train(*arguments)
     assert first.policy.to_bytes() == second.policy.to_bytes()
@@ -67,7 +67,7 @@ def test_training_is_repeatable_and_counts_what_it_imagined(model, starts, rl):
 
 def test_the_judge_may_give_the_reward(model, starts, rl):
     rl = rl.model_copy(update={"updates": 1, "groups": 2, "group_size": 4, "reward": "judge"})
-    imagination = Imagination(denoising_steps=1, success_threshold=0.5)
+    imagination = Imagination(denoising_steps=1)
     arguments = (policy_of(CHUNK), model, starts, rl, imagination)
 
     def always(images: np.ndarray) -> np.ndarray:
@@ -85,7 +85,7 @@ def test_a_chunk_that_the_world_model_does_not_imagine_is_refused(model, starts,
             model,
             starts,
             rl,
-            Imagination(denoising_steps=1, success_threshold=0.5),
+            Imagination(denoising_steps=1),
             unsure,
             CHUNK,
             MAX_STEPS,

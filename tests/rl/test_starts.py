@@ -29,25 +29,28 @@ def keyframe(episode_id, step, kind="start"):
 
 
 def test_history_ends_at_the_present_and_repeats_the_first_frame(bank):
-    starts = StartStates.from_bank(bank, [keyframe("b", 0), keyframe("b", 1), keyframe("a", 4)], 3, 0.0)
+    starts = StartStates.from_bank(bank, [keyframe("b", 0), keyframe("b", 1), keyframe("a", 4)], 3, 1, 0.0)
     assert starts.anchor[:, 0, 0, 0].tolist() == [5, 5, 0]
     assert starts.history[:, :, 0, 0, 0].tolist() == [[5, 5, 5], [5, 5, 6], [2, 3, 4]]
     assert starts.instructions == ["pull", "pull", "push"] and starts.names == ["b@0", "b@1", "a@4"]
     assert starts.step.tolist() == [0, 1, 4]
+    assert starts.tasks == ["T"] * 3
+    further = StartStates.from_bank(bank, [keyframe("b", 3), keyframe("a", 4)], 3, 2, 0.0)
+    assert further.history[:, :, 0, 0, 0].tolist() == [[5, 6, 8], [0, 2, 4]]
     assert starts.travelled[:, 0].tolist() == [0, 5, 0 + 1 + 2 + 3]
 
 
 def test_what_cannot_be_built_is_said(bank):
     with pytest.raises(UserError, match="no start states"):
-        StartStates.from_bank(bank, [], 2, 0.0)
+        StartStates.from_bank(bank, [], 2, 1, 0.0)
     with pytest.raises(ValueError, match="gone"):
-        StartStates.from_bank(bank, [keyframe("gone", 0)], 2, 0.0)
+        StartStates.from_bank(bank, [keyframe("gone", 0)], 2, 1, 0.0)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_draws_keep_the_share_on_average_and_repeat_nothing_needlessly(bank, share):
     rows = [keyframe("a", step) for step in range(4)] + [keyframe("b", step, "near_failure") for step in range(3)]
-    starts = StartStates.from_bank(bank, rows, 1, share)
+    starts = StartStates.from_bank(bank, rows, 1, 1, share)
     draws = [starts.draw(4, generator(0, step)) for step in range(300)]
     near = np.mean([np.mean([starts.kind[i] == "near_failure" for i in draw]) for draw in draws])
     assert near == pytest.approx(share, abs=0.04)
@@ -57,5 +60,5 @@ def test_draws_keep_the_share_on_average_and_repeat_nothing_needlessly(bank, sha
 
 
 def test_a_share_of_keyframes_that_do_not_exist_goes_to_starts(bank):
-    starts = StartStates.from_bank(bank, [keyframe("a", 0), keyframe("b", 0)], 1, 0.5)
+    starts = StartStates.from_bank(bank, [keyframe("a", 0), keyframe("b", 0)], 1, 1, 0.5)
     assert sorted(starts.draw(4, generator(0))) == [0, 0, 1, 1]

@@ -11,11 +11,12 @@ from worldvla.training.checkpoint import Checkpointer
 from worldvla.training.device import generator
 
 MAX_STEPS = 4
+THRESHOLD = np.full(4, 0.5, np.float32)
 
 
 def roll(policy, starts, world=None):
     drawn = np.arange(len(starts))
-    return imagine(policy, world or Line(), starts, drawn, 8, MAX_STEPS, 1.0, 0.5, arrived, generator(0))
+    return imagine(policy, world or Line(), starts, drawn, 8, MAX_STEPS, 1.0, THRESHOLD, arrived, generator(0))
 
 
 def test_rollouts_end_at_success_or_at_the_last_step(policy, starts):
@@ -61,7 +62,7 @@ def test_groups_that_are_alike_teach_nothing(policy, starts, rl):
 
 def test_success_rises_in_a_world_with_a_rule(policy, starts, rl):
     before = policy.to_bytes()
-    result = improve(policy, lambda update: Line(), starts, rl, 0.5, arrived, MAX_STEPS, 0, Checkpointer(None))
+    result = improve(policy, lambda update: Line(), starts, rl, THRESHOLD, arrived, MAX_STEPS, 0, Checkpointer(None))
     success = [row["imagined_success"] for row in result.history]
     assert np.mean(success[:2]) < 0.6 and np.mean(success[-3:]) > 0.9
     assert policy.to_bytes() == before, "the policy given is left as it is"
@@ -78,7 +79,7 @@ def test_a_killed_training_resumes_to_the_same_bytes(policy, starts, rl, tmp_pat
             raise Killed
 
     rl = rl.model_copy(update={"updates": 5, "epochs": 2})
-    arguments = (policy, lambda update: Line(), starts, rl, 0.5, arrived, MAX_STEPS, 7)
+    arguments = (policy, lambda update: Line(), starts, rl, THRESHOLD, arrived, MAX_STEPS, 7)
     whole = improve(*arguments, Checkpointer(None))
     with pytest.raises(Killed):
         improve(*arguments, Checkpointer(tmp_path, 0), kill)
@@ -96,7 +97,7 @@ def test_training_stops_where_the_judge_sees_none_of_the_success(policy, starts,
     def blind(images: np.ndarray) -> np.ndarray:
         return np.zeros(len(images), np.float32)
 
-    arguments = (policy, lambda update: Line(), starts, rl, 0.5)
+    arguments = (policy, lambda update: Line(), starts, rl, THRESHOLD)
     watched = improve(*arguments, arrived, MAX_STEPS, 0, Checkpointer(None))
     exploited = improve(*arguments, blind, MAX_STEPS, 0, Checkpointer(None))
     assert watched.updates == rl.updates

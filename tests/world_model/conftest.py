@@ -12,6 +12,8 @@ from worldvla.world_model.training import pretrain
 
 IMAGE_SIZE = 32
 CHUNK = 4
+STRIDE = 2
+FRAMES = CHUNK // STRIDE  # imagined of a chunk
 
 
 def toy_bank(episodes: int = 6, length: int = 9, seed: int = 0) -> FrameBank:
@@ -48,6 +50,7 @@ def toy_bank(episodes: int = 6, length: int = 9, seed: int = 0) -> FrameBank:
 def toy_architecture(autoencoder_steps: int = 12, pretrain_steps: int = 12) -> WorldModelArchitecture:
     return WorldModelArchitecture(
         image_size=IMAGE_SIZE,
+        frame_stride=STRIDE,
         autoencoder={
             "patch": 4,
             "latent_channels": 4,

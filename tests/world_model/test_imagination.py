@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.world_model.conftest import CHUNK, IMAGE_SIZE
+from tests.world_model.conftest import CHUNK, FRAMES, IMAGE_SIZE
 from worldvla.world_model.imagination import Imagination
 
 
@@ -30,8 +30,8 @@ def chunks(seed, count=2):
 def test_shapes_and_count_of_imagined_steps(model, anchors):
     imagination = Imagination(model, 2, 0)
     images, rewards = rollout(imagination, anchors, chunks(0))
-    assert images.shape == (3, 2 * CHUNK, IMAGE_SIZE, IMAGE_SIZE, 3) and images.dtype == np.uint8
-    assert rewards.shape == (3, 2 * CHUNK) and rewards.dtype == np.float32
+    assert images.shape == (3, 2 * FRAMES, IMAGE_SIZE, IMAGE_SIZE, 3) and images.dtype == np.uint8
+    assert rewards.shape == (3, 2 * FRAMES) and rewards.dtype == np.float32
     assert 0 <= rewards.min() and rewards.max() <= 1
     assert imagination.imagined_steps == 3 * 2 * CHUNK
 
@@ -54,7 +54,7 @@ def test_decoding_only_the_last_frame_changes_nothing_else(model, anchors):
     every, every_reward = rollout(Imagination(model, 2, 0), anchors, chunks(0))
     last, last_reward = rollout(Imagination(model, 2, 0), anchors, chunks(0), decode="last")
     assert last.shape[1] == 2
-    difference = np.abs(last.astype(int) - every[:, CHUNK - 1 :: CHUNK])
+    difference = np.abs(last.astype(int) - every[:, FRAMES - 1 :: FRAMES])
     assert difference.max() <= 3  # batches of another size may round otherwise
     np.testing.assert_allclose(last_reward, every_reward, atol=1e-2)
 

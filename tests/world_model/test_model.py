@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.world_model.conftest import CHUNK, IMAGE_SIZE, toy_architecture
+from tests.world_model.conftest import CHUNK, FRAMES, IMAGE_SIZE, toy_architecture
 from worldvla.errors import UserError
 from worldvla.world_model.autoencoder_training import salient_pixels
 from worldvla.world_model.model import WorldModel, model_config
@@ -47,7 +47,7 @@ def test_every_input_of_the_transformer_matters(model, bank):
             parameter.add_(0.05 * torch.randn_like(parameter))
     size = model.autoencoder.latent_size
     inputs = {
-        "noisy": torch.randn(1, CHUNK, 4, size, size),
+        "noisy": torch.randn(1, FRAMES, 4, size, size),
         "sigma": torch.tensor([0.6]),
         "context": torch.randn(1, 3, 4, size, size),
         "context_sigma": torch.tensor([0.1]),
@@ -63,13 +63,13 @@ def test_every_input_of_the_transformer_matters(model, bank):
         last = inputs["actions"].clone()
         last[:, -1] += 1
         moved = (model.denoise(**inputs | {"actions": last}) - output).abs().mean((0, 2, 3, 4))
-    assert moved.argmax() == CHUNK - 1
+    assert moved.argmax() == FRAMES - 1
 
 
 def test_reward_head_gives_one_scalar_a_frame(model):
     size = model.autoencoder.latent_size
-    latents = torch.randn(2, CHUNK, 4, size, size)
-    assert model.reward_head(latents, latents[:, 0]).shape == (2, CHUNK)
+    latents = torch.randn(2, FRAMES, 4, size, size)
+    assert model.reward_head(latents, latents[:, 0]).shape == (2, FRAMES)
 
 
 def test_sizes_that_do_not_fold_are_refused():

@@ -18,7 +18,10 @@ from worldvla.world_model.optimization import learning_rate_at
 from worldvla.world_model.training import fine_tune, pretrain
 
 FINE_TUNING = WorldModelFineTuning(
-    steps=6, learning_rate=1e-3, sampling={"success": 0.4, "near_success": 0.4, "failure": 0.2}
+    steps=6,
+    learning_rate=1e-3,
+    sampling={"success": 0.4, "near_success": 0.4, "failure": 0.2},
+    calibration_episodes=4,
 )
 
 

@@ -11,21 +11,26 @@ from worldvla.training.device import generator
 from worldvla.world_model.windows import draw, mixture, windows_of
 
 
-@given(length=st.integers(5, 12), chunk=st.integers(1, 4), history=st.integers(1, 3))
-def test_windows_stay_inside_their_episode(length, chunk, history):
-    bank = toy_bank(episodes=3, length=length)
-    windows = windows_of(bank, chunk, history)
+@given(length=st.integers(5, 12), frames=st.integers(1, 2), stride=st.integers(1, 2), history=st.integers(1, 3))
+def test_windows_stay_inside_their_episode(length, frames, stride, history):
+    bank, chunk = toy_bank(episodes=3, length=length), frames * stride
+    windows = windows_of(bank, chunk, history, stride)
     assert len(windows) == 3 * (length - chunk)
     episode_of_frame = bank.episode_of_frame()
     for frames in (windows.anchor[:, None], windows.history, windows.targets):
         assert (episode_of_frame[frames] == windows.episode[:, None]).all()
-    assert (windows.targets[:, 0] == windows.history[:, -1] + 1).all()
-    assert (np.diff(windows.history, axis=1) >= 0).all()
+    assert (windows.targets[:, 0] == windows.history[:, -1] + stride).all()
+    assert (np.diff(windows.targets, axis=1) == stride).all()
+    steps_back = np.diff(windows.history, axis=1)
+    assert ((steps_back >= 0) & (steps_back <= stride)).all()
+    actions = windows.actions(np.arange(len(windows)))
+    assert actions.shape == (len(windows), chunk)
+    assert (actions[:, 0] == windows.history[:, -1]).all() and (actions[:, -1] + 1 == windows.targets[:, -1]).all()
 
 
 def test_a_bank_without_one_whole_chunk_is_refused():
     with pytest.raises(UserError, match="scene.chunk"):
-        windows_of(toy_bank(length=4), chunk=4, history=2)
+        windows_of(toy_bank(length=4), chunk=4, history=2, stride=2)
 
 
 def test_an_absent_groups_share_goes_to_the_others_in_proportion():
@@ -48,9 +53,22 @@ def test_draws_follow_the_probabilities_and_the_generator():
 
 
 def test_the_previous_chunk_ends_where_the_window_begins():
-    windows = windows_of(toy_bank(episodes=3, length=12), chunk=4, history=2)
+    windows = windows_of(toy_bank(episodes=3, length=12), chunk=4, history=2, stride=2)
     index = np.flatnonzero(windows.has_previous_chunk(np.arange(len(windows))))
     before = windows.previous_chunk(index)
     assert len(index) == 3 * 4
     np.testing.assert_array_equal(windows.episode[before], windows.episode[index])
     np.testing.assert_array_equal(windows.targets[before][:, -2:], windows.history[index])
+
+
+def test_a_success_between_imagined_frames_counts_for_the_next_one():
+    bank = toy_bank(episodes=2, length=9)
+    bank.reward[:] = 0
+    bank.reward[3] = 1
+    windows = windows_of(bank, chunk=4, history=2, stride=4)
+    first = windows.targets[windows.succeeds][:, 0]
+    assert first.tolist() == [4, 5, 6]
+    seen = bank.highest(bank.reward, 4)
+    assert np.flatnonzero(seen).tolist() == [3, 4, 5, 6]
+    bank.reward[8] = 1
+    assert bank.highest(bank.reward, 4)[9] == 0, "another episode's"

@@ -9,22 +9,28 @@ from worldvla.lake.digests import digest
 
 
 def protocol(
-    imagination: Imagination, image_size: int, chunk: int, judge_id: str, episode_ids: Iterable[str], seed: int
+    imagination: Imagination,
+    image_size: int,
+    chunk: int,
+    frame_stride: int,
+    judge_id: str,
+    episode_ids: Iterable[str],
+    seed: int,
 ) -> dict:
     """Everything besides the world model that shapes the numbers, with `digest` over it all."""
     ids = sorted(episode_ids)
     conditions = {
-        "measurement": "alignment 1",
+        "measurement": "alignment 2",
         "start": "first frame",
         "actions": "recorded",
         "end": "the recorded episode's",
-        "success": "any step at or above the threshold",
-        "success_threshold": imagination.success_threshold,
+        "success": "any imagined frame at or above the world model's threshold, calibrated on validation episodes",
         "judge_threshold": THRESHOLD,
         "judge": judge_id,
         "denoising_steps": imagination.denoising_steps,
         "image_size": image_size,
         "chunk": chunk,
+        "frame_stride": frame_stride,
         "episodes": len(ids),
         "episode_set": digest(ids),
         "seed": seed,

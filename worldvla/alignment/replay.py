@@ -19,7 +19,7 @@ PICTURES = 6  # episodes of which a strip and a video are kept
 
 @dataclass(frozen=True)
 class Dream:
-    """One episode imagined: frames uint8 [T, H, W, 3] and reward float32 [T] of steps 1 .. T."""
+    """One episode imagined: frames uint8 [T / s, H, W, 3], reward float32 [T / s] of steps s, 2s, .. T."""
 
     images: np.ndarray
     reward: np.ndarray
@@ -35,17 +35,18 @@ def replay(
 ) -> list[dict]:
     """Rows of table `alignments`, in the order of `bank`, without `alignment_version`, `model_id` and `protocol`.
 
-    `bank` is decoded at the world model's image size. Curves have one value for each of
-    steps 1 .. T; an outcome is success when any of them reaches the threshold. The *static*
-    figures are those of the first frame repeated: what a world model must beat. The number
-    of imagined steps is the length of all curves of one name together.
+    `bank` is decoded at the world model's image size. Curves have one value for each imagined
+    frame, `frame_stride` steps apart; an outcome is success when any of them reaches the world
+    model's threshold for the task. The true reward of an imagined frame is the highest since
+    the one before it. The *static* figures are those of the first frame repeated: what a world
+    model must beat.
     """
     if bank.images.shape[1] != world_model.image_size:
         raise ValueError(f"frames of {bank.images.shape[1]} pixels for a world model of {world_model.image_size}")
     dreams = dream(Imagination(world_model, imagination.denoising_steps, seed), bank)
     shown = set(illustrated(bank.success, pictures))
     return [
-        _row(bank, index, dreams[index], judge, imagination.success_threshold, index in shown)
+        _row(bank, index, world_model, dreams[index], judge, index in shown)
         for index in track(range(len(bank)), "comparing imagined with real", len(bank))
     ]
 
@@ -86,9 +87,11 @@ def _dream_group(imagination: Imagination, bank: FrameBank, group: np.ndarray, c
     return {index: Dream(np.concatenate(images[index]), np.concatenate(reward[index])) for index in images}
 
 
-def _row(bank: FrameBank, index: int, dream: Dream, judge: Judge, threshold: float, shown: bool) -> dict:
+def _row(bank: FrameBank, index: int, world_model: WorldModel, dream: Dream, judge: Judge, shown: bool) -> dict:
+    stride, threshold = world_model.frame_stride, world_model.success_threshold(bank.tasks[index])
     frames = bank.frames_of(index)
-    real, true_reward = bank.images[frames][1:], bank.reward[frames][1:]
+    real = bank.images[frames][stride::stride]
+    true_reward = bank.reward[frames][1:].reshape(-1, stride).max(1)
     static = np.repeat(bank.images[frames.start][None], len(real), axis=0)
     curves = {
         "psnr_curve": psnr(real, dream.images),
@@ -100,7 +103,8 @@ def _row(bank: FrameBank, index: int, dream: Dream, judge: Judge, threshold: flo
         "judge_real_curve": judge.probabilities(real),
         "true_reward_curve": true_reward,
     }
-    rewards = {"true": true_reward, "reward head": dream.reward, "judge": curves["judge_curve"]}
+    progress = bank.highest(bank.progress, stride)[frames][stride::stride]
+    rewards = {"true": progress, "reward head": dream.reward, "judge": curves["judge_curve"]}
     return {
         "episode_id": bank.episode_ids[index],
         "task": bank.tasks[index],
@@ -109,6 +113,7 @@ def _row(bank: FrameBank, index: int, dream: Dream, judge: Judge, threshold: flo
         "judged_success_real": bool((curves["judge_real_curve"] >= THRESHOLD).any()),
         "reward_success": bool((dream.reward >= threshold).any()),
         "success_threshold": threshold,
+        "frame_stride": stride,
         "psnr": float(curves["psnr_curve"].mean()),
         "psnr_last": float(curves["psnr_curve"][-1]),
         "static_psnr": float(curves["static_psnr_curve"].mean()),
@@ -117,6 +122,6 @@ def _row(bank: FrameBank, index: int, dream: Dream, judge: Judge, threshold: flo
         "flip": float(curves["flip_curve"].mean()),
         "lpips": None,
         **{name: [float(value) for value in curve] for name, curve in curves.items()},
-        "strip": strip(real, dream.images, rewards, threshold) if shown else None,
-        "video": video(real, dream.images, rewards) if shown else None,
+        "strip": strip(real, dream.images, rewards, stride, threshold) if shown else None,
+        "video": video(real, dream.images, rewards, stride) if shown else None,
     }

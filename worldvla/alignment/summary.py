@@ -67,7 +67,7 @@ def _outcomes(rows: Rows, column: str) -> dict[str, int]:
 
 
 def _curves(rows: Rows) -> dict:
-    """Over steps 1 .. the longest episode.
+    """Over the imagined frames, `frame_stride` steps apart, up to the longest episode's end.
 
     Picture distances: the mean of the episodes that still run, `n` of them. Alignment by
     step t: agreement of "success by step t" of the reward head, or of the judge on imagined
@@ -75,27 +75,26 @@ def _curves(rows: Rows) -> dict:
     that of all episodes.
     """
     horizon = max(len(row["psnr_curve"]) for row in rows)
-    steps = range(1, horizon + 1)
-    running = [[row for row in rows if len(row["psnr_curve"]) >= step] for step in steps]
+    running = [[row for row in rows if len(row["psnr_curve"]) > frame] for frame in range(horizon)]
     images = {
-        name: [float(np.mean([row[f"{name}_curve"][step - 1] for row in running[step - 1]])) for step in steps]
+        name: [float(np.mean([row[f"{name}_curve"][frame] for row in group])) for frame, group in enumerate(running)]
         for name in IMAGE_CURVES
     }
     true = _by_step(rows, "true_reward_curve", lambda row: 0.5, horizon)
     reward = _by_step(rows, "reward_curve", lambda row: row["success_threshold"], horizon)
     judged = _by_step(rows, "judge_curve", lambda row: THRESHOLD, horizon)
     return {
-        "step": list(steps),
+        "step": [rows[0]["frame_stride"] * (frame + 1) for frame in range(horizon)],
         "n": [len(group) for group in running],
         **images,
         "reward_alignment": [proportion(int(agree), len(rows)) for agree in (reward == true).sum(0)],
         "visual_alignment": [proportion(int(agree), len(rows)) for agree in (judged == true).sum(0)],
-        "reward_f1": [_f1(true[:, step], reward[:, step]) for step in range(horizon)],
+        "reward_f1": [_f1(true[:, frame], reward[:, frame]) for frame in range(horizon)],
     }
 
 
 def _by_step(rows: Rows, curve: str, threshold: Callable[[dict], float], horizon: int) -> np.ndarray:
-    """bool [episodes, horizon]: whether a success was seen by each step."""
+    """bool [episodes, horizon]: whether a success was seen by each imagined frame."""
     seen = np.zeros((len(rows), horizon), bool)
     for index, row in enumerate(rows):
         by = np.maximum.accumulate(np.asarray(row[curve]) >= threshold(row))

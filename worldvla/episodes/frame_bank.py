@@ -50,6 +50,11 @@ class FrameBank:
             sums[frames.start + 1 : frames.stop] = self.actions[frames][:-1].cumsum(0)
         return sums
 
+    def highest(self, values: np.ndarray, stride: int) -> np.ndarray:
+        """float32 [N]: the highest of `values` [N] over the last `stride` frames of an episode, up to each frame."""
+        frame, first = np.arange(self.frame_count), np.repeat(self.starts, self.lengths)
+        return np.max([values[np.maximum(frame - back, first)] for back in range(stride)], axis=0).astype(np.float32)
+
     def select(self, episodes: np.ndarray) -> "FrameBank":
         """The bank of these episode indices, in this order."""
         episodes = np.asarray(episodes, dtype=np.int64)

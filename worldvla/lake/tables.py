@@ -214,6 +214,7 @@ _ALL = (
         judged_success_real=FLAG,
         reward_success=FLAG,
         success_threshold=SINGLE,
+        frame_stride=SMALL,
         psnr_last=SINGLE,
         psnr=SINGLE,
         static_psnr_last=SINGLE,

@@ -14,16 +14,17 @@ from dataclasses import dataclass
 import torch
 
 
-def outcomes(reward: torch.Tensor, steps: torch.Tensor, threshold: float) -> tuple[torch.Tensor, torch.Tensor]:
+def outcomes(reward: torch.Tensor, steps: torch.Tensor, threshold: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return and valid length of trajectories, from the first frame that shows success.
 
-    `reward` float [R, T] is that of the frame after each action; `steps` int64 [R] says how
-    many actions each trajectory took. The return is float [R], 1 where a frame within
-    `steps` has reward >= `threshold`, whatever later frames say, else 0. The valid length is
-    int64 [R]: the actions up to and including the first that led to such a frame, or `steps`.
+    `reward` float [R, T] is that of the frame after each action, 0 after those that none was
+    imagined after; `steps` int64 [R] says how many actions each trajectory took, `threshold`
+    float [R] what counts as success. The return is float [R], 1 where a frame within `steps` has
+    reward >= its threshold, whatever later frames say, else 0. The valid length is int64 [R]:
+    the actions up to and including the first that led to such a frame, or `steps`.
     """
     taken = torch.arange(reward.shape[1], device=reward.device) < steps[:, None]
-    success = (reward >= threshold) & taken
+    success = (reward >= threshold[:, None]) & taken
     succeeded = success.any(dim=1)
     first = success.int().argmax(dim=1) + 1
     return succeeded.float(), torch.where(succeeded, first, steps)

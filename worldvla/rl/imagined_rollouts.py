@@ -25,7 +25,8 @@ class State(Protocol):
 
 
 class Imagined(Protocol):
-    """`images` uint8 [B, K or 1, H, W, 3], `reward` float32 [B, K], and the state after the chunk."""
+    """`images` uint8 [B, F or 1, H, W, 3] and `reward` float32 [B, F] of the F frames imagined of a chunk, evenly
+    spaced and the last one its last; and the state after it."""
 
     @property
     def images(self) -> np.ndarray: ...
@@ -116,12 +117,16 @@ def imagine(
     group_size: int,
     max_steps: int,
     temperature: float,
-    success_threshold: float,
+    success_threshold: np.ndarray,
     judge: Judge,
     random: torch.Generator,
 ) -> Rollouts:
-    """Rolls out `group_size` trajectories from each start in `drawn` int64 [G], none beyond step `max_steps`."""
+    """Rolls out `group_size` trajectories from each start in `drawn` int64 [G], none beyond step `max_steps`.
+
+    `success_threshold` float32 [N] is the reward that counts as success, for each of the `starts`.
+    """
     rows = np.repeat(drawn, group_size)
+    threshold = success_threshold[rows]
     chunks = np.maximum((max_steps - starts.step[rows]) // policy.chunk, 1)
     reward = np.zeros((len(rows), chunks.max() * policy.chunk), dtype=np.float32)
     shown = np.zeros(len(rows), dtype=np.float32)
@@ -133,19 +138,20 @@ def imagine(
         steps = slice(chunk * policy.chunk, (chunk + 1) * policy.chunk)
         action = policy.act(images, [starts.instructions[row] for row in rows[active]], temperature, random)
         imagined = dynamics.step(state, action.actions.numpy(), decode="last")
-        reward[active, steps] = imagined.reward
+        stride = policy.chunk // imagined.reward.shape[1]
+        reward[active, steps.start + stride - 1 : steps.stop : stride] = imagined.reward
         shown[active[judge(imagined.images[:, -1]) >= SHOWS_SUCCESS]] = 1
         seen.append(images)
         acted.append(action)
         actors.append(active)
         begun.append(np.full(len(active), steps.start))
-        going = np.flatnonzero((imagined.reward < success_threshold).all(axis=1) & (chunk + 1 < chunks[active]))
+        going = np.flatnonzero((imagined.reward < threshold[active, None]).all(axis=1) & (chunk + 1 < chunks[active]))
         if not len(going):
             break
         active, images, state = active[going], imagined.images[going, -1], imagined.state.select(going)
     trajectory = np.concatenate(actors)
     returns, valid_length = outcomes(
-        torch.from_numpy(reward), torch.from_numpy(chunks * policy.chunk), success_threshold
+        torch.from_numpy(reward), torch.from_numpy(chunks * policy.chunk), torch.from_numpy(threshold)
     )
     return Rollouts(
         images=np.concatenate(seen),

@@ -16,9 +16,9 @@ class StartStates:
     """N moments of recorded episodes.
 
     Shapes: `anchor` uint8 [N, H, W, 3], the episode's first frame; `history` uint8
-    [N, h, H, W, 3], the latest frames, the present one last, the first repeated where there
-    are fewer; `step` int64 [N], how many actions were already taken, and `travelled` float32
-    [N, 7], their sum; `kind`, `instructions` and `names` (episode@step) have N entries.
+    [N, h, H, W, 3], the latest frames, `frame_stride` apart, the present one last, the first
+    repeated where there are fewer; `step` int64 [N], how many actions were already taken, and `travelled` float32
+    [N, 7], their sum; `kind`, `tasks`, `instructions` and `names` (episode@step) have N entries.
     `near_failure_share` of the groups start at near-failure keyframes, where there are any.
     """
 
@@ -27,6 +27,7 @@ class StartStates:
     step: np.ndarray
     travelled: np.ndarray
     kind: list[str]
+    tasks: list[str]
     instructions: list[str]
     names: list[str]
     near_failure_share: float
@@ -36,9 +37,9 @@ class StartStates:
 
     @classmethod
     def from_bank(
-        cls, bank: FrameBank, keyframes: Iterable[Mapping], history: int, near_failure_share: float
+        cls, bank: FrameBank, keyframes: Iterable[Mapping], history: int, frame_stride: int, near_failure_share: float
     ) -> "StartStates":
-        """The moments that rows of table `keyframes` name, with `history` frames each.
+        """The moments that rows of table `keyframes` name, with `history` frames each, `frame_stride` apart.
 
         Raises UserError when there are none, ValueError when one names an episode that the bank lacks.
         """
@@ -50,13 +51,14 @@ class StartStates:
             raise ValueError(f"keyframes name episodes that the bank lacks: {sorted(missing)[:3]}")
         episodes = np.array([index[row["episode_id"]] for row in keyframes])
         step = np.array([row["step"] for row in keyframes], dtype=np.int64)
-        latest = np.maximum(step[:, None] + np.arange(1 - history, 1), 0)
+        latest = np.maximum(step[:, None] + frame_stride * np.arange(1 - history, 1), 0)
         return cls(
             anchor=bank.images[bank.starts[episodes]],
             history=bank.images[bank.starts[episodes][:, None] + latest],
             step=step,
             travelled=bank.travelled()[bank.starts[episodes] + step],
             kind=[row["kind"] for row in keyframes],
+            tasks=[bank.tasks[episode] for episode in episodes],
             instructions=[bank.instructions[episode] for episode in episodes],
             names=[f"{row['episode_id']}@{row['step']}" for row in keyframes],
             near_failure_share=near_failure_share,

@@ -15,7 +15,7 @@ from worldvla.config import ReinforcementLearning
 from worldvla.policy.vla import Policy
 from worldvla.rl import grpo
 from worldvla.rl.exploitation import exploits
-from worldvla.rl.imagined_rollouts import Dynamics, Judge, JudgedDynamics, Rollouts, imagine
+from worldvla.rl.imagined_rollouts import SHOWS_SUCCESS, Dynamics, Judge, JudgedDynamics, Rollouts, imagine
 from worldvla.rl.keyframes import NEAR_FAILURE
 from worldvla.rl.starts import StartStates
 from worldvla.training.checkpoint import Checkpointer, load_optimizer_tensors, optimizer_tensors
@@ -62,12 +62,15 @@ def train(
     if not policy.chunk == world_model.chunk == chunk:
         raise ValueError(f"chunk is {chunk}, the policy's {policy.chunk}, the world model's {world_model.chunk}")
 
+    by_judge = rl.reward == "judge"
+
     def open_imagination(update: int) -> Dynamics:
         noise = generator(seed, STAGE, "imagination", update).initial_seed()
         world = Imagination(world_model, imagination.denoising_steps, noise)
-        return JudgedDynamics(world, judge) if rl.reward == "judge" else world
+        return JudgedDynamics(world, judge) if by_judge else world
 
-    threshold = imagination.success_threshold
+    threshold = [SHOWS_SUCCESS if by_judge else world_model.success_threshold(task) for task in starts.tasks]
+    threshold = np.array(threshold, np.float32)
     return improve(policy, open_imagination, starts, rl, threshold, judge, max_steps, seed, checkpointer, log)
 
 
@@ -76,14 +79,14 @@ def improve(
     dynamics: Callable[[int], Dynamics],
     starts: StartStates,
     rl: ReinforcementLearning,
-    success_threshold: float,
+    success_threshold: np.ndarray,
     judge: Judge,
     max_steps: int,
     seed: int,
     checkpointer: Checkpointer,
     log: Log = ignore,
 ) -> RLResult:
-    """`train` with any dynamics: `dynamics(update)` opens those of one update."""
+    """`train` with any dynamics: `dynamics(update)` opens those of one update; `success_threshold` as of `imagine`."""
     policy = Policy.from_bytes(policy.config, policy.to_bytes()).to(device())
     optimizer = torch.optim.AdamW(policy.parameters(), lr=rl.learning_rate, betas=(0.9, 0.95), weight_decay=0.0)
     first, history = 0, []

@@ -1,16 +1,21 @@
 """The video transformer: Cosmos' blocks over a chunk of latent frames, conditioned on history and actions.
 
+A chunk of K actions leads to F = K / s frames: every s-th is imagined (`frame_stride`). What lies
+between costs as much as what matters, and a policy that acts by the chunk never sees it; every
+fourth frame and four times the windows fitted what every frame could not (docs/experiments.md).
+
 History (first-frame anchor, then the latest frames) stands beside each noisy frame, channel
 by channel, instead of before it as further frames: attention then runs over the chunk's own
 tokens only, and copying the still background needs no attention at all. The noise level put
 on the history is one more channel.
 
 Actions enter twice (WoVR, arXiv 2602.13977): added to each frame's timestep embedding
-(AdaLN), and as cross-attention tokens. With each goes the sum of all actions since the
-first frame: actions are displacements, so the anchor and this sum say where the arm is,
-however much the imagined frames between have blurred.
+(AdaLN), and as cross-attention tokens: for each frame the s actions that lead to it from the
+one before. With them go the sums of all actions since the chunk's start and since the first
+frame: actions are displacements, so the anchor and this sum say where the arm is, however
+much the imagined frames between have blurred.
 
-Shapes: B batch, K frames (one an action), S tokens a frame, D width, C latent channels.
+Shapes: B batch, K actions, F frames, S tokens a frame, D width, C latent channels.
 """
 
 import torch
@@ -55,13 +60,14 @@ def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch
 
 
 class ChunkTransformer(CosmosTransformer3DModel):
-    """F of `flow.py` for one chunk: noisy latents [B, K, C, h, w] to the network's output, the same shape."""
+    """The network of `flow.py` for one chunk: noisy latents [B, F, C, h, w] to its output, the same shape."""
 
     def __init__(
         self,
         latent_channels: int,
         latent_size: int,
         chunk: int,
+        frame_stride: int,
         action_dim: int,
         layers: int,
         heads: int,
@@ -69,7 +75,7 @@ class ChunkTransformer(CosmosTransformer3DModel):
         patch: int,
         history: int,
     ):
-        width = heads * head_dim
+        width, frames = heads * head_dim, chunk // frame_stride
         super().__init__(
             in_channels=latent_channels * (2 + history) + 1,
             out_channels=latent_channels,
@@ -78,18 +84,20 @@ class ChunkTransformer(CosmosTransformer3DModel):
             num_layers=layers,
             text_embed_dim=width,
             adaln_lora_dim=width // 4,
-            max_size=(chunk, latent_size, latent_size),
+            max_size=(frames, latent_size, latent_size),
             patch_size=(1, patch, patch),
             rope_scale=(1.0, 1.0, 1.0),
             concat_padding_mask=False,
             extra_pos_embed_type=None,
         )
-        self.position = nn.Parameter(torch.randn(1, chunk, (latent_size // patch) ** 2, width) * 0.02)
+        self.frame_stride = frame_stride
+        self.position = nn.Parameter(torch.randn(1, frames, (latent_size // patch) ** 2, width) * 0.02)
+        features = (frame_stride + 2) * action_dim
         self.action_modulation = nn.Sequential(
-            nn.Linear(3 * action_dim, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 4 * width)
+            nn.Linear(features, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 4 * width)
         )
-        self.action_tokens = nn.Sequential(nn.Linear(3 * action_dim, width), nn.SiLU(), nn.Linear(width, width))
-        self.action_position = nn.Parameter(torch.randn(1, chunk, width) * 0.02)
+        self.action_tokens = nn.Sequential(nn.Linear(features, width), nn.SiLU(), nn.Linear(width, width))
+        self.action_position = nn.Parameter(torch.randn(1, frames, width) * 0.02)
         for block in self.transformer_blocks:
             for attention in (block.attn1, block.attn2):
                 attention.set_processor(ChunkAttention())
@@ -120,13 +128,13 @@ class ChunkTransformer(CosmosTransformer3DModel):
         actions: torch.Tensor,
         travelled: torch.Tensor,
     ) -> torch.Tensor:
-        """F of noisy latents [B, K, C, h, w] at noise levels `sigma` [B].
+        """The network's output for noisy latents [B, F, C, h, w] at noise levels `sigma` [B].
 
         `context` [B, 1 + history, C, h, w] is the anchor and the latest frames, noised to
-        `context_sigma` [B]; `actions` [B, K, A] lead to the K frames, `travelled` [B, A] is the
+        `context_sigma` [B]; `actions` [B, K, A] lead to the F frames, `travelled` [B, A] is the
         sum of all actions before them since the anchor.
         """
-        batch, chunk, channels, height, width = noisy.shape
+        batch, frames, channels, height, width = noisy.shape
         beside = torch.cat(
             [
                 context.flatten(1, 2),
@@ -134,46 +142,48 @@ class ChunkTransformer(CosmosTransformer3DModel):
             ],
             dim=1,
         )
-        stacked = torch.cat([noisy, beside[:, None].expand(-1, chunk, -1, -1, -1)], dim=2).transpose(1, 2)
-        tokens_BKSD = self.patch_embed(stacked).flatten(2, 3)
-        tokens_BKSD = tokens_BKSD + self.position.to(tokens_BKSD.dtype)
+        stacked = torch.cat([noisy, beside[:, None].expand(-1, frames, -1, -1, -1)], dim=2).transpose(1, 2)
+        tokens_BFSD = self.patch_embed(stacked).flatten(2, 3)
+        tokens_BFSD = tokens_BFSD + self.position.to(tokens_BFSD.dtype)
 
-        moved = actions.cumsum(1)
-        features = torch.cat([actions, moved / CHUNK_SCALE, (travelled[:, None] + moved) / TRAVEL_SCALE], dim=-1)
+        taken = actions.unflatten(1, (frames, self.frame_stride))
+        moved = taken.sum(2).cumsum(1)
+        features = [taken.flatten(2), moved / CHUNK_SCALE, (travelled[:, None] + moved) / TRAVEL_SCALE]
+        features = torch.cat(features, dim=-1)
         modulation, embedding = self.action_modulation(features).split([3 * self.width, self.width], dim=-1)
-        time_modulation, time_embedding = self.time_embed(tokens_BKSD, sigma * SIGMA_SCALE)
-        temb = (time_modulation[:, None] + modulation)[:, :, None].to(tokens_BKSD.dtype)
-        embedded = (time_embedding[:, None] + embedding)[:, :, None].to(tokens_BKSD.dtype)
+        time_modulation, time_embedding = self.time_embed(tokens_BFSD, sigma * SIGMA_SCALE)
+        temb = (time_modulation[:, None] + modulation)[:, :, None].to(tokens_BFSD.dtype)
+        embedded = (time_embedding[:, None] + embedding)[:, :, None].to(tokens_BFSD.dtype)
         action_tokens = self.action_tokens(features)
         action_tokens = action_tokens + self.action_position.to(action_tokens.dtype)
 
         for block in self.transformer_blocks:
-            tokens_BKSD = apply_block(block, tokens_BKSD, embedded, temb, action_tokens)
-        tokens_BKSD = self.norm_out(tokens_BKSD, embedded, temb)
+            tokens_BFSD = apply_block(block, tokens_BFSD, embedded, temb, action_tokens)
+        tokens_BFSD = self.norm_out(tokens_BFSD, embedded, temb)
         patch = self.config.patch_size[-1]
-        out = self.proj_out(tokens_BKSD).unflatten(-1, (patch, patch, channels))
+        out = self.proj_out(tokens_BFSD).unflatten(-1, (patch, patch, channels))
         out = out.unflatten(2, (height // patch, width // patch))
-        return out.permute(0, 1, 6, 2, 4, 3, 5).reshape(batch, chunk, channels, height, width)
+        return out.permute(0, 1, 6, 2, 4, 3, 5).reshape(batch, frames, channels, height, width)
 
     @property
     def width(self) -> int:
         return self.config.num_attention_heads * self.config.attention_head_dim
 
 
-def apply_block(block, tokens_BKSD, embedded, temb, action_tokens):
+def apply_block(block, tokens_BFSD, embedded, temb, action_tokens):
     """One Cosmos block with its modulation computed once a frame instead of once a token."""
-    chunk = tokens_BKSD.shape[1]
-    normed, gate = modulate(block.norm1, tokens_BKSD, embedded, temb)
-    mixed = block.attn1(normed.flatten(1, 2)).unflatten(1, (chunk, -1))
-    tokens_BKSD = torch.addcmul(tokens_BKSD, gate, mixed)
-    normed, gate = modulate(block.norm2, tokens_BKSD, embedded, temb)
-    mixed = block.attn2(normed.flatten(1, 2), encoder_hidden_states=action_tokens).unflatten(1, (chunk, -1))
-    tokens_BKSD = torch.addcmul(tokens_BKSD, gate, mixed)
-    normed, gate = modulate(block.norm3, tokens_BKSD, embedded, temb)
-    return torch.addcmul(tokens_BKSD, gate, block.ff(normed))
+    frames = tokens_BFSD.shape[1]
+    normed, gate = modulate(block.norm1, tokens_BFSD, embedded, temb)
+    mixed = block.attn1(normed.flatten(1, 2)).unflatten(1, (frames, -1))
+    tokens_BFSD = torch.addcmul(tokens_BFSD, gate, mixed)
+    normed, gate = modulate(block.norm2, tokens_BFSD, embedded, temb)
+    mixed = block.attn2(normed.flatten(1, 2), encoder_hidden_states=action_tokens).unflatten(1, (frames, -1))
+    tokens_BFSD = torch.addcmul(tokens_BFSD, gate, mixed)
+    normed, gate = modulate(block.norm3, tokens_BFSD, embedded, temb)
+    return torch.addcmul(tokens_BFSD, gate, block.ff(normed))
 
 
-def modulate(norm, tokens_BKSD, embedded, temb):
+def modulate(norm, tokens_BFSD, embedded, temb):
     """A `CosmosAdaLayerNormZero` in fewer passes: (normed, shifted and scaled tokens, gate)."""
     shift, scale, gate = (norm.linear_2(norm.linear_1(norm.activation(embedded))) + temb).chunk(3, dim=-1)
-    return torch.addcmul(shift, norm.norm(tokens_BKSD), 1 + scale), gate
+    return torch.addcmul(shift, norm.norm(tokens_BFSD), 1 + scale), gate

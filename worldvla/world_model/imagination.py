@@ -40,7 +40,8 @@ class ImaginationState:
 
 @dataclass(frozen=True)
 class Imagined:
-    """One chunk: images uint8 [B, K or 1, H, W, 3], reward float32 [B, K] in [0, 1], and the state after it."""
+    """One chunk: images uint8 [B, F or 1, H, W, 3] and reward float32 [B, F] in [0, 1] of its F imagined frames,
+    the last of them the chunk's last, and the state after it."""
 
     images: np.ndarray
     reward: np.ndarray
@@ -50,7 +51,7 @@ class Imagined:
 class Imagination:
     """Steps a world model; deterministic in (model, seed, order of starts, actions).
 
-    `imagined_steps` counts frames imagined so far over all rollouts: B · K a step.
+    `imagined_steps` counts actions carried out so far over all rollouts: B · K a step.
     """
 
     def __init__(self, model: WorldModel, denoising_steps: int, generator_seed: int):
@@ -68,8 +69,8 @@ class Imagination:
     ) -> ImaginationState:
         """Begins B rollouts: anchor uint8 [B, H, W, 3] is each episode's first frame.
 
-        `history` uint8 [B, h, H, W, 3], oldest first, is the latest frames where a rollout
-        starts later; the oldest is repeated when there are fewer than the model reads.
+        `history` uint8 [B, h, H, W, 3], oldest first, is the latest frames, `frame_stride` apart,
+        where a rollout starts later; the oldest is repeated when there are fewer than the model reads.
         `travelled` float32 [B, A] is then the sum of the actions taken until there.
         """
         anchor_latents = self._encode(anchor)
@@ -88,12 +89,13 @@ class Imagination:
 
     @torch.inference_mode()
     def step(self, state: ImaginationState, actions: np.ndarray, decode: Literal["all", "last"] = "all") -> Imagined:
-        """Imagines the K frames that actions float32 [B, K, 7] lead to; `decode="last"` decodes one frame a rollout."""
+        """Imagines the F frames that actions float32 [B, K, 7] lead to; `decode="last"` decodes one frame a rollout."""
         model = self.model
         actions_BKA = torch.as_tensor(actions, dtype=torch.float32, device=self.device)
         batch, chunk = actions_BKA.shape[:2]
         random = generator(self.seed, "imagine", state.rollout, state.chunks)
-        residual = torch.randn(batch, chunk, *state.anchor.shape[1:], generator=random).to(self.device)
+        frames = chunk // model.frame_stride
+        residual = torch.randn(batch, frames, *state.anchor.shape[1:], generator=random).to(self.device)
         context = torch.cat([state.anchor[:, None], state.recent], dim=1)
         context_sigma = torch.full((batch,), CONTEXT_SIGMA if state.chunks else 0.0, device=self.device)
         with self._precision():

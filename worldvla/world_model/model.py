@@ -13,13 +13,15 @@ from worldvla.world_model.dynamics import ChunkTransformer
 from worldvla.world_model.flow import preconditioning
 from worldvla.world_model.reward_head import RewardHead
 
+DEFAULT_SUCCESS_THRESHOLD = 0.8  # of the predicted reward, where nothing was calibrated
+
 
 class WorldModel(nn.Module):
-    """Imagines the K = `chunk` frames that K actions lead to, and whether each shows success.
+    """Imagines the F frames, every `frame_stride`-th, that K = `chunk` actions lead to, and the progress in each.
 
-    `config` is all that is needed to build it again. The flow runs over residuals: latents
-    minus those of the latest history frame, divided by `residual_std` [1, 1, C, 1, 1], so
-    that what does not move is zero.
+    `config` is all that is needed to build it again; it holds the calibrated success
+    thresholds, too. The flow runs over residuals: latents minus those of the latest history
+    frame, divided by `residual_std` [1, 1, C, 1, 1], so that what does not move is zero.
     """
 
     def __init__(self, config: dict[str, Any]):
@@ -27,14 +29,24 @@ class WorldModel(nn.Module):
         self.config = config
         self.image_size: int = config["image_size"]
         self.chunk: int = config["chunk"]
+        self.frame_stride: int = config["frame_stride"]
         self.history: int = config["transformer"]["history"]
         self.autoencoder = FrameAutoencoder(self.image_size, **config["autoencoder"])
         latent_channels, latent_size = config["autoencoder"]["latent_channels"], self.autoencoder.latent_size
         self.dynamics = ChunkTransformer(
-            latent_channels, latent_size, self.chunk, config["action_dim"], **config["transformer"]
+            latent_channels,
+            latent_size,
+            self.chunk,
+            self.frame_stride,
+            config["action_dim"],
+            **config["transformer"],
         )
         self.reward_head = RewardHead(latent_channels)
         self.register_buffer("residual_std", torch.ones(1, 1, latent_channels, 1, 1))
+
+    def success_threshold(self, task: str) -> float:
+        """The predicted reward from which an imagined frame of a task counts as success."""
+        return self.config["success_thresholds"].get(task, DEFAULT_SUCCESS_THRESHOLD)
 
     def denoise(
         self,
@@ -45,7 +57,7 @@ class WorldModel(nn.Module):
         actions: torch.Tensor,
         travelled: torch.Tensor,
     ) -> torch.Tensor:
-        """x̂0 of noisy residuals [B, K, C, h, w] at noise levels [B]; the other arguments as the transformer's."""
+        """x̂0 of noisy residuals [B, F, C, h, w] at noise levels [B]; the other arguments as the transformer's."""
         c_in, c_skip, c_out = (scale.view(-1, 1, 1, 1, 1) for scale in preconditioning(sigma))
         output = self.dynamics(c_in * noisy, sigma, context, context_sigma, actions, travelled)
         return c_skip * noisy + c_out * output.float()
@@ -76,6 +88,8 @@ def model_config(architecture: WorldModelArchitecture, chunk: int, action_dim: i
     return {
         "image_size": architecture.image_size,
         "chunk": chunk,
+        "frame_stride": architecture.frame_stride,
+        "success_thresholds": {},
         "action_dim": action_dim,
         "autoencoder": autoencoder.model_dump(include={"patch", "latent_channels", "channels", "layers_per_block"}),
         "transformer": architecture.transformer.model_dump(),

@@ -5,8 +5,8 @@
 averaged over latents and frames: the flow loss of the residuals (`flow.py`); the joint
 reward loss of World-VLA-Loop (arXiv 2602.06508) on the denoised latents, whose gradient
 also reaches the transformer; and the same on clean latents, which keeps the head calibrated
-where no noise is. λ(σ) = SNR / (1 + SNR), r is 1 for a frame that shows success, and w is
-`training.reward_weight`.
+where no noise is. λ(σ) = SNR / (1 + SNR), r is the task's highest progress since the imagined
+frame before, 1 at success alone, and w is `training.reward_weight`.
 
 A rollout continues its own imagination, whose errors are unlike noise: they blur and fade.
 So the history of half the windows is the model's own one-step denoising of the chunk
@@ -49,7 +49,7 @@ def pretrain(
 
     Stages `autoencoder` and `dynamics`, both resumable; `log` gets metrics named after them.
     """
-    windows = windows_of(bank, chunk, architecture.transformer.history)
+    windows = windows_of(bank, chunk, architecture.transformer.history, architecture.frame_stride)
     with torch.random.fork_rng():
         torch.manual_seed(int(torch.randint(2**31, (), generator=generator(seed, "world_model", "weights"))))
         model = WorldModel(model_config(architecture, chunk, bank.actions.shape[1])).to(device())
@@ -90,7 +90,7 @@ def fine_tune(
     `labels` has one of success, near_success, failure an episode; windows are drawn by
     `fine_tuning.sampling`.
     """
-    windows = windows_of(bank, model.chunk, model.history)
+    windows = windows_of(bank, model.chunk, model.history, model.frame_stride)
     tuned = WorldModel(model.config).to(device())
     tuned.load_state_dict(model.state_dict())
     label_of_window = np.asarray(labels)[windows.episode]
@@ -133,31 +133,33 @@ def _train_dynamics(
     actions = torch.from_numpy(bank.actions).to(where)
     travelled = torch.from_numpy(bank.travelled()).to(where)
     imagined_count = round(IMAGINED_SHARE * settings.batch_size)
-    rewards = torch.from_numpy((bank.reward > 0.5).astype(np.float32)).to(where)
+    progress = torch.from_numpy(bank.highest(bank.progress, model.frame_stride)).to(where)
+
+    def at(frames: np.ndarray, values: torch.Tensor) -> torch.Tensor:
+        return values[torch.from_numpy(frames).to(where)]
+
+    def denoise(
+        index: np.ndarray, noisy: torch.Tensor, sigma: torch.Tensor, context: torch.Tensor, level: torch.Tensor
+    ) -> torch.Tensor:
+        taken, before = at(windows.actions(index), actions), at(windows.history[index, -1], travelled)
+        return model.denoise(noisy, sigma, context, level, taken, before)
 
     @torch.no_grad()
     def imagine_history(index: np.ndarray, random: torch.Generator) -> torch.Tensor:
         """The latest frames [B, history, C, h, w] of these windows, denoised in one step from those a chunk before."""
         before = windows.previous_chunk(index)
-        anchor = latents[torch.from_numpy(windows.anchor[before]).to(where)]
-        recent = latents[torch.from_numpy(windows.history[before]).to(where)]
-        targets = torch.from_numpy(windows.targets[before]).to(where)
-        noise = torch.randn((*targets.shape, *latents.shape[1:]), generator=random).to(where)
+        anchor, recent = at(windows.anchor[before], latents), at(windows.history[before], latents)
+        noise = torch.randn((*windows.targets[before].shape, *latents.shape[1:]), generator=random).to(where)
         nothing = torch.zeros(len(before), device=where)
-        context = torch.cat([anchor[:, None], recent], dim=1)
         with torch.autocast(where.type, dtype, enabled=dtype != torch.float32):
-            denoised = model.denoise(
-                noise, nothing + 1, context, nothing, actions[targets - 1], travelled[targets[:, 0] - 1]
-            )
+            denoised = denoise(before, noise, nothing + 1, torch.cat([anchor[:, None], recent], dim=1), nothing)
         return torch.cat([recent, denoised * model.residual_std + recent[:, -1:]], dim=1)[:, -model.history :]
 
     def loss_at(step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         random = generator(seed, "dynamics", step)
         index = draw(probabilities, settings.batch_size, random)
-        targets = torch.from_numpy(windows.targets[index]).to(where)
-        anchor = latents[torch.from_numpy(windows.anchor[index]).to(where)]
-        recent = latents[torch.from_numpy(windows.history[index]).to(where)]
-        future = latents[targets]
+        anchor, recent = at(windows.anchor[index], latents), at(windows.history[index], latents)
+        future, reached = at(windows.targets[index], latents), at(windows.targets[index], progress)
         sigma = sample_sigma(settings.batch_size, random).to(where)
         context_sigma = (settings.context_noise * _context_level(settings.batch_size, random)).to(where)
         recent = recent + _wide(context_sigma) * torch.randn(recent.shape, generator=random).to(where)
@@ -169,14 +171,11 @@ def _train_dynamics(
         clean = (future - recent[:, -1:]) / model.residual_std
         noise = torch.randn(clean.shape, generator=random).to(where)
         noisy = (1 - _wide(sigma)) * clean + _wide(sigma) * noise
-        context = torch.cat([anchor[:, None], recent], dim=1)
         with torch.autocast(where.type, dtype, enabled=dtype != torch.float32):
-            denoised = model.denoise(
-                noisy, sigma, context, context_sigma, actions[targets - 1], travelled[targets[:, 0] - 1]
-            )
+            denoised = denoise(index, noisy, sigma, torch.cat([anchor[:, None], recent], dim=1), context_sigma)
             imagined = denoised * model.residual_std + recent[:, -1:]
-            reward_error = (model.reward_head(imagined, anchor) - rewards[targets]) ** 2
-            clean_reward_error = (model.reward_head(future, anchor) - rewards[targets]) ** 2
+            reward_error = (model.reward_head(imagined, anchor) - reached) ** 2
+            clean_reward_error = (model.reward_head(future, anchor) - reached) ** 2
         # v̂ - v = (x0 - x̂0) / σ
         velocity_error = ((denoised - clean) / _wide(sigma)) ** 2
         flow = (flow_weight(sigma) * velocity_error.mean((1, 2, 3, 4))).mean()

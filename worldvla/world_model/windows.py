@@ -1,8 +1,9 @@
 """Training windows: which frames of a bank make one example, and how often each is drawn.
 
-A window at frame t of an episode is its anchor (frame 0), the `history` latest frames up to
-t (the anchor repeated before the start), the K actions t .. t + K - 1 and the K frames that
-they lead to. Draws are pure functions of (seed, step).
+A world model imagines every s-th frame (`frame_stride`). A window at frame t of an episode
+is its anchor (frame 0), the `history` latest frames t, t - s, ... (the anchor repeated before
+the start), the K actions t .. t + K - 1 and the K / s frames t + s, t + 2s, ... that they
+lead to. Draws are pure functions of (seed, step).
 """
 
 from dataclasses import dataclass
@@ -19,8 +20,8 @@ class Windows:
     """All W windows of a bank, as indices of its frames.
 
     `episode` int64 [W]; `anchor` int64 [W]; `history` int64 [W, h], oldest first, the last
-    one frame t; `targets` int64 [W, K], and action indices are `targets - 1`; `succeeds`
-    bool [W], whether a target shows success.
+    one frame t; `targets` int64 [W, K / s]; `succeeds` bool [W], whether an action of the
+    window leads to success; `chunk` is K.
     """
 
     episode: np.ndarray
@@ -28,20 +29,25 @@ class Windows:
     history: np.ndarray
     targets: np.ndarray
     succeeds: np.ndarray
+    chunk: int
 
     def __len__(self) -> int:
         return len(self.episode)
 
+    def actions(self, index: np.ndarray) -> np.ndarray:
+        """int64 [B, K]: the frames at which the actions of these windows were taken."""
+        return self.history[index, -1:] + np.arange(self.chunk)
+
     def previous_chunk(self, index: np.ndarray) -> np.ndarray:
         """int64 [B]: the windows one chunk before these in the same episode, where `has_previous_chunk`."""
-        return index - self.targets.shape[1]
+        return index - self.chunk
 
     def has_previous_chunk(self, index: np.ndarray) -> np.ndarray:
         """bool [B]: whether a window's latest frame lies at least one chunk into its episode."""
-        return self.history[index, -1] - self.anchor[index] >= self.targets.shape[1]
+        return self.history[index, -1] - self.anchor[index] >= self.chunk
 
 
-def windows_of(bank: FrameBank, chunk: int, history: int) -> Windows:
+def windows_of(bank: FrameBank, chunk: int, history: int, stride: int) -> Windows:
     """Every window; episodes shorter than a chunk have none. Raises UserError when no episode has one."""
     counts = np.maximum(bank.lengths - chunk, 0)
     if counts.sum() == 0:
@@ -50,9 +56,9 @@ def windows_of(bank: FrameBank, chunk: int, history: int) -> Windows:
     offset = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     anchor = bank.starts[episode]
     current = anchor + offset
-    targets = current[:, None] + 1 + np.arange(chunk)
-    latest = np.maximum(current[:, None] + np.arange(1 - history, 1), anchor[:, None])
-    return Windows(episode, anchor, latest, targets, (bank.reward[targets] > 0.5).any(1))
+    targets = current[:, None] + stride * np.arange(1, chunk // stride + 1)
+    latest = np.maximum(current[:, None] + stride * np.arange(1 - history, 1), anchor[:, None])
+    return Windows(episode, anchor, latest, targets, (bank.highest(bank.reward, stride)[targets] > 0.5).any(1), chunk)
 
 
 def mixture(groups: list[tuple[np.ndarray, float]]) -> np.ndarray:

@@ -33,8 +33,8 @@ def read_alignments(lake: Lake, scope: Scope) -> pd.DataFrame:
 def expect_of_alignments(data: pd.DataFrame, scope: Scope) -> list[Expectation]:
     data["figures_are_numbers"] = data[list(FINITE)].map(_is_number).all(axis=1)
     data["curves_are_whole"] = [
-        all(row[curve] is None or len(row[curve]) == row["length"] for curve in CURVES)
-        for row in data[[*CURVES, "length"]].to_dict("records")
+        all(row[curve] is None or len(row[curve]) * row["frame_stride"] == row["length"] for curve in CURVES)
+        for row in data[[*CURVES, "length", "frame_stride"]].fillna({"frame_stride": 1}).to_dict("records")
     ]
     data["truth_is_the_episodes"] = data["true_success"] == data["success"]
     return [
@@ -46,7 +46,7 @@ def expect_of_alignments(data: pd.DataFrame, scope: Scope) -> list[Expectation]:
         between("SSIM is in [-1, 1]", "ssim", -1, 1),
         between("FLIP is in [0, 1]", "flip", 0, 1),
         between("the success threshold is in [0, 1]", "success_threshold", 0, 1),
-        holds("curves have one value a step", "curves_are_whole"),
+        holds("curves have one value an imagined frame", "curves_are_whole"),
         holds("the true outcome is the episode's own", "truth_is_the_episodes"),
     ]
 

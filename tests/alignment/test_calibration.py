@@ -1,0 +1,53 @@
+"""Which predicted reward counts as success, by task."""
+
+import numpy as np
+import pytest
+
+from tests.alignment.pushing import bank
+from tests.alignment.test_replay import IMAGINATION, architecture
+from worldvla.alignment.calibration import FEWEST, best_threshold, calibrate
+from worldvla.training.checkpoint import Checkpointer
+from worldvla.training.progress import ignore
+from worldvla.world_model.model import DEFAULT_SUCCESS_THRESHOLD
+from worldvla.world_model.training import pretrain
+
+
+@pytest.fixture(scope="module")
+def world_model():
+    return pretrain(bank(), architecture(), 4, 0, Checkpointer(None), ignore)
+
+
+def test_the_threshold_lies_between_the_outcomes():
+    score = np.array([0.1, 0.3, 0.35, 0.6, 0.7, 0.9])
+    assert 0.35 < best_threshold(score, score > 0.5) < 0.6
+
+
+def test_outcomes_weigh_alike_however_many_there_are():
+    random = np.random.default_rng(0)
+    score = np.concatenate([random.normal(0.7, 0.05, 20), random.normal(0.3, 0.05, 2000)])
+    assert 0.4 < best_threshold(score, np.arange(2020) < 20) < 0.65
+
+
+def test_scores_that_say_nothing_give_some_threshold():
+    assert 0 < best_threshold(np.full(6, 0.5), np.arange(6) < 3) < 1
+
+
+def test_every_task_gets_a_threshold_that_the_model_then_uses(world_model):
+    thresholds = calibrate(world_model, bank(episodes=24), IMAGINATION, 0)
+    assert set(thresholds) == {"toy", "other"}
+    assert bank(episodes=24).success[np.array(bank(episodes=24).tasks) == "toy"].sum() >= FEWEST
+    assert world_model.success_threshold("toy") == DEFAULT_SUCCESS_THRESHOLD
+    world_model.config["success_thresholds"] = thresholds
+    assert world_model.success_threshold("toy") == thresholds["toy"]
+    assert world_model.success_threshold("unheard of") == DEFAULT_SUCCESS_THRESHOLD
+
+
+def test_a_task_of_few_episodes_takes_the_threshold_of_all(world_model):
+    few = bank(episodes=12)
+    assert len(set(calibrate(world_model, few, IMAGINATION, 0).values())) == 1
+
+
+def test_without_both_outcomes_nothing_is_calibrated(world_model):
+    whole = bank()
+    assert calibrate(world_model, whole.select(np.flatnonzero(whole.success)), IMAGINATION, 0) == {}
+    assert calibrate(world_model, whole.select(np.array([], np.int64)), IMAGINATION, 0) == {}
