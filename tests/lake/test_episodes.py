@@ -12,6 +12,7 @@ from worldvla.lake.episodes import (
     episode_rows,
     existing,
     load_bank,
+    load_images,
     observed_version,
     observed_versions,
     retract,
@@ -44,6 +45,24 @@ def test_a_bank_holds_what_was_recorded_in_the_order_asked(lake: Lake) -> None:
         np.testing.assert_array_equal(bank.reward[frames], episode.reward)
         np.testing.assert_array_equal(bank.progress[frames], episode.progress)
         assert bank.instructions[position] == episode.instruction
+
+
+def test_a_bank_without_its_pixels_and_some_of_its_pictures(lake: Lake) -> None:
+    episodes = [synthetic_episode(seed, length=8 + 8 * (seed % 2)) for seed in range(4)]
+    ids = write_episodes(lake, episodes, COMMIT, batch=2)
+    lake.delete("episodes", f"episode_id = '{ids[0]}'")
+    lake.delete("frames", f"episode_id = '{ids[0]}'")
+    order = [ids[3], ids[1], ids[2]]
+    bank, whole = load_bank(lake, order, None), load_bank(lake, order, 8)
+    assert bank.images.shape == (whole.frame_count, 0, 0, 3) and bank.frame_count == whole.frame_count
+    for name in ("actions", "reward", "progress", "starts", "lengths"):
+        np.testing.assert_array_equal(getattr(bank, name), getattr(whole, name))
+    frames = np.array([40, 3, 16, 17, 18, 3])
+    np.testing.assert_array_equal(load_images(lake, bank, frames, 8), whole.images[frames])
+    assert load_images(lake, bank, frames[:0], 8).shape == (0, 8, 8, 3)
+    lake.delete("frames", f"episode_id = '{ids[1]}' AND step = 1")
+    with pytest.raises(UserError, match=f"missing of episode {ids[1]}"):
+        load_images(lake, bank, frames, 8)
 
 
 def test_an_empty_bank(lake: Lake) -> None:
@@ -96,6 +115,8 @@ def test_a_bank_names_what_it_lacks(lake: Lake) -> None:
         load_bank(lake, [good.episode_id, "unheard"], 8)
     with pytest.raises(UserError, match=blind.episode_id):
         load_bank(lake, [blind.episode_id], 8)
+    with pytest.raises(UserError, match=blind.episode_id):
+        load_images(lake, load_bank(lake, [blind.episode_id], None), np.arange(2), 8)
     with pytest.raises(UserError, match=broken.episode_id):
         load_bank(lake, [good.episode_id, broken.episode_id], 8)
     with pytest.raises(ValueError, match="twice"):

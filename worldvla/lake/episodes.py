@@ -24,10 +24,11 @@ from worldvla.lake.digests import canonical_json, set_version
 from worldvla.lake.store import Lake, is_in, quoted
 from worldvla.lake.tables import TABLES
 
-# Episodes decoded at once by `load_bank`: bounds the encoded images held in memory.
+# Episodes decoded at once by `load_bank`, frames by `load_images`: bounds the encoded images held in memory.
 BANK_BATCH = 64
+IMAGES_BATCH = 4096
 DECODING_THREADS = 2
-BANK_COLUMNS = ["episode_id", "step", "image", "action", "reward", "progress"]
+BANK_COLUMNS = ["episode_id", "step", "action", "reward", "progress"]
 
 
 def write_episodes(lake: Lake, episodes: Iterable[Episode], commit: Commit, batch: int = 16) -> list[str]:
@@ -58,11 +59,12 @@ def existing(lake: Lake, ids: Iterable[str]) -> set[str]:
     return set(_where_episode(lake, "episodes", list(ids), ["episode_id"])["episode_id"])
 
 
-def load_bank(lake: Lake, ids: list[str], image_size: int) -> FrameBank:
+def load_bank(lake: Lake, ids: list[str], image_size: int | None) -> FrameBank:
     """The episodes, decoded and resized to `image_size` pixels a side, in the order of `ids`.
 
-    Raises `UserError` naming the episodes that are not recorded, lack frames, or hold an
-    image that cannot be decoded; `ValueError` when an id is given twice.
+    Without an `image_size` no picture is read: `images` has the shape [N, 0, 0, 3]. Raises
+    `UserError` naming the episodes that are not recorded, lack frames, or hold an image that
+    cannot be decoded; `ValueError` when an id is given twice.
     """
     if len(set(ids)) != len(ids):
         raise ValueError("an episode id is given twice")
@@ -78,15 +80,39 @@ def load_bank(lake: Lake, ids: list[str], image_size: int) -> FrameBank:
         tasks=rows["task"].to_list(),
         instructions=rows["instruction"].to_list(),
         success=rows["success"].to_numpy().astype(bool),
-        images=np.zeros((total, image_size, image_size, 3), np.uint8),
+        images=np.zeros((total, image_size or 0, image_size or 0, 3), np.uint8),
         actions=np.zeros((total, 7), np.float32),
         reward=np.zeros(total, np.float32),
         progress=np.zeros(total, np.float32),
         starts=starts,
         lengths=lengths,
     )
-    _fill(lake, bank, image_size)
+    _fill(lake, bank)
     return bank
+
+
+def load_images(lake: Lake, bank: FrameBank, frames: np.ndarray, image_size: int) -> np.ndarray:
+    """Pictures of frames int64 [M] of a bank that may be without, decoded: uint8 [M, image_size, image_size, 3].
+
+    Raises `UserError` naming the episode where one is missing or cannot be decoded.
+    """
+    episode = bank.episode_of_frame()[frames]
+    steps = (frames - bank.starts[episode]).tolist()
+    names = [bank.episode_ids[index] for index in episode]
+    dataset = lake.open("frames")
+    there = pl.DataFrame(pl.from_arrow(dataset.to_table(columns=["episode_id", "step"]))).with_row_index("place")
+    wanted = pl.DataFrame({"episode_id": names, "step": steps}, schema={"episode_id": pl.String, "step": pl.Int32})
+    places = wanted.join(there, on=["episode_id", "step"], how="left", maintain_order="left")["place"]
+    if places.null_count():
+        lacking = set(wanted.filter(places.is_null())["episode_id"])
+        raise UserError(f"frames are missing of episode {_few(lacking)}: record it again")
+    images = np.zeros((len(frames), image_size, image_size, 3), np.uint8)
+    with ThreadPoolExecutor(DECODING_THREADS) as pool:
+        for begin in range(0, len(frames), IMAGES_BATCH):
+            rows = np.arange(begin, min(begin + IMAGES_BATCH, len(frames)))
+            encoded = dataset.take(places[rows].to_list(), columns=["image"])["image"].to_pylist()
+            _decode_all(pool, images, rows, encoded, [names[row] for row in rows], [steps[row] for row in rows])
+    return images
 
 
 def read_episode(lake: Lake, episode_id: str) -> Episode:
@@ -234,17 +260,17 @@ def frame_rows(episode: Episode) -> Iterator[dict]:
         }
 
 
-def _fill(lake: Lake, bank: FrameBank, image_size: int) -> None:
-    """Reads the frames of the bank's episodes, some episodes at a time, into its arrays."""
+def _fill(lake: Lake, bank: FrameBank) -> None:
+    """Reads the frames of the bank's episodes, some episodes at a time, into its arrays; those of no pixels stay so."""
+    columns = [*BANK_COLUMNS, "image"] if bank.images.size else BANK_COLUMNS
     start_of = dict(zip(bank.episode_ids, bank.starts.tolist(), strict=True))
     filled = np.zeros(bank.frame_count, bool)
     with ThreadPoolExecutor(DECODING_THREADS) as pool:
         for begin in range(0, len(bank), BANK_BATCH):
             ids = bank.episode_ids[begin : begin + BANK_BATCH]
-            table = lake.read("frames", BANK_COLUMNS, is_in("episode_id", ids))
+            table = lake.read("frames", columns, is_in("episode_id", ids))
             names = table["episode_id"].to_pylist()
             steps = table["step"].to_pylist()
-            images = table["image"].to_pylist()
             _check_steps(bank, begin, names, steps)
             at = np.array([start_of[name] + step for name, step in zip(names, steps, strict=True)], np.int64)
             bank.reward[at] = table["reward"].to_numpy()
@@ -254,12 +280,8 @@ def _fill(lake: Lake, bank: FrameBank, image_size: int) -> None:
             if len(flat) != len(moving) * bank.actions.shape[1]:
                 raise UserError(_wrong_actions(names, table["action"].to_pylist(), bank.actions.shape[1]))
             bank.actions[at[moving]] = flat.reshape(len(moving), -1)
-            jobs = [
-                pool.submit(_decode_into, bank.images, at[part], images[part], names[part], steps[part], image_size)
-                for part in (slice(row, row + 128) for row in range(0, len(at), 128))
-            ]
-            for job in jobs:
-                job.result()
+            if bank.images.size:
+                _decode_all(pool, bank.images, at, table["image"].to_pylist(), names, steps)
             filled[at] = True
     if not filled.all():
         broken = {bank.episode_ids[i] for i in np.unique(bank.episode_of_frame()[~filled])}
@@ -290,11 +312,17 @@ def _wrong_actions(names: list[str], actions: list, width: int) -> str:
     return f"an action is not {width} numbers in episode {_few(wrong)}"
 
 
-def _decode_into(
-    target: np.ndarray, rows: np.ndarray, encoded: list, names: list[str], steps: list[int], image_size: int
+def _decode_all(
+    pool: ThreadPoolExecutor, target: np.ndarray, rows: np.ndarray, encoded: list, names: list[str], steps: list[int]
 ) -> None:
-    for row, data, name, step in zip(rows.tolist(), encoded, names, steps, strict=True):
-        target[row] = resize(_decoded(data, name, step), image_size)
+    """Decodes pictures into these rows of `target`, resized to its size."""
+
+    def decode(part: slice) -> None:
+        for row, data, name, step in zip(rows[part].tolist(), encoded[part], names[part], steps[part], strict=True):
+            target[row] = resize(_decoded(data, name, step), target.shape[1])
+
+    for job in [pool.submit(decode, slice(row, row + 128)) for row in range(0, len(rows), 128)]:
+        job.result()
 
 
 def _decoded(encoded: bytes | None, episode_id: str, step: int) -> np.ndarray:

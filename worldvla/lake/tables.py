@@ -183,6 +183,18 @@ _ALL = (
         mlflow_model=TEXT,
     ),
     _table(
+        "latents",
+        ("autoencoder", "episode_id"),
+        ("latents",),
+        autoencoder=TEXT,
+        episode_id=TEXT,
+        frames=SMALL,
+        channels=SMALL,
+        height=SMALL,
+        width=SMALL,
+        latents=pa.large_binary(),
+    ),
+    _table(
         "training_membership",
         ("model_id", "episode_id"),
         model_id=TEXT,
