@@ -1,24 +1,40 @@
-"""The world model: pre-trained once a campaign, fine-tuned on each iteration's SANS."""
+"""The world model: pre-trained once a campaign, fine-tuned on each iteration's SANS.
+
+All frames are held as latents, which are cached; pictures are decoded a few episodes at a time.
+"""
+
+from functools import partial
+from typing import TYPE_CHECKING
 
 import dagster as dg
+import numpy as np
 
 from assets.publication import Content, Step, loop_asset
 from assets.sans import sans_rows, training_rows
 from assets.trained import model_metadata, store, tracked
-from worldvla.lake.episodes import episode_rows, load_bank
+from worldvla.episodes.frame_bank import FrameBank
+from worldvla.lake.episodes import episode_rows, load_bank, load_images
+from worldvla.lake.latents import cached_latents
 from worldvla.lake.models import read_model
+
+if TYPE_CHECKING:
+    from worldvla.world_model.model import WorldModel
 
 
 def pretrained_world_model(step: Step) -> Content:
     """Autoencoder, video transformer and reward head, from scratch on the raw episodes of the training split."""
-    from worldvla.world_model.training import pretrain
+    from worldvla.world_model.training import pretrain_autoencoder, pretrain_dynamics
 
     config, version = step.config, step.parents["raw_episodes"]
     rows = training_rows(step, "raw_episodes")
     members = list(zip(rows["episode_id"], rows["source"], strict=True))
     with tracked(step, "episodes", version, len(rows)) as run:
-        bank = load_bank(step.lake, rows["episode_id"].to_list(), config.world_model.image_size)
-        model = pretrain(bank, config.world_model, config.scene.chunk, config.seed, step.checkpoints, run.log)
+        architecture, seed, checkpoints = config.world_model, config.seed, step.checkpoints
+        bank = load_bank(step.lake, rows["episode_id"].to_list(), image_size=None)
+        pictures = partial(load_images, step.lake, bank, image_size=architecture.image_size)
+        model = pretrain_autoencoder(bank, pictures, architecture, config.scene.chunk, seed, checkpoints, run.log)
+        latents = _latents(step, model, bank)
+        model = pretrain_dynamics(model, bank, latents, architecture, seed, checkpoints, run.log)
         model_id = store(step, run, model, {}, members, version)
         metadata = model_metadata(run, model_id, len(rows))
     return Content(model_id, details={"episodes": len(rows), "frames": bank.frame_count}, metadata=metadata)
@@ -39,10 +55,12 @@ def world_model(step: Step) -> Content:
     rows, unseen = sans_rows(step, "train"), sans_rows(step, "validation")
     members = list(rows.select("episode_id", "label").iter_rows())
     with tracked(step, "sans", version, len(rows)) as run:
-        bank = load_bank(step.lake, rows["episode_id"].to_list(), config.world_model.image_size)
+        bank = load_bank(step.lake, rows["episode_id"].to_list(), image_size=None)
+        pretrained = WorldModel.from_bytes(parent.config, parent.weights)
         model = fine_tune(
-            WorldModel.from_bytes(parent.config, parent.weights),
+            pretrained,
             bank,
+            _latents(step, pretrained, bank),
             rows["label"].to_list(),
             config.world_model,
             config.fine_tuning,
@@ -57,6 +75,15 @@ def world_model(step: Step) -> Content:
         model_id = store(step, run, model, {"pretrained_world_model": parent.model_id}, members, version)
         metadata = model_metadata(run, model_id, len(rows))
     return Content(model_id, details={"episodes": len(rows), "frames": bank.frame_count}, metadata=metadata)
+
+
+def _latents(step: Step, model: "WorldModel", bank: FrameBank) -> np.ndarray:
+    from worldvla.training.device import device
+    from worldvla.world_model.autoencoder import episode_latents
+
+    autoencoder = model.autoencoder.to(device())
+    digest, encode = model.config["autoencoder_digest"], partial(episode_latents, autoencoder)
+    return cached_latents(step.lake, digest, bank, model.image_size, encode, step.commit)
 
 
 ASSETS: list[dg.AssetsDefinition] = [loop_asset(pretrained_world_model), loop_asset(world_model)]

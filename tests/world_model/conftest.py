@@ -56,6 +56,7 @@ def toy_architecture(autoencoder_steps: int = 12, pretrain_steps: int = 12) -> W
             "latent_channels": 4,
             "channels": [8, 8],
             "layers_per_block": 1,
+            "frames": 1000,
             "steps": autoencoder_steps,
             "batch_size": 4,
             "learning_rate": 1e-3,

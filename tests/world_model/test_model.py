@@ -6,7 +6,8 @@ import torch
 
 from tests.world_model.conftest import CHUNK, FRAMES, IMAGE_SIZE, toy_architecture
 from worldvla.errors import UserError
-from worldvla.world_model.autoencoder_training import salient_pixels
+from worldvla.world_model.autoencoder import autoencoder_digest, bank_latents, episode_latents
+from worldvla.world_model.autoencoder_training import median_pictures, salient_pixels, spread
 from worldvla.world_model.model import WorldModel, model_config
 
 
@@ -33,10 +34,41 @@ def test_latents_of_the_training_frames_are_normalized(model, bank):
 
 
 def test_salient_pixels_are_those_of_the_moving_square(bank):
-    salient = salient_pixels(bank)
+    medians, task = median_pictures(bank.images, [bank.tasks[episode] for episode in bank.episode_of_frame()])
+    salient = salient_pixels(torch.from_numpy(bank.images), medians[task])
     assert salient[:, 12:20].any()
     assert not salient[:, :12].any() and not salient[:, 20:].any()
     assert not salient.all()
+
+
+def test_each_task_has_a_median_picture_of_its_own():
+    images = np.repeat(np.array([10, 200, 12, 14, 202], np.uint8), 3 * 4).reshape(5, 2, 2, 3)
+    medians, task = median_pictures(images, ["b", "a", "b", "b", "a"])
+    assert task.tolist() == [1, 0, 1, 1, 0] and medians[:, 0, 0, 0].tolist() == [201, 12]
+
+
+def test_frames_are_spread_over_all_there_are():
+    assert spread(5, 9).tolist() == [0, 1, 2, 3, 4]
+    assert np.bincount(spread(1000, 100) // 100).tolist() == [10] * 10
+
+
+def test_latents_of_an_episode_do_not_depend_on_the_others(model, bank):
+    latents = bank_latents(model.autoencoder, bank)
+    assert latents.dtype == np.float16
+    few = bank.select(np.array([4, 1]))
+    np.testing.assert_array_equal(bank_latents(model.autoencoder, few)[: few.lengths[0]], latents[bank.frames_of(4)])
+    with torch.no_grad():
+        exact = model.autoencoder.encode(torch.from_numpy(bank.images)).numpy()
+    np.testing.assert_allclose(latents, exact, atol=0.05)
+    long = np.concatenate([bank.images] * 2)
+    assert len(episode_latents(model.autoencoder, long)) == len(long) > 64
+
+
+def test_a_digest_names_weights_and_statistics(model, bank):
+    restored = WorldModel.from_bytes(model.config, model.to_bytes()).autoencoder
+    assert autoencoder_digest(restored) == model.config["autoencoder_digest"]
+    restored.latent_mean[0, 0] += 1
+    assert autoencoder_digest(restored) != model.config["autoencoder_digest"]
 
 
 def test_every_input_of_the_transformer_matters(model, bank):

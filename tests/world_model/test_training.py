@@ -5,17 +5,24 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
-from tests.world_model.conftest import CHUNK, toy_architecture, toy_bank
+from tests.factories import synthetic_episode
+from tests.world_model.conftest import CHUNK, IMAGE_SIZE, toy_architecture, toy_bank
 from worldvla.config import WorldModelFineTuning
+from worldvla.lake.commit import Commit
+from worldvla.lake.episodes import load_bank, load_images, write_episodes
+from worldvla.lake.latents import cached_latents
+from worldvla.lake.store import Lake
 from worldvla.training.checkpoint import Checkpointer
 from worldvla.training.progress import ignore
+from worldvla.world_model.autoencoder import bank_latents, episode_latents
 from worldvla.world_model.optimization import learning_rate_at
-from worldvla.world_model.training import fine_tune, pretrain
+from worldvla.world_model.training import fine_tune, pretrain, pretrain_autoencoder, pretrain_dynamics
 
 FINE_TUNING = WorldModelFineTuning(
     steps=6,
@@ -55,6 +62,10 @@ TRAIN_IN_A_PROCESS = """
 import sys
 from pathlib import Path
 from tests.world_model.conftest import CHUNK, toy_architecture, toy_bank
+from worldvla.lake.commit import Commit
+from worldvla.lake.episodes import load_bank, load_images, write_episodes
+from worldvla.lake.latents import cached_latents
+from worldvla.lake.store import Lake
 from worldvla.training.checkpoint import Checkpointer
 from worldvla.training.progress import ignore
 from worldvla.world_model.training import pretrain
@@ -83,7 +94,8 @@ def test_a_training_killed_with_sigkill_ends_at_the_same_bytes(tmp_path):
 def test_fine_tuning_changes_the_dynamics_and_leaves_the_rest(bank, model):
     labels = ["success" if success else "failure" for success in bank.success]
     before = model.to_bytes()
-    tuned = fine_tune(model, bank, labels, toy_architecture(), FINE_TUNING, 1, Checkpointer(None), ignore)
+    latents = bank_latents(model.autoencoder, bank)
+    tuned = fine_tune(model, bank, latents, labels, toy_architecture(), FINE_TUNING, 1, Checkpointer(None), ignore)
     assert model.to_bytes() == before
     changed = {
         name.split(".")[0]
@@ -91,6 +103,36 @@ def test_fine_tuning_changes_the_dynamics_and_leaves_the_rest(bank, model):
         if not torch.equal(tensor, model.state_dict()[name])
     }
     assert changed == {"dynamics", "reward_head"}
+
+
+@pytest.mark.parametrize("frames", [1000, 7])
+def test_a_lake_without_the_pixels_gives_what_a_bank_with_them_gives(tmp_path, frames):
+    """Whether its latents are computed now or were there before."""
+    lake, commit = Lake(tmp_path), Commit("run", "pretrained_world_model", "demo")
+    episodes = [synthetic_episode(seed, length=8, success=seed % 2 == 0, size=IMAGE_SIZE) for seed in range(4)]
+    ids = write_episodes(lake, episodes, commit)
+    architecture = toy_architecture()
+    architecture = architecture.model_copy(
+        update={"autoencoder": architecture.autoencoder.model_copy(update={"frames": frames})}
+    )
+    whole, bank = load_bank(lake, ids, IMAGE_SIZE), load_bank(lake, ids, None)
+    asked = []
+
+    def pictures(frames):
+        asked.append(len(frames))
+        return load_images(lake, bank, frames, IMAGE_SIZE)
+
+    def from_lake():
+        model = pretrain_autoencoder(bank, pictures, architecture, CHUNK, 0, Checkpointer(None), ignore)
+        encode, name = partial(episode_latents, model.autoencoder), model.config["autoencoder_digest"]
+        latents = cached_latents(lake, name, bank, IMAGE_SIZE, encode, commit)
+        return pretrain_dynamics(model, bank, latents, architecture, 0, Checkpointer(None), ignore)
+
+    expected = pretrain(whole, architecture, CHUNK, 0, Checkpointer(None), ignore).to_bytes()
+    assert from_lake().to_bytes() == expected
+    version = lake.version("latents")
+    assert from_lake().to_bytes() == expected and lake.version("latents") == version
+    assert asked == [min(frames, 36)] * 2
 
 
 def test_another_seed_gives_other_weights(bank, model):

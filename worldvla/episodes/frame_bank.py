@@ -1,8 +1,12 @@
 """FrameBank: decoded episodes laid end to end, the form every model trains on."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+
+# The pictures uint8 [M, H, W, 3] of frames int64 [M] of a bank: its `images[frames]`, or read anew where it has none.
+Pictures = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -13,6 +17,7 @@ class FrameBank:
     frame, zero at an episode's last frame; `reward` and `progress` float32 [N];
     `starts` int64 [E], each episode's first frame; `lengths` int64 [E], its number of
     frames (actions + 1). `tasks`, `instructions`, `success` (bool) have one entry an episode.
+    For readers that need no pictures `images` is of H = W = 0.
     """
 
     episode_ids: list[str]

@@ -12,8 +12,14 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import nn
 
+from worldvla.episodes.frame_bank import FrameBank
+from worldvla.lake.digests import digest
+from worldvla.training import weights
+from worldvla.training.device import fast_dtype
+
 NORM_GROUPS = 8
 INITIAL_LOG_VARIANCE = -6.0
+EPISODE_BATCH = 64  # frames of an episode encoded at once
 
 
 class FrameAutoencoder(nn.Module):
@@ -71,12 +77,36 @@ def to_pictures(images: torch.Tensor) -> torch.Tensor:
     return images.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def encode_all(autoencoder: FrameAutoencoder, images: np.ndarray, dtype: torch.dtype, batch: int = 256) -> torch.Tensor:
+def encode_all(autoencoder: FrameAutoencoder, images: np.ndarray, batch: int = 256) -> torch.Tensor:
     """Every frame's normalized latents, float32 [N, C, h, w] on the autoencoder's device."""
     where = autoencoder.still_picture.device
+    dtype = fast_dtype(where)
     with torch.inference_mode(), torch.autocast(where.type, dtype, enabled=dtype != torch.float32):
         parts = [
             autoencoder.encode(torch.from_numpy(images[begin : begin + batch]).to(where))
             for begin in range(0, len(images), batch)
         ]
     return torch.cat(parts).clone()
+
+
+def episode_latents(autoencoder: FrameAutoencoder, images: np.ndarray) -> np.ndarray:
+    """Normalized latents float16 [T + 1, C, h, w] of one episode's frames uint8 [T + 1, H, W, 3].
+
+    What a kernel rounds depends on the size of its batch: no frames of other episodes are in it,
+    so an episode's latents are the same whichever episodes are encoded with it.
+    """
+    latents = encode_all(autoencoder, images, EPISODE_BATCH).half().cpu()
+    # Sums over equal numbers in another order of memory differ in their last bit.
+    return latents.contiguous(memory_format=torch.contiguous_format).numpy()
+
+
+def bank_latents(autoencoder: FrameAutoencoder, bank: FrameBank) -> np.ndarray:
+    """Normalized latents float16 [N, C, h, w] of a bank with images at the autoencoder's size."""
+    return np.concatenate(
+        [episode_latents(autoencoder, bank.images[bank.frames_of(index)]) for index in range(len(bank))]
+    )
+
+
+def autoencoder_digest(autoencoder: FrameAutoencoder) -> str:
+    """32 hexadecimal digits that name what it makes of a picture: its configuration, weights and statistics."""
+    return digest([autoencoder.patch, autoencoder.latent_size, weights.to_bytes(autoencoder.state_dict())])

@@ -20,12 +20,12 @@ import numpy as np
 import torch
 
 from worldvla.config import WorldModelArchitecture, WorldModelFineTuning
-from worldvla.episodes.frame_bank import FrameBank
+from worldvla.episodes.frame_bank import FrameBank, Pictures
 from worldvla.training.checkpoint import Checkpointer
 from worldvla.training.device import device, fast_dtype, generator
 from worldvla.training.progress import Log
-from worldvla.world_model.autoencoder import encode_all
-from worldvla.world_model.autoencoder_training import train_autoencoder
+from worldvla.world_model.autoencoder import autoencoder_digest, bank_latents
+from worldvla.world_model.autoencoder_training import spread, train_autoencoder
 from worldvla.world_model.flow import CONTEXT_SIGMA, flow_weight, reward_weight, sample_sigma
 from worldvla.world_model.model import WorldModel, model_config
 from worldvla.world_model.optimization import optimize
@@ -49,14 +49,59 @@ def pretrain(
 
     Stages `autoencoder` and `dynamics`, both resumable; `log` gets metrics named after them.
     """
-    windows = windows_of(bank, chunk, architecture.transformer.history, architecture.frame_stride)
+    model = pretrain_autoencoder(bank, bank.images.__getitem__, architecture, chunk, seed, checkpointer, log)
+    latents = bank_latents(model.autoencoder, bank)
+    return pretrain_dynamics(model, bank, latents, architecture, seed, checkpointer, log)
+
+
+def pretrain_autoencoder(
+    bank: FrameBank,
+    pictures: Pictures,
+    architecture: WorldModelArchitecture,
+    chunk: int,
+    seed: int,
+    checkpointer: Checkpointer,
+    log: Log,
+) -> WorldModel:
+    """A new world model whose autoencoder is trained, on `architecture.autoencoder.frames` frames of the bank.
+
+    `pictures` gives these, at `architecture.image_size`; the bank itself needs none. Resumable, as stage `autoencoder`.
+    """
+    # What no dynamics can be trained on is said now, not when the autoencoder is done.
+    windows_of(bank, chunk, architecture.transformer.history, architecture.frame_stride)
     with torch.random.fork_rng():
         torch.manual_seed(int(torch.randint(2**31, (), generator=generator(seed, "world_model", "weights"))))
         model = WorldModel(model_config(architecture, chunk, bank.actions.shape[1])).to(device())
-    decay = architecture.training.ema_decay
-    train_autoencoder(model.autoencoder, bank, architecture.autoencoder, decay, seed, checkpointer, _named("ae", log))
-    latents = encode_all(model.autoencoder, bank.images, fast_dtype(device()))
-    model.residual_std.copy_(_residual_std(latents, windows))
+    frames = spread(bank.frame_count, architecture.autoencoder.frames)
+    train_autoencoder(
+        model.autoencoder,
+        pictures(frames),
+        np.asarray(bank.tasks)[bank.episode_of_frame()[frames]],
+        architecture.autoencoder,
+        architecture.training.ema_decay,
+        seed,
+        checkpointer,
+        _named("ae", log),
+    )
+    model.config["autoencoder_digest"] = autoencoder_digest(model.autoencoder)
+    return model
+
+
+def pretrain_dynamics(
+    model: WorldModel,
+    bank: FrameBank,
+    latents: np.ndarray,
+    architecture: WorldModelArchitecture,
+    seed: int,
+    checkpointer: Checkpointer,
+    log: Log,
+) -> WorldModel:
+    """The model of `pretrain_autoencoder` with everything else trained, too, in place.
+
+    `latents` are float16 [N, C, h, w] of the bank's frames, which needs no images. Resumable, as stage `dynamics`.
+    """
+    windows = windows_of(bank, model.chunk, model.history, model.frame_stride)
+    model.residual_std.copy_(_residual_std(torch.from_numpy(latents), windows))
     everywhere = np.ones(len(windows), dtype=bool)
     probabilities = mixture([(everywhere, 1 - SUCCESS_SHARE), (windows.succeeds, SUCCESS_SHARE)])
     _train_dynamics(
@@ -78,6 +123,7 @@ def pretrain(
 def fine_tune(
     model: WorldModel,
     bank: FrameBank,
+    latents: np.ndarray,
     labels: Sequence[str],
     architecture: WorldModelArchitecture,
     fine_tuning: WorldModelFineTuning,
@@ -87,8 +133,9 @@ def fine_tune(
 ) -> WorldModel:
     """A copy of the pre-trained `model`, trained on; the autoencoder and all statistics stay as they are.
 
-    `labels` has one of success, near_success, failure an episode; windows are drawn by
-    `fine_tuning.sampling`.
+    `latents` are float16 [N, C, h, w] of the bank's frames, by the model's autoencoder; the bank
+    needs no images. `labels` has one of success, near_success, failure an episode; windows are
+    drawn by `fine_tuning.sampling`.
     """
     windows = windows_of(bank, model.chunk, model.history, model.frame_stride)
     tuned = WorldModel(model.config).to(device())
@@ -99,7 +146,7 @@ def fine_tune(
     success = mixture([(windows.succeeds & (by_label > 0), 1.0)]) if windows.succeeds.any() else by_label
     _train_dynamics(
         tuned,
-        encode_all(tuned.autoencoder, bank.images, fast_dtype(device())),
+        latents,
         bank,
         windows,
         (1 - SUCCESS_SHARE) * by_label + SUCCESS_SHARE * success,
@@ -115,7 +162,7 @@ def fine_tune(
 
 def _train_dynamics(
     model: WorldModel,
-    latents: torch.Tensor,
+    latents: np.ndarray,
     bank: FrameBank,
     windows: Windows,
     probabilities: np.ndarray,
@@ -126,17 +173,18 @@ def _train_dynamics(
     checkpointer: Checkpointer,
     log: Log,
 ) -> None:
-    """Trains the transformer and the reward head in place on latents float32 [N, C, h, w] of the bank's frames."""
+    """Trains the transformer and the reward head in place on latents float16 [N, C, h, w] of the bank's frames."""
     settings = architecture.training
-    where = latents.device
+    where = device()
     dtype = fast_dtype(where)
     actions = torch.from_numpy(bank.actions).to(where)
     travelled = torch.from_numpy(bank.travelled()).to(where)
     imagined_count = round(IMAGINED_SHARE * settings.batch_size)
     progress = torch.from_numpy(bank.highest(bank.progress, model.frame_stride)).to(where)
+    encoded = torch.from_numpy(latents).to(where)
 
     def at(frames: np.ndarray, values: torch.Tensor) -> torch.Tensor:
-        return values[torch.from_numpy(frames).to(where)]
+        return values[torch.from_numpy(frames).to(where)].float()
 
     def denoise(
         index: np.ndarray, noisy: torch.Tensor, sigma: torch.Tensor, context: torch.Tensor, level: torch.Tensor
@@ -148,8 +196,8 @@ def _train_dynamics(
     def imagine_history(index: np.ndarray, random: torch.Generator) -> torch.Tensor:
         """The latest frames [B, history, C, h, w] of these windows, denoised in one step from those a chunk before."""
         before = windows.previous_chunk(index)
-        anchor, recent = at(windows.anchor[before], latents), at(windows.history[before], latents)
-        noise = torch.randn((*windows.targets[before].shape, *latents.shape[1:]), generator=random).to(where)
+        anchor, recent = at(windows.anchor[before], encoded), at(windows.history[before], encoded)
+        noise = torch.randn((*windows.targets[before].shape, *encoded.shape[1:]), generator=random).to(where)
         nothing = torch.zeros(len(before), device=where)
         with torch.autocast(where.type, dtype, enabled=dtype != torch.float32):
             denoised = denoise(before, noise, nothing + 1, torch.cat([anchor[:, None], recent], dim=1), nothing)
@@ -158,8 +206,8 @@ def _train_dynamics(
     def loss_at(step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         random = generator(seed, "dynamics", step)
         index = draw(probabilities, settings.batch_size, random)
-        anchor, recent = at(windows.anchor[index], latents), at(windows.history[index], latents)
-        future, reached = at(windows.targets[index], latents), at(windows.targets[index], progress)
+        anchor, recent = at(windows.anchor[index], encoded), at(windows.history[index], encoded)
+        future, reached = at(windows.targets[index], encoded), at(windows.targets[index], progress)
         sigma = sample_sigma(settings.batch_size, random).to(where)
         context_sigma = (settings.context_noise * _context_level(settings.batch_size, random)).to(where)
         recent = recent + _wide(context_sigma) * torch.randn(recent.shape, generator=random).to(where)
@@ -200,7 +248,7 @@ def _context_level(count: int, random: torch.Generator) -> torch.Tensor:
 def _residual_std(latents: torch.Tensor, windows: Windows, most: int = 1024) -> torch.Tensor:
     """[1, 1, C, 1, 1]: standard deviation of future minus latest latents over at most `most` windows."""
     picked = np.linspace(0, len(windows) - 1, min(len(windows), most)).astype(np.int64)
-    residual = latents[windows.targets[picked]] - latents[windows.history[picked, -1]][:, None]
+    residual = latents[windows.targets[picked]].float() - latents[windows.history[picked, -1]][:, None].float()
     return residual.square().mean((0, 1, 3, 4), keepdim=True).sqrt().clamp(min=1e-3)
 
 
