@@ -60,7 +60,7 @@ NODES: tuple[Node, ...] = (
         "base_policy",
         "campaign",
         ("demonstrations", "imported_demonstrations"),
-        "1",
+        "2",
         ("seed", "scene", "curation", "policy"),
         "training",
     ),

@@ -14,8 +14,9 @@ The tower learns from some thousand frames, so it starts from what would otherwi
 to be learned first: two strided convolutions before the patches (Xiao et al. 2021, "Early
 Convolutions Help Transformers See Better") and positions initialized to sines of the
 grid's coordinates (Beyer et al. 2022, "Better plain ViT baselines for ImageNet-1k"). And
-a linear readout of the whole patch grid is added to the queries: without it, hundreds of
-steps pass before attention finds a small object at all (docs/experiments.md).
+two things are added to the queries that say where things are: a linear readout of the whole
+patch grid, without which hundreds of steps pass before attention finds a small object at
+all, and keypoints, which place an object between the patches (docs/experiments.md).
 
 No proprioception: an imagined frame has none.
 """
@@ -40,6 +41,10 @@ STEM_STRIDE = 4
 STEM_CHANNELS = 48
 STEM_GROUPS = 6
 READOUT_CHANNELS = 16
+KEYPOINTS = 32
+KEYPOINT_CHANNELS = 64
+KEYPOINT_GROUPS = 8
+SPREAD = 3.0  # coordinates reach from -SPREAD to SPREAD, so that what lies in the middle half has about unit size
 BYTES_PER_TOKEN = 4
 MAX_INSTRUCTION_BYTES = 128
 # On a processor the backward pass of torch's fused attention costs more than all the rest of the network.
@@ -98,6 +103,7 @@ class Policy(nn.Module):
         self.readout = nn.Sequential(
             nn.Linear(width, READOUT_CHANNELS), nn.Flatten(), nn.Linear(READOUT_CHANNELS * len(positions), width)
         )
+        self.keypoints = Keypoints(width)
         self.text_projector = nn.Linear(BYTES_PER_TOKEN * width, width)
         self.queries = nn.Parameter(torch.randn(self.chunk, width) * 0.5)
         self.language = LlamaModel(
@@ -159,7 +165,8 @@ class Policy(nn.Module):
             features = self.stem(pixels.float() / 127.5 - 1)
             grid_BGW = self.vision(features).last_hidden_state
             patches_BPW = self.projector(_merge_squares(grid_BGW))
-            queries_BKW = self.queries.to(patches_BPW.dtype) + self.readout(grid_BGW)[:, None]
+            where_BW = self.readout(grid_BGW) + self.keypoints(features)
+            queries_BKW = self.queries.to(patches_BPW.dtype) + where_BW[:, None]
             bytes_BLRW = self.language.embed_tokens(tokens).unflatten(1, (-1, BYTES_PER_TOKEN))
             text_BLW = self.text_projector(bytes_BLRW.flatten(2))
             sequence = torch.cat([patches_BPW, queries_BKW, text_BLW], dim=1)
@@ -201,6 +208,32 @@ class Policy(nn.Module):
         log_probs = torch.log_softmax(logits / temperature, dim=-1)
         entropy = -(log_probs.exp() * log_probs).sum(-1)
         return log_probs.gather(-1, tokens.to(self.device)[..., None])[..., 0], entropy
+
+
+class Keypoints(nn.Module):
+    """Where in the picture KEYPOINTS learned features lie: a spatial softmax.
+
+    Levine et al. 2016, "End-to-End Training of Deep Visuomotor Policies", section 5.1: the mean
+    coordinates under the softmax of a feature map are exact to a fraction of a cell.
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        before, maps = STEM_CHANNELS, []
+        for _ in range(2):
+            maps += [nn.Conv2d(before, KEYPOINT_CHANNELS, 3, padding=1)]
+            maps += [nn.GroupNorm(KEYPOINT_GROUPS, KEYPOINT_CHANNELS), nn.GELU()]
+            before = KEYPOINT_CHANNELS
+        self.maps = nn.Sequential(*maps, nn.Conv2d(before, KEYPOINTS, 1))
+        self.projector = nn.Sequential(nn.Linear(2 * KEYPOINTS, width), nn.GELU(), nn.Linear(width, width))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """[B, width] of the stem's features [B, STEM_CHANNELS, s, s]."""
+        line = torch.linspace(-SPREAD, SPREAD, features.shape[-1], device=features.device)
+        rows, columns = torch.meshgrid(line, line, indexing="ij")
+        share_BPS = self.maps(features).float().flatten(2).softmax(-1)
+        points_BPC = share_BPS @ torch.stack([columns.flatten(), rows.flatten()], dim=1)
+        return self.projector(points_BPC.flatten(1))
 
 
 def _merge_squares(patches: torch.Tensor) -> torch.Tensor:
