@@ -1,5 +1,7 @@
 """The policy: supervised fine-tuning, start states, and GRPO inside the world model."""
 
+from functools import partial
+
 import dagster as dg
 import polars as pl
 
@@ -7,7 +9,7 @@ from assets.publication import Content, Step, loop_asset
 from assets.sans import sans_rows, training_rows
 from assets.trained import model_metadata, store, tracked
 from worldvla.lake.digests import rows_version
-from worldvla.lake.episodes import episode_rows, load_bank, write_set
+from worldvla.lake.episodes import episode_rows, load_bank, load_images, write_set
 from worldvla.lake.models import read_model
 
 
@@ -75,12 +77,13 @@ def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
     )
     ids = keyframes["episode_id"].unique().sort().to_list()
     with tracked(step, "keyframes", version, len(keyframes)) as run:
-        bank = load_bank(step.lake, ids, config.world_model.image_size)
+        bank = load_bank(step.lake, ids, image_size=None)
         history, stride = config.world_model.transformer.history, config.world_model.frame_stride
+        pictures = partial(load_images, step.lake, bank, image_size=config.world_model.image_size)
         result = train(
             Policy.from_bytes(base.config, base.weights),
             WorldModel.from_bytes(imagined.config, imagined.weights),
-            StartStates.from_bank(bank, keyframes.to_dicts(), history, stride, config.keyframes.share),
+            StartStates.from_bank(bank, keyframes.to_dicts(), history, stride, config.keyframes.share, pictures),
             config.rl,
             config.imagination,
             Judge.from_bytes(judging.config, judging.weights).probabilities,

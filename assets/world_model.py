@@ -79,11 +79,11 @@ def world_model(step: Step) -> Content:
 
 def _latents(step: Step, model: "WorldModel", bank: FrameBank) -> np.ndarray:
     from worldvla.training.device import device
-    from worldvla.world_model.autoencoder import episode_latents
+    from worldvla.world_model.autoencoder import autoencoder_digest, episode_latents
 
     autoencoder = model.autoencoder.to(device())
-    digest, encode = model.config["autoencoder_digest"], partial(episode_latents, autoencoder)
-    return cached_latents(step.lake, digest, bank, model.image_size, encode, step.commit)
+    encode = partial(episode_latents, autoencoder)
+    return cached_latents(step.lake, autoencoder_digest(autoencoder), bank, model.image_size, encode, step.commit)
 
 
 ASSETS: list[dg.AssetsDefinition] = [loop_asset(pretrained_world_model), loop_asset(world_model)]

@@ -67,7 +67,7 @@ class Autoencoder(Section):
         min_length=2, description="widths of the levels, multiples of 8; each after the first halves the resolution"
     )
     layers_per_block: int = Field(gt=0)
-    frames: int = Field(ge=1, description="most frames it is trained on spread evenly over the episodes")
+    frames: int = Field(ge=1, description="most frames it is trained on, spread evenly over the episodes")
     steps: int = Field(ge=1)
     batch_size: int = Field(gt=0)
     learning_rate: float = Field(gt=0)

@@ -74,10 +74,11 @@ def policy() -> Policy:
 def starts() -> StartStates:
     """Two bright and two dark starts; the last is a keyframe two actions before the end."""
     shade = np.array([227, 27, 227, 27], dtype=np.uint8)
-    anchor = np.ascontiguousarray(np.broadcast_to(shade[:, None, None, None], (4, SIZE, SIZE, 3)))
+    images = np.ascontiguousarray(np.broadcast_to(shade[:, None, None, None], (4, SIZE, SIZE, 3)))
     return StartStates(
-        anchor=anchor,
-        history=np.repeat(anchor[:, None], 2, axis=1),
+        images=images,
+        anchor=np.arange(4),
+        history=np.repeat(np.arange(4)[:, None], 2, axis=1),
         step=np.array([0, 0, 0, 2]),
         travelled=np.zeros((4, 7), np.float32),
         kind=["start", "start", "start", "near_failure"],

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -30,14 +32,34 @@ def keyframe(episode_id, step, kind="start"):
 
 def test_history_ends_at_the_present_and_repeats_the_first_frame(bank):
     starts = StartStates.from_bank(bank, [keyframe("b", 0), keyframe("b", 1), keyframe("a", 4)], 3, 1, 0.0)
-    assert starts.anchor[:, 0, 0, 0].tolist() == [5, 5, 0]
-    assert starts.history[:, :, 0, 0, 0].tolist() == [[5, 5, 5], [5, 5, 6], [2, 3, 4]]
+    shown = starts.images[:, 0, 0, 0]
+    assert shown.tolist() == [0, 2, 3, 4, 5, 6]
+    assert shown[starts.anchor].tolist() == [5, 5, 0]
+    assert shown[starts.history].tolist() == [[5, 5, 5], [5, 5, 6], [2, 3, 4]]
     assert starts.instructions == ["pull", "pull", "push"] and starts.names == ["b@0", "b@1", "a@4"]
     assert starts.step.tolist() == [0, 1, 4]
     assert starts.tasks == ["T"] * 3
     further = StartStates.from_bank(bank, [keyframe("b", 3), keyframe("a", 4)], 3, 2, 0.0)
-    assert further.history[:, :, 0, 0, 0].tolist() == [[5, 6, 8], [0, 2, 4]]
+    assert further.images[:, 0, 0, 0][further.history].tolist() == [[5, 6, 8], [0, 2, 4]]
     assert starts.travelled[:, 0].tolist() == [0, 5, 0 + 1 + 2 + 3]
+
+
+def test_of_a_bank_without_pixels_only_the_needed_frames_are_asked_for(bank):
+    rows = [keyframe("b", 1), keyframe("a", 4), keyframe("b", 0)]
+    asked = []
+
+    def pictures(frames):
+        asked.append(frames.tolist())
+        return bank.images[frames]
+
+    blind = replace(bank, images=np.zeros((9, 0, 0, 3), np.uint8))
+    starts, expected = (
+        StartStates.from_bank(blind, rows, 2, 1, 0.0, pictures),
+        StartStates.from_bank(bank, rows, 2, 1, 0.0),
+    )
+    assert asked == [[0, 3, 4, 5, 6]]
+    for name in ("images", "anchor", "history", "travelled"):
+        np.testing.assert_array_equal(getattr(starts, name), getattr(expected, name))
 
 
 def test_what_cannot_be_built_is_said(bank):

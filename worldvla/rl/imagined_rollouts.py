@@ -131,8 +131,10 @@ def imagine(
     reward = np.zeros((len(rows), chunks.max() * policy.chunk), dtype=np.float32)
     shown = np.zeros(len(rows), dtype=np.float32)
     active = np.arange(len(rows))
-    images = starts.history[rows][:, -1]
-    state = dynamics.start(starts.anchor[rows], starts.history[rows], starts.travelled[rows])
+    images = starts.images[starts.history[rows, -1]]
+    state = dynamics.start(
+        starts.images[starts.anchor[rows]], starts.images[starts.history[rows]], starts.travelled[rows]
+    )
     seen, acted, actors, begun = [], [], [], []
     for chunk in range(chunks.max()):
         steps = slice(chunk * policy.chunk, (chunk + 1) * policy.chunk)

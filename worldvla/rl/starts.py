@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from worldvla.episodes.frame_bank import FrameBank
+from worldvla.episodes.frame_bank import FrameBank, Pictures
 from worldvla.errors import UserError
 from worldvla.rl.keyframes import NEAR_FAILURE
 
@@ -15,13 +15,15 @@ from worldvla.rl.keyframes import NEAR_FAILURE
 class StartStates:
     """N moments of recorded episodes.
 
-    Shapes: `anchor` uint8 [N, H, W, 3], the episode's first frame; `history` uint8
-    [N, h, H, W, 3], the latest frames, `frame_stride` apart, the present one last, the first
-    repeated where there are fewer; `step` int64 [N], how many actions were already taken, and `travelled` float32
-    [N, 7], their sum; `kind`, `tasks`, `instructions` and `names` (episode@step) have N entries.
-    `near_failure_share` of the groups start at near-failure keyframes, where there are any.
+    Shapes: `images` uint8 [M, H, W, 3], the frames that they need, each once; `anchor` int64 [N],
+    the episode's first frame among them; `history` int64 [N, h], the latest ones, `frame_stride`
+    apart, the present one last, the first repeated where there are fewer; `step` int64 [N], how
+    many actions were already taken, and `travelled` float32 [N, 7], their sum; `kind`, `tasks`,
+    `instructions` and `names` (episode@step) have N entries. `near_failure_share` of the groups
+    start at near-failure keyframes, where there are any.
     """
 
+    images: np.ndarray
     anchor: np.ndarray
     history: np.ndarray
     step: np.ndarray
@@ -37,11 +39,18 @@ class StartStates:
 
     @classmethod
     def from_bank(
-        cls, bank: FrameBank, keyframes: Iterable[Mapping], history: int, frame_stride: int, near_failure_share: float
+        cls,
+        bank: FrameBank,
+        keyframes: Iterable[Mapping],
+        history: int,
+        frame_stride: int,
+        near_failure_share: float,
+        pictures: Pictures | None = None,
     ) -> "StartStates":
         """The moments that rows of table `keyframes` name, with `history` frames each, `frame_stride` apart.
 
-        Raises UserError when there are none, ValueError when one names an episode that the bank lacks.
+        `pictures` gives the frames that are needed, where the bank itself has no images. Raises
+        UserError when there are none, ValueError when one names an episode that the bank lacks.
         """
         keyframes = list(keyframes)
         if not keyframes:
@@ -52,9 +61,13 @@ class StartStates:
         episodes = np.array([index[row["episode_id"]] for row in keyframes])
         step = np.array([row["step"] for row in keyframes], dtype=np.int64)
         latest = np.maximum(step[:, None] + frame_stride * np.arange(1 - history, 1), 0)
+        first = bank.starts[episodes][:, None]
+        frames, place = np.unique(np.concatenate([first, first + latest], axis=1), return_inverse=True)
+        place = place.reshape(len(keyframes), 1 + history)
         return cls(
-            anchor=bank.images[bank.starts[episodes]],
-            history=bank.images[bank.starts[episodes][:, None] + latest],
+            images=bank.images[frames] if pictures is None else pictures(frames),
+            anchor=place[:, 0],
+            history=place[:, 1:],
             step=step,
             travelled=bank.travelled()[bank.starts[episodes] + step],
             kind=[row["kind"] for row in keyframes],
