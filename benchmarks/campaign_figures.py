@@ -1,0 +1,171 @@
+"""The figures of a campaign: its world models against held-out episodes, its policies on held-out seeds, its hours.
+
+The targets are put to values, as the papers give theirs, so a figure `holds` when its value reaches the target, and
+`interval_holds` says whether the whole 95 % interval does. The second iteration's gain is judged by its interval.
+"""
+
+import math
+import statistics
+from typing import Any
+
+from benchmarks.campaign_evidence import (
+    Evaluation,
+    Evidence,
+    Outcomes,
+    aligned,
+    evaluations,
+    gain,
+    of_task,
+    success,
+    tasks_of,
+)
+from benchmarks.result import figure
+from worldvla.alignment.intervals import Z_95, proportion
+from worldvla.planner.graph import GRAPH
+
+SSIM, PSNR_DB, VISUAL, REWARD, EPISODES = 0.91, 28.1, 0.88, 0.87, 200
+SEEDS, BASE_AT_LEAST, BASE_AT_MOST = 200, 0.30, 0.60
+HOURS = 2
+ALL = "all tasks"
+
+Figure = dict[str, Any]
+
+
+def judged(
+    name: str,
+    value: float,
+    unit: str,
+    n: int | None = None,
+    interval: tuple[float, float] | None = None,
+    at_least: float | None = None,
+    at_most: float | None = None,
+) -> Figure:
+    """A figure whose target is put to its value; `interval_holds` where there are an interval and a target."""
+    one = figure(name, value, unit, n, interval, at_least, at_most)
+    if interval is None or one["target"] is None:
+        return one
+    return one | {
+        "holds": figure(name, value, unit, at_least=at_least, at_most=at_most)["holds"],
+        "interval_holds": one["holds"],
+    }
+
+
+def share(name: str, rate: dict, at_least: float | None = None, at_most: float | None = None) -> Figure:
+    """A figure of a `proportion`."""
+    return judged(name, rate["rate"], "share", rate["n"], (rate["low"], rate["high"]), at_least, at_most)
+
+
+def difference(name: str, value: dict, at_least: float | None = None) -> Figure:
+    """A figure of a paired `gain`."""
+    return judged(name, value["difference"], "share", value["n"], (value["low"], value["high"]), at_least)
+
+
+def rises(name: str, value: dict) -> Figure:
+    """A paired `gain` that holds when its whole interval is above zero."""
+    return figure(name, value["difference"], "share", value["n"], (value["low"], value["high"]), 0.0) | {
+        "holds": value["low"] > 0
+    }
+
+
+def world_model_figures(evidence: Evidence, campaign: str) -> list[Figure]:
+    """Each iteration's world model on whole held-out episodes, imagined from the first frame; in all and per task."""
+    figures = []
+    for iteration in evidence.iterations("alignment", campaign):
+        rows = aligned(evidence, campaign, iteration)
+        where = f"{campaign} iteration {iteration}"
+        figures.append(judged(f"{where}: held-out episodes", len(rows), "episodes", at_least=EPISODES))
+        figures.append(judged(f"{where}: of them successes", sum(row["true_success"] for row in rows), "episodes"))
+        figures += _imagined(f"{where}, {ALL}", rows, target=True)
+        for task in sorted({row["task"] for row in rows}):
+            figures += _imagined(f"{where}, {task}", [row for row in rows if row["task"] == task], target=False)
+    return figures
+
+
+def _imagined(where: str, rows: list[dict], target: bool) -> list[Figure]:
+    def agreement(column: str) -> dict:
+        return proportion(sum(row[column] == row["true_success"] for row in rows), len(rows))
+
+    def least(value: float) -> float | None:
+        return value if target else None
+
+    return [
+        mean(f"{where}: SSIM", rows, "ssim", "", least(SSIM)),
+        mean(f"{where}: PSNR", rows, "psnr", "dB", least(PSNR_DB)),
+        mean(f"{where}: PSNR of the first frame repeated", rows, "static_psnr", "dB"),
+        share(f"{where}: visual alignment", agreement("judged_success_imagined"), least(VISUAL)),
+        share(f"{where}: reward alignment", agreement("reward_success"), least(REWARD)),
+    ]
+
+
+def mean(name: str, rows: list[dict], column: str, unit: str, at_least: float | None = None) -> Figure:
+    """The mean over episodes, with its normal 95 % interval where there are two or more."""
+    values = [row[column] for row in rows]
+    middle = statistics.fmean(values)
+    half = Z_95 * statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
+    interval = None if half is None else (middle - half, middle + half)
+    return judged(name, middle, unit, len(values), interval, at_least)
+
+
+def policy_figures(
+    evidence: Evidence, campaign: str, gains: dict[str, float], least: float | None = None
+) -> list[Figure]:
+    """Success of base and new policies on the same held-out seeds, over all tasks and per task.
+
+    `gains` are the targets of the gain over the base by iteration, `least` that of the task that gains least.
+    """
+    found = evaluations(evidence, campaign)
+    if not found:
+        return []
+    figures = _rates(f"{campaign}: success of the base policy", found[0].base)
+    for one in found:
+        where = f"{campaign} iteration {one.iteration}"
+        figures += _rates(f"{where}: success of the policy", one.new)
+        figures += gain_figures(f"{where}: gain over the base policy", one, gains.get(one.iteration), least)
+    for before, after in zip(found, found[1:], strict=False):
+        name = f"{campaign}: gain of iteration {after.iteration} over {before.iteration}"
+        figures.append(rises(f"{name}, {ALL}", gain(before.new, after.new)))
+        figures += [
+            difference(f"{name}, {task}", gain(of_task(before.new, task), of_task(after.new, task)))
+            for task in tasks_of(after.new)
+        ]
+    return figures
+
+
+def gain_figures(name: str, one: Evaluation, target: float | None, least: float | None) -> list[Figure]:
+    """The gain over all tasks (as many seeds each, so the mean over tasks), per task, and the least of them."""
+    by_task = {task: gain(of_task(one.base, task), of_task(one.new, task)) for task in tasks_of(one.new)}
+    worst = min(by_task, key=lambda task: by_task[task]["difference"])
+    return [
+        difference(f"{name}, {ALL}", gain(one.base, one.new), target),
+        *(difference(f"{name}, {task}", value) for task, value in by_task.items()),
+        difference(f"{name}, the task that gains least", by_task[worst], least) | {"task": worst},
+    ]
+
+
+def base_figures(campaign: str, outcomes: Outcomes) -> list[Figure]:
+    """On how many seeds of every task policies are compared, and whether the base policy leaves room to learn."""
+    name = f"{campaign}: success of the base policy, {ALL}"
+    base, seeds = success(outcomes), min(len(of_task(outcomes, task)) for task in tasks_of(outcomes))
+    return [
+        judged(f"{campaign}: held-out seeds of every task", seeds, "seeds", at_least=SEEDS),
+        share(f"{name}, lower bound", base, at_least=BASE_AT_LEAST),
+        share(f"{name}, upper bound", base, at_most=BASE_AT_MOST),
+    ]
+
+
+def _rates(name: str, outcomes: Outcomes) -> list[Figure]:
+    return [share(f"{name}, {task or ALL}", success(of_task(outcomes, task))) for task in (None, *tasks_of(outcomes))]
+
+
+def hour_figures(evidence: Evidence, campaign: str) -> list[Figure]:
+    """Hours of every complete iteration, and of what is made once before them."""
+    once = [name for name, node in GRAPH.items() if node.scope == "campaign" and not node.feedback_from]
+    each = [name for name, node in GRAPH.items() if node.scope == "iteration" and not node.feedback_from]
+    figures = []
+    for iteration, assets in [("", once), *((one, each) for one in evidence.iterations("iteration_record", campaign))]:
+        records = [evidence.records.get((asset, campaign, iteration)) for asset in assets]
+        if all(records):
+            hours = sum(record.seconds for record in records) / 3600
+            name = f"{campaign} iteration {iteration}: all assets" if iteration else f"{campaign}: once a campaign"
+            figures.append(figure(name, hours, "hours", at_most=HOURS if iteration else None))
+    return figures
