@@ -1,0 +1,238 @@
+"""The reports of `benchmarks.learning` and `benchmarks.libero` on homes that are finished, half finished, and empty."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from benchmarks import learning, libero
+from benchmarks.campaign_evidence import Evidence, look
+from benchmarks.campaign_figures import HOURS
+from benchmarks.campaign_runs import differing, protocol, run
+from benchmarks.interaction_table import interaction, markdown
+from benchmarks.learning_plot import draw
+from tests.benchmarks.lakes import PROTOCOL, STEPS, evaluated, evidence, measuring
+from worldvla.alignment.intervals import proportion
+from worldvla.errors import UserError
+from worldvla.home import project_root
+from worldvla.lake.commit import Commit
+from worldvla.lake.materializations import latest, publish
+from worldvla.lake.query import run_audit
+from worldvla.lake.store import Lake
+from worldvla.planner.execute import execute
+from worldvla.planner.observe import snapshot
+from worldvla.planner.plan import Selection
+
+PUSH, STACK = "PushCube-v1", "StackCube-v1"
+SUPERVISED = "tabletop-supervised"
+
+
+def run_fresh(lake: Lake, campaign: str, iterations: int, base: dict[str, int], new: dict[str, dict[str, int]]) -> None:
+    """Carries a campaign through the planner until it is fresh."""
+    execute(
+        lambda: snapshot(lake, [campaign], iterations).assess(),
+        Selection.loop(campaign, iterations),
+        measuring(lake, base, new),
+    )
+
+
+@pytest.fixture(scope="module")
+def half_finished(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """Both iterations of `tabletop`, one of an ablation, nothing else."""
+    lake = Lake(tmp_path_factory.mktemp("lake"))
+    base, better = {PUSH: 8, STACK: 8}, {PUSH: 15, STACK: 15}
+    run_fresh(lake, "tabletop", 2, base, {"0000": better, "0001": {PUSH: 20, STACK: 19}})
+    run_fresh(lake, SUPERVISED, 1, base, {"0000": {PUSH: 10, STACK: 8}})
+    return lake
+
+
+def test_a_half_finished_home_is_reported_with_what_is_missing(
+    half_finished: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learning, "FOLDER", tmp_path)
+    monkeypatch.setattr(learning, "PICTURE", tmp_path / "learning.png")
+    seen = look(half_finished, learning.PLAN)
+    own, figures = learning.report(seen)
+    by_name = {one["name"]: one for one in figures}
+    gain = by_name["tabletop iteration 0000: gain over the base policy, all tasks"]
+    assert (gain["value"], gain["target"], gain["holds"]) == (pytest.approx(0.35), 0.293, True)
+    assert by_name["tabletop: gain of iteration 0001 over 0000, all tasks"]["holds"]
+    assert by_name["tabletop: success of the base policy, all tasks, lower bound"]["holds"]
+    hours = by_name["tabletop iteration 0000: all assets"]
+    assert (hours["value"], hours["target"]) == (pytest.approx(0.5), HOURS)
+    # Of an ablation's two iterations one is there: what it came to is not known yet.
+    assert not any(name.startswith((SUPERVISED, "two", "tabletop less")) for name in by_name)
+    assert [one for one in seen.missing if one.startswith("tabletop ")] == []
+    for expected in (f"{SUPERVISED} 0001 evaluation: missing", "two-tasks-seed-2 0000 alignment: missing"):
+        assert any(one.startswith(expected) for one in seen.missing), seen.missing
+    described = json.loads(json.dumps(protocol(seen) | own))
+    assert set(described["evaluation"]) == {"tabletop", SUPERVISED}
+    assert described["evaluation"]["tabletop"]["temperature"] == PROTOCOL["temperature"]
+    assert described["evaluation"]["tabletop"]["seeds"][PUSH] == {"n": 20, "first": 900_000, "last": 900_019}
+    assert described["settings"][SUPERVISED]["rl"] == {"method": "supervised"}
+    assert described["seconds by asset"]["tabletop"]["evaluation 0001"] == 1800.0
+    assert described["missing"] == seen.missing
+    assert (tmp_path / "learning.png").read_bytes().startswith(b"\x89PNG")
+    table = (tmp_path / "learning.md").read_text().splitlines()
+    assert [line.split(" | ")[0].strip("| ") for line in table[2:]] == [
+        "tabletop (base policy)",
+        "tabletop 0000",
+        "tabletop 0001",
+        f"{SUPERVISED} 0000",
+    ]
+    assert "| +35.0 points (" in table[3]
+
+
+def test_the_steps_of_the_table_are_those_of_the_audit(half_finished: Lake) -> None:
+    rows = interaction(look(half_finished, {"tabletop": 2, SUPERVISED: 2}))
+    audited = {
+        (row["campaign"], row["iteration"]): row["real_steps"]
+        for row in run_audit(half_finished, "interaction", {}).to_dicts()
+    }
+    for row in rows:
+        assert row["real_steps"] == row["demonstrations"] + row["exploration"] + row["collection"]
+        if row["iteration"]:
+            assert row["real_steps"] == audited[row["campaign"], row["iteration"]]
+    base, first, second, _ = rows
+    assert (base["real_steps"], base["gain"]) == (STEPS["demonstrations"], None)
+    assert (first["collection"], second["collection"]) == (0, STEPS["policy_rollouts"])
+    assert markdown(rows).count("\n") == 2 + len(rows)
+
+
+def test_the_picture_shows_the_rows(half_finished: Lake, tmp_path: Path) -> None:
+    rows = interaction(look(half_finished, {"tabletop": 2}))
+    one, other = tmp_path / "one.png", tmp_path / "other.png"
+    draw(rows, one)
+    rows[-1] |= {"success": proportion(1, 40)}
+    draw(rows, other)
+    assert one.read_bytes() != other.read_bytes()
+
+
+def test_what_is_stale_is_missing_and_gives_no_figures(half_finished: Lake, tmp_path: Path) -> None:
+    lake = half_finished
+    record = latest(lake)["rl_policy", SUPERVISED, "0000"]
+    old = replace(record, code_version="0", materialized_at=datetime.now(UTC))
+    publish(lake, old, Commit("run", "rl_policy", SUPERVISED, "0000"))
+    try:
+        seen = look(lake, {SUPERVISED: 1})
+        assert seen.iterations("evaluation", SUPERVISED) == []
+        assert seen.iterations("alignment", SUPERVISED) == ["0000"]
+        [reason] = [one for one in seen.missing if one.startswith(f"{SUPERVISED} 0000 evaluation: stale")]
+        assert "code version" in reason
+    finally:
+        publish(lake, replace(record, materialized_at=datetime.now(UTC)), Commit("run", "rl_policy"))
+
+
+def test_an_empty_home_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no loop"):
+        look(Lake(tmp_path), learning.PLAN)
+
+
+def seeds_evidence(lake: Lake, names: tuple[str, ...]) -> Evidence:
+    for number, name in enumerate(names):
+        first, second = {PUSH: 12 + 2 * number, STACK: 12}, {PUSH: 16, STACK: 16 - number}
+        evaluated(lake, name, "0000", {PUSH: 8, STACK: 8 + number}, first)
+        evaluated(lake, name, "0001", {PUSH: 8, STACK: 8 + number}, second)
+    return evidence(lake, learning.PLAN)
+
+
+def test_mean_and_spread_need_every_seed(tmp_path: Path) -> None:
+    two = learning.seed_figures(seeds_evidence(Lake(tmp_path), learning.SEEDS[:2]))
+    assert len(two) == 6 and not any("mean" in one["name"] for one in two)
+    figures = {
+        one["name"]: one for one in learning.seed_figures(seeds_evidence(Lake(tmp_path / "all"), learning.SEEDS))
+    }
+    assert figures["two-tasks-seed-1: success, iteration 0000"]["value"] == 26 / 40
+    mean = figures["two tasks, 3 training seeds, iteration 0000: success, mean"]
+    assert (mean["value"], mean["n"], mean["values"]) == (pytest.approx(0.65), 3, [0.6, 0.65, 0.7])
+    spread = figures["two tasks, 3 training seeds, iteration 0000: success, standard deviation"]
+    assert spread["value"] == pytest.approx(0.05)
+
+
+def test_the_loop_is_set_against_its_ablations_on_the_same_seeds(tmp_path: Path) -> None:
+    lake, alone = Lake(tmp_path), "tabletop-without-second-iteration"
+    base, best = {PUSH: 8}, {PUSH: 19}
+    for iteration in ("0000", "0001"):
+        evaluated(lake, "tabletop", iteration, base, best)
+    evaluated(lake, alone, "0000", base, {PUSH: 12})
+    figures = {one["name"]: one["value"] for one in learning.ablation_figures(evidence(lake, learning.PLAN))}
+    assert figures == {
+        f"{alone}: success of the last policy, all tasks": 0.6,
+        f"{alone}: gain over its base policy, all tasks": pytest.approx(0.2),
+        f"tabletop less {alone}, last policies, all tasks": pytest.approx(0.35),
+    }
+    evaluated(lake, alone, "0000", base, {PUSH: 12}, PROTOCOL | {"max_steps": 9})
+    for refused in (learning.ablation_figures, interaction):
+        with pytest.raises(UserError, match="unlike protocols, so they are not compared: max_steps None against 9"):
+            refused(evidence(lake, learning.PLAN))
+
+
+def test_suites_are_averaged_when_all_are_there(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    tasks = {name: given["tasks"] for name, given in libero.ours().items()}
+    for number, (name, of_suite) in enumerate(tasks.items()):
+        assert not any("average" in one["name"] for one in libero.average_figures(evidence(lake, libero.PLAN)))
+        conditions = PROTOCOL | {"suite": name, "max_steps": 200 + number}
+        base = dict.fromkeys(of_suite, 4)
+        evaluated(lake, name, "0000", base, dict.fromkeys(of_suite, 6 + number), conditions)
+        evaluated(lake, name, "0001", base, dict.fromkeys(of_suite, 16), conditions)
+    figures = {one["name"]: one for one in libero.average_figures(evidence(lake, libero.PLAN))}
+    base = figures["average of the suites: success of the base policy"]
+    assert (base["value"], base["n"]) == (0.2, 120)
+    first = figures["average of the suites, iteration 0000: gain over the base policy"]
+    assert (first["value"], first["target"], first["holds"]) == (pytest.approx(0.15), 0.127, True)
+    last = figures["average of the suites, iteration 0001: gain over the base policy"]
+    assert (last["value"], last["target"], last["n"]) == (pytest.approx(0.6), 0.293, 120)
+    assert figures["average of the suites: gain of iteration 0001 over the one before"]["holds"]
+
+
+def test_a_suite_is_reported_before_the_others_are_there(tmp_path: Path) -> None:
+    lake, name = Lake(tmp_path), "libero-goal"
+    tasks = libero.ours()[name]["tasks"]
+    run_fresh(lake, name, 1, dict.fromkeys(tasks, 8), {"0000": {tasks[0]: 14, tasks[1]: 7}})
+    own, figures = libero.report(seen := look(lake, libero.PLAN))
+    values = {one["name"]: one["value"] for one in figures}
+    assert values[f"{name} iteration 0000: gain over the base policy, all tasks"] == pytest.approx(5 / 40)
+    assert values[f"{name} iteration 0000: gain over the base policy, the task that gains least"] == pytest.approx(
+        -0.05
+    )
+    assert values[f"{name} iteration 0000, {tasks[0]}: reward alignment"] == 0.75
+    assert not any(other.startswith(("average", "libero-spatial")) for other in values)
+    assert f"{name} 0001 evaluation: missing" in " ".join(seen.missing)
+    assert [row["iteration"] for row in own["interaction"]] == ["", "0000"]
+    assert own["bases and budgets"]["ours"][name]["evaluation"].startswith("50 shipped initial states a task")
+
+
+def test_suites_sampled_unlike_are_not_averaged(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    for name, given in libero.ours().items():
+        temperature = 0.0 if name == "libero-goal" else 1.0
+        some = dict.fromkeys(given["tasks"], 5)
+        evaluated(lake, name, "0000", some, some, PROTOCOL | {"suite": name, "temperature": temperature})
+    with pytest.raises(UserError, match="temperature 1.0 against 0.0"):
+        libero.average_figures(evidence(lake, libero.PLAN))
+
+
+def test_settings_that_differ() -> None:
+    whole = {"seed": 0, "rl": {"method": "grpo", "updates": 30}, "imports": []}
+    assert differing(whole | {"rl": {"method": "supervised", "updates": 30}}, whole) == {"rl": {"method": "supervised"}}
+    assert differing(whole, whole) == {}
+
+
+def test_a_mistake_in_the_settings_ends_all_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLDVLA_HOME", str(tmp_path))
+    with pytest.raises(SystemExit) as end:
+        run({"no-such-campaign": 1, "test": 1})
+    assert end.value.code == 2 and not (tmp_path / "lake").exists()
+
+
+@pytest.mark.parametrize("name", ["learning", "libero"])
+def test_a_report_of_an_empty_home_says_what_to_do(name: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", f"benchmarks.{name}", str(tmp_path), "--report"]
+    said = subprocess.run(command, capture_output=True, text=True, cwd=project_root())
+    assert said.returncode == 2 and said.stdout == ""
+    assert said.stderr.startswith("error: this home holds no loop: run the benchmark without --report")
