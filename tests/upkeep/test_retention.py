@@ -9,18 +9,22 @@ from datetime import timedelta
 from pathlib import Path
 
 import lance
+import numpy as np
 import pytest
 
-from tests.lake.published import MEBIBYTE, abandon, published_lake
+from tests.lake.published import COMMIT, MEBIBYTE, abandon, published_lake, recorded
 from worldvla.errors import UserError
-from worldvla.lake.episodes import load_bank
+from worldvla.lake.commit import Commit
+from worldvla.lake.episodes import load_bank, set_members
 from worldvla.lake.faults import file_sizes
+from worldvla.lake.latents import read_latents, write_latents
 from worldvla.lake.materializations import is_whole, latest
-from worldvla.lake.models import has_model, read_model
+from worldvla.lake.models import has_model, read_model, write_model
 from worldvla.lake.query import audits, run_audit
 from worldvla.lake.store import Lake
 from worldvla.lake.tables import TABLES
 from worldvla.lake.tags import pin, pins, unpin, vectors
+from worldvla.upkeep.references import unpublished
 from worldvla.upkeep.retention import apply, make_plan
 
 NOW = timedelta(0)
@@ -150,6 +154,44 @@ def test_a_champion_a_pin_and_young_work_are_kept(lake: Lake) -> None:
     unpin(lake, "keep-me")
     apply(lake, make_plan(lake, [], NOW))
     assert not has_model(lake, model) and pins(lake) == []
+
+
+def test_latents_stay_where_both_their_autoencoder_and_their_episode_are_needed(lake: Lake) -> None:
+    config, commit = {"autoencoder_digest": "had"}, Commit("run", "pretrained_world_model")
+    model = write_model(lake, "pretrained_world_model", config, b"weights", {}, {}, None, None, commit)
+    pin(lake, "keep-me", model)
+    abandoned = latest(lake)["demonstrations", "abandoned", ""].data_version
+    going = set_members(lake, abandoned)[:2]
+    staying = set_members(lake, latest(lake)["raw_episodes", "demo", ""].data_version)[:3]
+    made = np.random.default_rng(0).standard_normal((9, 4, 8, 8)).astype(np.float16)
+    for autoencoder, episodes in (("had", [*staying, *going]), ("lost", staying)):
+        write_latents(lake, autoencoder, dict.fromkeys(episodes, made), commit)
+    assert not {"latents"} & {one.table for one in make_plan(lake, [], timedelta(days=7)).tables if len(one.removable)}
+    notes = {(one.table, one.subject) for one in unpublished(lake)}
+    assert ("latents", "lost") in notes and ("latents", "had") not in notes
+    [planned] = [one.footprint for one in make_plan(lake, [], NOW).tables if one.table == "latents"]
+    before = size(lake, "latents")
+    apply(lake, make_plan(lake, [], NOW))
+    assert (planned.rows, planned.removed) == (8, 5) and before - size(
+        lake, "latents"
+    ) > 0.9 * planned.freed > made.nbytes
+    left = lake.read("latents", ["autoencoder", "episode_id"]).to_pylist()
+    assert {(row["autoencoder"], row["episode_id"]) for row in left} == {("had", episode) for episode in staying}
+    np.testing.assert_array_equal(read_latents(lake, "had", load_bank(lake, staying, None)), np.concatenate([made] * 3))
+
+
+def test_latents_that_a_version_holds_are_given_back(lake: Lake) -> None:
+    model = latest(lake)["world_model", "demo", "0001"].data_version
+    episodes = lake.frame("training_membership", ["episode_id"], f"model_id = '{model}'")["episode_id"].to_list()
+    random = np.random.default_rng(0)
+    made = {episode: random.standard_normal((9, 4, 8, 8)).astype(np.float16) for episode in episodes}
+    write_latents(lake, "lost", made, COMMIT)
+    recorded(lake, "0001")
+    before = size(lake, "latents")
+    apply(lake, make_plan(lake, [], NOW))
+    number = vectors(lake)["demo", "0001"]["latents"]
+    assert lance.dataset(lake.path("latents"), version=number).count_rows() == 0
+    assert before - size(lake, "latents") > sum(values.nbytes for values in made.values())
 
 
 def test_a_pinned_lake_is_kept_whole_in_every_version(lake: Lake) -> None:

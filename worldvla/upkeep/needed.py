@@ -27,17 +27,20 @@ MEMBERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "alignments": ("alignment_version", ("model_id",)),
 }
 
+AUTOENCODER = "$.autoencoder_digest"  # in a world model's configuration: whose latents it was trained on
+
 NodeKey = tuple[str, str, str]
 
 
 @dataclass
 class Needed:
-    """`publications` are row ids of `materializations`; `versions` are data versions; the others are ids."""
+    """`publications` are row ids of `materializations`, `versions` data versions, the others ids and digests."""
 
     publications: set[int] = field(default_factory=set)
     versions: set[str] = field(default_factory=set)
     models: set[str] = field(default_factory=set)
     episodes: set[str] = field(default_factory=set)
+    autoencoders: set[str] = field(default_factory=set)
 
     def without(self, other: "Needed") -> "Needed":
         return Needed(
@@ -45,6 +48,7 @@ class Needed:
             self.versions - other.versions,
             self.models - other.models,
             self.episodes - other.episodes,
+            self.autoencoders - other.autoencoders,
         )
 
     def add(self, other: "Needed") -> None:
@@ -52,9 +56,10 @@ class Needed:
         self.versions |= other.versions
         self.models |= other.models
         self.episodes |= other.episodes
+        self.autoencoders |= other.autoencoders
 
     def __bool__(self) -> bool:
-        return bool(self.publications or self.versions or self.models or self.episodes)
+        return any((self.publications, self.versions, self.models, self.episodes, self.autoencoders))
 
 
 class Lineage:
@@ -63,8 +68,10 @@ class Lineage:
     def __init__(self, lake: Lake):
         published = lake.open("materializations").to_table(columns=MATERIALIZATIONS, with_row_id=True)
         self.publications = pl.DataFrame(pl.from_arrow(published)).rename({"_rowid": "row"})
-        rows = lake.read("models", ["model_id", "parents"]).to_pylist()
-        self.models = {row["model_id"]: json.loads(row["parents"]) for row in rows}
+        models = lake.frame("models", ["model_id", "parents", "config"])
+        self.models = {model: json.loads(parents) for model, parents, _ in models.iter_rows()}
+        digests = dict(zip(models["model_id"], models["config"].str.json_path_match(AUTOENCODER), strict=True))
+        self.autoencoders = {model: digest for model, digest in digests.items() if digest is not None}
         self.trained_on = lake.frame("training_membership", ["model_id", "episode_id", "set_version"])
         self.members = {
             table: lake.frame(table, [column, "episode_id", *models]).unique()
@@ -129,6 +136,8 @@ class Lineage:
         found = Needed()
         for model in models:
             found.models.update(self.models.get(model, {}).values())
+            if model in self.autoencoders:
+                found.autoencoders.add(self.autoencoders[model])
             # A model that another campaign publishes as well keeps only the publications that are needed anyway.
             if not publications & set(self._published[model]):
                 found.publications.update(self._published[model])

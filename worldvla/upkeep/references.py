@@ -12,6 +12,7 @@ from worldvla.lake.store import Lake
 from worldvla.lake.tables import TABLES
 from worldvla.planner.graph import GRAPH
 from worldvla.upkeep.finding import Finding
+from worldvla.upkeep.needed import AUTOENCODER
 
 # (table, column that names, table that is named, its key).
 REFERENCES = (
@@ -111,6 +112,10 @@ def unpublished(lake: Lake) -> Iterator[Finding]:
         yield from _unnamed(lake, table, key, named)
     yield from _unnamed(lake, "episode_sets", "set_version", pl.concat([named, trained]).unique())
     yield from _unnamed(lake, "training_membership", "model_id", _keys(lake, "models", "model_id"))
+    if lake.exists("latents"):
+        models = lake.frame("models", ["config"])["config"].str.json_path_match(AUTOENCODER).drop_nulls().unique()
+        yield from _unnamed(lake, "latents", "autoencoder", models)
+        yield from _unnamed(lake, "latents", "episode_id", _keys(lake, "episodes", "episode_id"))
 
 
 def doubled(lake: Lake) -> Iterator[Finding]:

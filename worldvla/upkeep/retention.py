@@ -5,7 +5,7 @@ iteration as it was when its record was committed, from a pin, or from what was 
 recorded in the last days. The rest goes in the reverse order of writing, so at every moment
 what a row names is there: `kill -9` leaves a readable lake, and the same command goes on.
 
-Tables of payload (frames, videos, weights) are never compacted. Where rows of theirs go, the
+Tables of payload (frames, videos, latents, weights) are never compacted. Where rows of theirs go, the
 versions that iterations name would keep the bytes; those versions move forward to the one
 after the removal, which holds all that the iteration needs, and its row of `iterations` says
 so. The other tables keep the very versions that iterations name, and are compacted.
@@ -37,6 +37,7 @@ REMOVABLE: dict[str, str] = {
     "keyframes": "keyframes_version",
     "sans": "sans_version",
     "episode_sets": "set_version",
+    "latents": "_rowid",
     "models": "model_id",
     "episode_facts": "episode_id",
     "episodes": "episode_id",
@@ -69,7 +70,7 @@ class Plan:
 
 
 def is_payload(table: str) -> bool:
-    """Whether the table holds pictures, videos or weights: never compacted, read by key, not by version."""
+    """Whether the table holds pictures, videos, latents or weights: never compacted, read by key, not by version."""
     return bool(TABLES[table].heavy)
 
 
@@ -164,6 +165,8 @@ def _roots(lake: Lake, lineage: Lineage, champions: Iterable[str], since: dateti
     roots.episodes |= set(lake.frame("retractions", ["episode_id"])["episode_id"])
     roots.episodes |= set(_recent(lake, "frames", "episode_id", since))
     roots.models |= set(_recent(lake, "models", "model_id", since))
+    if lake.exists("latents"):
+        roots.autoencoders |= set(_recent(lake, "latents", "autoencoder", since))
     for table in TABLES:
         for tag, version in tags(lake, table).items() if lake.exists(table) else ():
             if tag.kind == "pinned model":
@@ -176,6 +179,8 @@ def _roots(lake: Lake, lineage: Lineage, champions: Iterable[str], since: dateti
 def _pinned(lake: Lake, lineage: Lineage, table: str, version: int) -> Needed:
     """The rows of a pinned version, as roots."""
     dataset = lake.open(table).checkout_version(version)
+    if table == "latents":
+        return Needed()  # derived: needed where a model and an episode are
     if table == "materializations":
         pinned = pl.DataFrame(
             pl.from_arrow(dataset.to_table(columns=["asset", "campaign", "iteration", "fingerprint"]))
@@ -214,6 +219,8 @@ def _removable(lake: Lake, table: str, needed: Needed) -> pl.Series:
     column = REMOVABLE.get(table)
     if column is None:
         return pl.Series([], dtype=pl.String)
+    if table == "latents":
+        return _removable_latents(lake, needed)
     if column == "_rowid":
         present = pl.Series(
             lake.open(table).to_table(columns=[], with_row_id=True)["_rowid"].to_pylist(), dtype=pl.UInt64
@@ -224,6 +231,13 @@ def _removable(lake: Lake, table: str, needed: Needed) -> pl.Series:
     present = lake.frame(table, [column], where)[column].unique()
     wanted = {"model_id": needed.models, "policy_id": needed.models, "episode_id": needed.episodes}
     return present.filter(~present.is_in(list(wanted.get(column, needed.versions))))
+
+
+def _removable_latents(lake: Lake, needed: Needed) -> pl.Series:
+    """Row ids of latents whose autoencoder or whose episode nobody needs."""
+    table = lake.open("latents").to_table(columns=["autoencoder", "episode_id"], with_row_id=True)
+    kept = pl.col("autoencoder").is_in(needed.autoencoders) & pl.col("episode_id").is_in(needed.episodes)
+    return pl.DataFrame(pl.from_arrow(table)).filter(~kept)["_rowid"]
 
 
 def _removed_models(lake: Lake, lineage: Lineage, needed: Needed) -> list[dict]:
