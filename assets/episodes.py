@@ -18,9 +18,9 @@ _ATTEMPTS_PER_DEMONSTRATION = 3
 
 def demonstrations(step: Step) -> Content:
     """Scripted experts with privileged state: episodes that succeed."""
-    wanted = step.config.demonstrations.per_task
     kept, refused, attempts = [], [], 0
     for task in step.config.scene.tasks:
+        wanted = step.config.demonstrations.of(task)
         successes: list[dict] = []
         seed = DEMONSTRATION
         while len(successes) < wanted:

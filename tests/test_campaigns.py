@@ -81,3 +81,11 @@ def test_a_broken_file_is_named(tmp_path, monkeypatch):
     path.write_text(yaml.safe_dump({"defaults": {}, "presets": {}}))
     with pytest.raises(UserError, match="'campaigns'"):
         campaigns.load("demo")
+
+
+def test_single_tasks_may_have_other_numbers_of_demonstrations(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLDVLA_HOME", str(tmp_path))
+    demonstrations = campaigns.load("tabletop").demonstrations
+    assert demonstrations.of("StackCube-v1") > demonstrations.of("PushCube-v1") == demonstrations.per_task
+    with pytest.raises(UserError, match="demonstrations.tasks.StackCube-v1"):
+        campaigns.make_variant("tabletop", {"demonstrations.tasks": {"StackCube-v1": 0}})

@@ -7,7 +7,7 @@ varies. Each node of the asset graph reads some top-level sections, and only a c
 those makes it stale.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -34,6 +34,13 @@ class Demonstrations(Section):
     """Scripted experts with privileged state."""
 
     per_task: int = Field(ge=1, description="successful demonstrations kept per task")
+    tasks: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        description="other numbers for single tasks: grasping takes more of them than pushing"
+    )
+
+    def of(self, task: str) -> int:
+        """How many are kept of a task."""
+        return self.tasks.get(task, self.per_task)
 
 
 class Perturbed(Section):
