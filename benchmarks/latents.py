@@ -3,7 +3,8 @@
 A lake of synthetic episodes at preset `nightly`'s resolution, and an untrained autoencoder of
 its shape. Without the cache every picture is decoded and encoded; with it, those of new
 episodes, a tenth here as in the first iterations of a campaign. Each way runs in a process of
-its own, so that the most memory it took is its own, too.
+its own, so that the most memory it took is its own, too. Seconds are of processor time, on all
+threads: other work on the machine stretches the clock, not that.
 """
 
 import multiprocessing
@@ -69,7 +70,7 @@ def main() -> None:
 
 
 def alone(way: Callable[[Path, list[str]], np.ndarray], folder: Path, ids: list[str]) -> tuple[float, float]:
-    """Seconds of one way to latents in a new process, and the MiB by which its memory grew at most."""
+    """Processor seconds of one way to latents in a new process, and the MiB by which its memory grew at most."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(measured, (way, folder, ids))
 
@@ -77,9 +78,9 @@ def alone(way: Callable[[Path, list[str]], np.ndarray], folder: Path, ids: list[
 def measured(way: Callable[[Path, list[str]], np.ndarray], folder: Path, ids: list[str]) -> tuple[float, float]:
     way(folder, [])
     start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    begin = time.perf_counter()
+    begin = time.process_time()
     way(folder, ids)
-    return time.perf_counter() - begin, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start) / 1024
+    return time.process_time() - begin, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start) / 1024
 
 
 def from_pictures(folder: Path, ids: list[str]) -> np.ndarray:
