@@ -1,7 +1,6 @@
 """`make benchmark-latents`: what an iteration pays before its world model trains, with cached latents and without.
 
-A lake of synthetic episodes at preset `nightly`'s resolution, and an untrained autoencoder of
-its shape. Without the cache every picture is decoded and encoded; with it, those of new
+A lake of synthetic episodes, and an untrained autoencoder of preset `nightly`'s shape. Without the cache every picture is decoded and encoded; with it, those of new
 episodes, a tenth here as in the first iterations of a campaign. Each way runs in a process of
 its own, so that the most memory it took is its own, too. Seconds are of processor time, on all
 threads: other work on the machine stretches the clock, not that.
@@ -32,6 +31,7 @@ from worldvla.world_model.model import WorldModel, model_config
 
 CAMPAIGN = "tabletop"
 KNOWN, NEW, LENGTH = 200, 20, 48
+RECORDED = 128  # pixels a side, as simulators' frames are stored
 COMMIT = Commit("benchmark", "world_model", CAMPAIGN)
 # A tenth is new; decoding actions and reading what is there must not eat up the gain.
 TARGET = 5
@@ -40,8 +40,7 @@ TARGET = 5
 def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="worldvla-latents-"))
     try:
-        size = load(CAMPAIGN).world_model.image_size
-        episodes = (synthetic_episode(seed, LENGTH, size=size) for seed in range(KNOWN + NEW))
+        episodes = (synthetic_episode(seed, LENGTH, size=RECORDED) for seed in range(KNOWN + NEW))
         ids = write_episodes(Lake(folder), episodes, COMMIT)
         seconds, memory = {}, {}
         for name, way, asked in (
@@ -62,7 +61,7 @@ def main() -> None:
     protocol = {
         "campaign": CAMPAIGN,
         "episodes": {"known": KNOWN, "new": NEW, "frames each": LENGTH + 1},
-        "image_size": size,
+        "pixels a side": {"recorded": RECORDED, "encoded": load(CAMPAIGN).world_model.image_size},
         "autoencoder": load(CAMPAIGN).world_model.autoencoder.model_dump(),
         "all episodes new": f"of the {KNOWN} known",
     }
