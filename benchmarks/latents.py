@@ -1,9 +1,10 @@
 """`make benchmark-latents`: what an iteration pays before its world model trains, with cached latents and without.
 
-A lake of synthetic episodes, and an untrained autoencoder of preset `nightly`'s shape. Without the cache every picture is decoded and encoded; with it, those of new
-episodes, a tenth here as in the first iterations of a campaign. Each way runs in a process of
-its own, so that the most memory it took is its own, too. Seconds are of processor time, on all
-threads: other work on the machine stretches the clock, not that.
+A lake of synthetic episodes, and an untrained autoencoder of preset `nightly`'s shape. Without
+the cache every picture is decoded and encoded; with it, those of new episodes, a tenth here as
+in the first iterations of a campaign. Each way runs in a process of its own, so that the most
+memory it took is its own, too. Seconds are of processor time, on all threads: other work on
+the machine stretches the clock, not that.
 """
 
 import multiprocessing
