@@ -2,9 +2,11 @@
 
 One run measures everything: the largest matrix product in the machine's fast precision, training
 steps a second of autoencoder, video transformer and policy, frames that the world model imagines
-a second beside those that one simulator process renders, and GRPO updates a minute. Each with the
-settings of the presets named; the share of the matrix throughput counts the matrix arithmetic that
-a step really does (forward, backward, imagined history, orthogonalization).
+a second beside those that one simulator process renders, and GRPO updates a minute. A world model
+that imagines every n-th frame (`world_model.frame_stride`) carries out n actions a frame: frames
+are compared with frames, and the actions are given beside them. Each with the settings of the
+presets named; the share of the matrix throughput counts the matrix arithmetic that a step really
+does (forward, backward, imagined history, orthogonalization).
 `python -m benchmarks.speed PRESET ...` measures other campaigns than `demo` and `tabletop`.
 """
 
@@ -78,7 +80,8 @@ def measure(name: str, config: Campaign, peak: float) -> list[dict[str, Any]]:
     frames, rendered = simulated(config)
     bank = bank_of(frames, config.world_model.image_size)
     model, seen = trained_world_model(bank, config)
-    imagined = imagined_frames(model, bank, config)
+    actions = imagined_actions(model, bank, config)
+    imagined = actions / model.frame_stride
     shares = {stage: seen[f"{stage}_rate"] * seen[f"{stage}_flop"] / peak for stage in ("ae", "wm")}
     share = "share of the matrix throughput"
     policy = policy_steps(bank_of(frames, config.policy.image_size), config)
@@ -90,6 +93,7 @@ def measure(name: str, config: Campaign, peak: float) -> list[dict[str, Any]]:
         figure(f"{name}: policy fine-tuning", policy, "steps/s"),
         figure(f"{name}: one simulator process", rendered, "frames/s"),
         figure(f"{name}: imagined", imagined, "frames/s"),
+        figure(f"{name}: actions imagined", actions, "actions/s"),
         figure(f"{name}: imagined against simulated", imagined / rendered, "times", at_least=TARGET_RATIO),
         figure(f"{name}: GRPO", grpo_updates(model, bank, config), "updates/min"),
     ]
@@ -179,8 +183,8 @@ def trained_world_model(bank: FrameBank, config: Campaign) -> tuple[WorldModel, 
     return model, measured
 
 
-def imagined_frames(model: WorldModel, bank: FrameBank, config: Campaign) -> float:
-    """Frames a second of ROLLOUTS rollouts imagined at once, one frame a chunk decoded, as RL does."""
+def imagined_actions(model: WorldModel, bank: FrameBank, config: Campaign) -> float:
+    """Actions a second of ROLLOUTS rollouts imagined at once, one frame a chunk decoded, as RL does."""
     world = Imagination(model, config.imagination.denoising_steps, config.seed)
     state = world.start(bank.images[np.resize(bank.starts, ROLLOUTS)])
     random = np.random.default_rng(config.seed)
