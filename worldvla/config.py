@@ -98,6 +98,7 @@ class WorldModelTraining(Section):
     ema_decay: float = Field(ge=0, lt=1)
     context_noise: float = Field(ge=0, lt=1, description="largest noise level put on history latents in training")
     reward_weight: float = Field(ge=0)
+    shift: int = Field(ge=0, description="latent cells by which a training window is moved at most")
 
 
 class WorldModelArchitecture(Section):

@@ -70,6 +70,7 @@ def toy_architecture(autoencoder_steps: int = 12, pretrain_steps: int = 12) -> W
             "ema_decay": 0.9,
             "context_noise": 0.3,
             "reward_weight": 1.0,
+            "shift": 1,
         },
         pretrain_steps=pretrain_steps,
     )

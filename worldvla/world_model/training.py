@@ -11,7 +11,8 @@ frame before, 1 at success alone, and w is `training.reward_weight`.
 A rollout continues its own imagination, whose errors are unlike noise: they blur and fade.
 So the history of half the windows is the model's own one-step denoising of the chunk
 before, from which it has to find the true future (scheduled sampling, Bengio et al. 2015,
-arXiv 1506.03099); that of the others is real, noised (noisy context of WoVR).
+arXiv 1506.03099); that of the others is real, noised (noisy context of WoVR). Each window is then moved by
+up to `training.shift` latent cells (`augmentation.py`).
 """
 
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from worldvla.training.checkpoint import Checkpointer
 from worldvla.training.device import device, fast_dtype, generator
 from worldvla.training.progress import Log
 from worldvla.world_model.autoencoder import autoencoder_digest, bank_latents
+from worldvla.world_model.augmentation import draw_offsets, shift
 from worldvla.world_model.autoencoder_training import spread, train_autoencoder
 from worldvla.world_model.flow import CONTEXT_SIGMA, flow_weight, reward_weight, sample_sigma
 from worldvla.world_model.model import WorldModel, model_config
@@ -224,6 +226,9 @@ def _train_dynamics(
             imagined = denoised * model.residual_std + recent[:, -1:]
             reward_error = (model.reward_head(imagined, anchor) - reached) ** 2
             clean_reward_error = (model.reward_head(future, anchor) - reached) ** 2
+        offsets = draw_offsets(settings.batch_size, settings.shift, random)
+        frames = shift(torch.cat([anchor[:, None], recent, future], dim=1), offsets)
+        anchor, recent, future = frames[:, 0], frames[:, 1 : 1 + model.history], frames[:, 1 + model.history :]
         # v̂ - v = (x0 - x̂0) / σ
         velocity_error = ((denoised - clean) / _wide(sigma)) ** 2
         flow = (flow_weight(sigma) * velocity_error.mean((1, 2, 3, 4))).mean()
