@@ -43,9 +43,9 @@ def pretrained_world_model(step: Step) -> Content:
 def world_model(step: Step) -> Content:
     """The pre-trained world model, fine-tuned on this iteration's SANS, failures of the last policy included.
 
-    What counts as success in it is calibrated on validation episodes.
+    Which step's weights are kept, and what counts as success in them, is chosen on validation episodes.
     """
-    from worldvla.alignment.calibration import calibrate
+    from worldvla.alignment.calibration import calibrate, outcome_area
     from worldvla.alignment.selection import choose
     from worldvla.world_model.model import WorldModel
     from worldvla.world_model.training import fine_tune
@@ -56,6 +56,9 @@ def world_model(step: Step) -> Content:
     members = list(rows.select("episode_id", "label").iter_rows())
     with tracked(step, "sans", version, len(rows)) as run:
         bank = load_bank(step.lake, rows["episode_id"].to_list(), image_size=None)
+        candidates = episode_rows(step.lake, unseen["episode_id"].to_list())
+        chosen = choose(candidates.iter_rows(named=True), config.fine_tuning.calibration_episodes)
+        validation = load_bank(step.lake, chosen, config.world_model.image_size)
         pretrained = WorldModel.from_bytes(parent.config, parent.weights)
         model = fine_tune(
             pretrained,
@@ -67,10 +70,10 @@ def world_model(step: Step) -> Content:
             config.seed,
             step.checkpoints,
             run.log,
+            partial(outcome_area, bank=validation, imagination=config.imagination, seed=config.seed)
+            if chosen
+            else None,
         )
-        candidates = episode_rows(step.lake, unseen["episode_id"].to_list())
-        chosen = choose(candidates.iter_rows(named=True), config.fine_tuning.calibration_episodes)
-        validation = load_bank(step.lake, chosen, config.world_model.image_size)
         model.config["success_thresholds"] = calibrate(model, validation, config.imagination, config.seed)
         model_id = store(step, run, model, {"pretrained_world_model": parent.model_id}, members, version)
         metadata = model_metadata(run, model_id, len(rows))

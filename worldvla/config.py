@@ -120,8 +120,11 @@ class WorldModelFineTuning(Section):
     sampling: dict[Label, float] = Field(
         description="share of training windows drawn from each label; labels absent give theirs to the others"
     )
+    validate_every: int = Field(ge=1, description="steps after which outcomes of validation episodes are told anew")
     calibration_episodes: int = Field(
-        ge=2, description="validation episodes, balanced by outcome, over all tasks, that the success threshold is from"
+        ge=2,
+        description="validation episodes, balanced by outcome, over all tasks, that success thresholds and the weights "
+        "kept are chosen on",
     )
 
 

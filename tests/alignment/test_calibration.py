@@ -5,7 +5,7 @@ import pytest
 
 from tests.alignment.pushing import bank
 from tests.alignment.test_replay import IMAGINATION, architecture
-from worldvla.alignment.calibration import FEWEST, best_threshold, calibrate
+from worldvla.alignment.calibration import FEWEST, area, best_threshold, calibrate, outcome_area
 from worldvla.training.checkpoint import Checkpointer
 from worldvla.training.progress import ignore
 from worldvla.world_model.model import DEFAULT_SUCCESS_THRESHOLD
@@ -51,3 +51,26 @@ def test_without_both_outcomes_nothing_is_calibrated(world_model):
     whole = bank()
     assert calibrate(world_model, whole.select(np.flatnonzero(whole.success)), IMAGINATION, 0) == {}
     assert calibrate(world_model, whole.select(np.array([], np.int64)), IMAGINATION, 0) == {}
+
+
+def test_the_area_is_the_share_of_pairs_in_the_right_order():
+    value, error = area(np.array([0.9, 0.4, 0.5, 0.1]), np.array([True, True, False, False]))
+    assert value == 0.75
+    assert 0 < error < 0.5
+    assert area(np.full(6, 0.5), np.arange(6) < 3)[0] == 0.5
+    assert area(np.arange(6), np.arange(6) > 2) == (1.0, 0.0)
+
+
+def test_the_area_says_less_of_fewer_episodes():
+    score = np.array([0.2, 0.6, 0.4, 0.8])
+    few, many = (area(np.tile(score, n), np.tile([False, False, True, True], n)) for n in (2, 20))
+    assert few[0] == many[0] == 0.75
+    assert many[1] < few[1] / 2
+
+
+def test_tasks_weigh_alike_in_the_area_and_those_of_one_outcome_say_nothing(world_model):
+    together = outcome_area(world_model, bank(episodes=24), IMAGINATION, 0)
+    assert 0 <= together[0] <= 1
+    episodes = bank(episodes=24)
+    successes = episodes.select(np.flatnonzero(episodes.success))
+    assert outcome_area(world_model, successes, IMAGINATION, 0) == (0.5, 0.5)

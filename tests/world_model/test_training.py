@@ -28,6 +28,7 @@ FINE_TUNING = WorldModelFineTuning(
     steps=6,
     learning_rate=1e-3,
     sampling={"success": 0.4, "near_success": 0.4, "failure": 0.2},
+    validate_every=2,
     calibration_episodes=4,
 )
 
@@ -103,6 +104,28 @@ def test_fine_tuning_changes_the_dynamics_and_leaves_the_rest(bank, model):
         if not torch.equal(tensor, model.state_dict()[name])
     }
     assert changed == {"dynamics", "reward_head"}
+
+
+def test_fine_tuning_ends_with_the_weights_that_validate_best(bank, model):
+    labels = ["success" if success else "failure" for success in bank.success]
+    latents, logged, seen = bank_latents(model.autoencoder, bank), {}, []
+
+    def score(tuned):
+        seen.append(tuned.to_bytes())
+        return (1.0, 0.1) if len(seen) == 1 else (0.0, 0.1)
+
+    def log(step, metrics):
+        logged.update({f"{name} {step}": value for name, value in metrics.items()})
+
+    tuned = fine_tune(model, bank, latents, labels, toy_architecture(), FINE_TUNING, 1, Checkpointer(None), log, score)
+    assert (len(seen), logged["wm/kept_step 6"]) == (3, 2.0)
+    assert {name: value for name, value in logged.items() if "validation" in name} == {
+        "wm/validation_score 2": 1.0,
+        "wm/validation_score 4": 0.0,
+        "wm/validation_score 6": 0.0,
+    }
+    assert tuned.to_bytes() == seen[0]
+    assert len(set(seen)) == 3
 
 
 @pytest.mark.parametrize("frames", [1000, 7])

@@ -1,8 +1,9 @@
-"""Calibration: from which predicted reward on an imagined frame counts as success, task by task.
+"""Calibration: from which predicted reward on an imagined frame counts as success, and how well it parts the outcomes.
 
 The reward head is regressed, and what is imagined is blurred where the future is uncertain, so
 no number fixed beforehand parts successes from failures. The threshold is chosen on episodes of
-the validation split, imagined whole as in alignment; no held-out episode is asked.
+the validation split, imagined whole as in alignment; no held-out episode is asked. On the same
+episodes a training is told, as it goes, how well its rewards order the outcomes.
 """
 
 import numpy as np
@@ -23,14 +24,52 @@ def calibrate(world_model: WorldModel, bank: FrameBank, imagination: Imagination
     """
     if not len(bank) or bank.success.all() or not bank.success.any():
         return {}
-    dreams = dream(Imagination(world_model, imagination.denoising_steps, seed), bank)
-    best = np.array([one.reward.max() for one in dreams])
+    best = _highest_rewards(world_model, bank, imagination, seed)
     together, thresholds = best_threshold(best, bank.success), {}
-    for task in sorted(set(bank.tasks)):
-        rows = np.array([one == task for one in bank.tasks])
+    for task, rows in _rows_by_task(bank).items():
         enough = min(bank.success[rows].sum(), (~bank.success[rows]).sum()) >= FEWEST
         thresholds[task] = best_threshold(best[rows], bank.success[rows]) if enough else together
     return thresholds
+
+
+def outcome_area(
+    world_model: WorldModel, bank: FrameBank, imagination: ImaginationConfig, seed: int
+) -> tuple[float, float]:
+    """How well the highest imagined reward orders outcomes: mean area over the tasks, and its standard error.
+
+    The area under the receiver operating characteristic needs no threshold: .5 is chance, 1 every success above every
+    failure of its task. Tasks that lack an outcome say nothing; (0.5, 0.5) when all do.
+    """
+    best = _highest_rewards(world_model, bank, imagination, seed)
+    areas = [
+        area(best[rows], bank.success[rows])
+        for rows in _rows_by_task(bank).values()
+        if 0 < bank.success[rows].sum() < rows.sum()
+    ]
+    if not areas:
+        return 0.5, 0.5
+    values, errors = np.array(areas).T
+    return float(values.mean()), float(np.sqrt((errors**2).sum()) / len(areas))
+
+
+def area(score: np.ndarray, success: np.ndarray) -> tuple[float, float]:
+    """Area under the curve of `score` float [N] for `success` bool [N], both outcomes present, and its standard error
+    (Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747)."""
+    yes, no = score[success], score[~success]
+    value = float((yes[:, None] > no).mean() + 0.5 * (yes[:, None] == no).mean())
+    above, twice = value / (2 - value), 2 * value**2 / (1 + value)
+    spread = (len(yes) - 1) * (above - value**2) + (len(no) - 1) * (twice - value**2)
+    return value, float(np.sqrt(max(0.0, value * (1 - value) + spread) / (len(yes) * len(no))))
+
+
+def _highest_rewards(world_model: WorldModel, bank: FrameBank, imagination: ImaginationConfig, seed: int) -> np.ndarray:
+    """float32 [episodes]: the highest reward of each episode, imagined whole."""
+    dreams = dream(Imagination(world_model, imagination.denoising_steps, seed), bank)
+    return np.array([one.reward.max() for one in dreams])
+
+
+def _rows_by_task(bank: FrameBank) -> dict[str, np.ndarray]:
+    return {task: np.array([one == task for one in bank.tasks]) for task in sorted(set(bank.tasks))}
 
 
 def best_threshold(score: np.ndarray, success: np.ndarray) -> float:

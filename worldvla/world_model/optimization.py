@@ -1,7 +1,8 @@
-"""What both training stages share: the schedule, the moving average, one resumable loop."""
+"""What both training stages share: the schedule, the moving average, validation, one resumable loop."""
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -16,6 +17,20 @@ LOG_EVERY = 25
 SAVE_EVERY = 5
 
 Loss = Callable[[int], tuple[torch.Tensor, dict[str, torch.Tensor]]]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Which step's weights a training ends with.
+
+    `score()` gives the score, the higher the better, of the weights now in the module, and its
+    standard error; it is asked every `every` steps and after the last. Kept are the latest weights
+    that lie within one standard error of the best score so far: a training that goes bad ends
+    with what it was before, and noise alone takes nothing back.
+    """
+
+    score: Callable[[], tuple[float, float]]
+    every: int
 
 
 def learning_rate_at(step: int, steps: int, peak: float) -> float:
@@ -36,16 +51,18 @@ def optimize(
     ema_decay: float,
     checkpointer: Checkpointer,
     log: Log,
-) -> None:
+    validation: Validation | None = None,
+) -> int:
     """Trains `module` in place for `steps` steps of Muon; leaves the moving average of its weights in it.
 
-    `loss_at(step)` must be a pure function of the step and the weights: then a training
-    resumed from `checkpointer` ends at the same bytes as one never interrupted.
+    Returns the step after which that average was taken: the last, or the one that `validation` kept.
+    `loss_at(step)` must be a pure function of the step and the weights, `validation.score()` of the
+    weights: then a training resumed from `checkpointer` ends at the same bytes as one never interrupted.
     """
     parameters = dict(module.named_parameters())
     average = {name: parameter.detach().clone() for name, parameter in parameters.items()}
     optimizer = Muon(parameters.values(), learning_rate, WEIGHT_DECAY)
-    done = 0
+    done, kept = 0, Kept(average, -math.inf, 0)
     if (saved := checkpointer.load(stage)) is not None:
         done, groups = saved
         with torch.no_grad():
@@ -53,6 +70,8 @@ def optimize(
                 parameter.copy_(groups["weights"][name])
                 average[name].copy_(groups["average"][name])
         load_optimizer_tensors(optimizer, groups["optimizer"])
+        if validation and "kept" in groups:
+            kept = Kept.from_tensors(groups["kept"])
 
     module.train()
     clock = Stopwatch()
@@ -73,13 +92,54 @@ def optimize(
             speed = (step + 1 - done) / clock()
             log(step + 1, {**_mean(seen), "steps_per_second": speed})
             seen = []
+        if validation and ((step + 1) % validation.every == 0 or step + 1 == steps):
+            score, error = _score(validation, module, average)
+            log(step + 1, {"validation_score": score})
+            if score >= kept.best - error:
+                kept = Kept({name: one.clone() for name, one in average.items()}, max(score, kept.best), step + 1)
         if (step + 1) % SAVE_EVERY == 0 or step + 1 == steps:
             groups = {"weights": parameters, "average": average, "optimizer": optimizer_tensors(optimizer)}
+            if kept.step:
+                groups["kept"] = kept.tensors()
             checkpointer.save(stage, step + 1, groups, force=step + 1 == steps)
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(average[name])
+    if not validation:
+        kept = Kept(average, 0.0, steps)
+    _put(kept.average, module)
     module.eval()
+    return kept.step
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The moving average taken after `step`, and the best validation score until then."""
+
+    average: dict[str, torch.Tensor]
+    best: float
+    step: int
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        return {**self.average, "validation": torch.tensor([self.best, self.step], dtype=torch.float64)}
+
+    @staticmethod
+    def from_tensors(tensors: dict[str, torch.Tensor]) -> "Kept":
+        best, step = tensors["validation"].tolist()
+        return Kept({name: one for name, one in tensors.items() if name != "validation"}, best, int(step))
+
+
+def _score(validation: Validation, module: nn.Module, average: dict[str, torch.Tensor]) -> tuple[float, float]:
+    """The score of the moving average, which stands in the module for as long."""
+    trained = {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
+    _put(average, module)
+    try:
+        return validation.score()
+    finally:
+        _put(trained, module)
+
+
+@torch.no_grad()
+def _put(weights: dict[str, torch.Tensor], module: nn.Module) -> None:
+    for name, parameter in module.named_parameters():
+        parameter.copy_(weights[name])
 
 
 def _mean(seen: list[dict[str, torch.Tensor]]) -> dict[str, float]:

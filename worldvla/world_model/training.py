@@ -15,7 +15,8 @@ arXiv 1506.03099); that of the others is real, noised (noisy context of WoVR). E
 up to `training.shift` latent cells (`augmentation.py`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -25,13 +26,15 @@ from worldvla.episodes.frame_bank import FrameBank, Pictures
 from worldvla.training.checkpoint import Checkpointer
 from worldvla.training.device import device, fast_dtype, generator
 from worldvla.training.progress import Log
-from worldvla.world_model.autoencoder import autoencoder_digest, bank_latents
 from worldvla.world_model.augmentation import draw_offsets, shift
+from worldvla.world_model.autoencoder import autoencoder_digest, bank_latents
 from worldvla.world_model.autoencoder_training import spread, train_autoencoder
 from worldvla.world_model.flow import CONTEXT_SIGMA, flow_weight, reward_weight, sample_sigma
 from worldvla.world_model.model import WorldModel, model_config
-from worldvla.world_model.optimization import optimize
+from worldvla.world_model.optimization import Validation, optimize
 from worldvla.world_model.windows import Windows, draw, mixture, windows_of
+
+Score = Callable[[WorldModel], tuple[float, float]]
 
 IMAGINED_SHARE = 0.5  # of windows, after a quarter of the training, continue what the model itself imagined
 # Of the windows drawn, so many are drawn from those that show success, besides the share these have by nature: enough
@@ -132,12 +135,14 @@ def fine_tune(
     seed: int,
     checkpointer: Checkpointer,
     log: Log,
+    score: Score | None = None,
 ) -> WorldModel:
     """A copy of the pre-trained `model`, trained on; the autoencoder and all statistics stay as they are.
 
     `latents` are float16 [N, C, h, w] of the bank's frames, by the model's autoencoder; the bank
     needs no images. `labels` has one of success, near_success, failure an episode; windows are
-    drawn by `fine_tuning.sampling`.
+    drawn by `fine_tuning.sampling`. `score` gives the validation score of a model and its standard
+    error; with it, the training ends with the weights that `Validation` keeps, and logs the scores.
     """
     windows = windows_of(bank, model.chunk, model.history, model.frame_stride)
     tuned = WorldModel(model.config).to(device())
@@ -146,6 +151,7 @@ def fine_tune(
     groups = [(label_of_window == label, share) for label, share in sorted(fine_tuning.sampling.items())]
     by_label = mixture(groups)
     success = mixture([(windows.succeeds & (by_label > 0), 1.0)]) if windows.succeeds.any() else by_label
+    validation = Validation(partial(score, tuned), fine_tuning.validate_every) if score else None
     _train_dynamics(
         tuned,
         latents,
@@ -158,6 +164,7 @@ def fine_tune(
         seed,
         checkpointer,
         log,
+        validation,
     )
     return tuned.cpu()
 
@@ -174,6 +181,7 @@ def _train_dynamics(
     seed: int,
     checkpointer: Checkpointer,
     log: Log,
+    validation: Validation | None = None,
 ) -> None:
     """Trains the transformer and the reward head in place on latents float16 [N, C, h, w] of the bank's frames."""
     settings = architecture.training
@@ -218,6 +226,9 @@ def _train_dynamics(
             if len(rows):
                 recent[rows] = imagine_history(index[rows], random)
                 context_sigma[rows] = CONTEXT_SIGMA
+        offsets = draw_offsets(settings.batch_size, settings.shift, random)
+        frames = shift(torch.cat([anchor[:, None], recent, future], dim=1), offsets)
+        anchor, recent, future = frames[:, 0], frames[:, 1 : 1 + model.history], frames[:, 1 + model.history :]
         clean = (future - recent[:, -1:]) / model.residual_std
         noise = torch.randn(clean.shape, generator=random).to(where)
         noisy = (1 - _wide(sigma)) * clean + _wide(sigma) * noise
@@ -226,9 +237,6 @@ def _train_dynamics(
             imagined = denoised * model.residual_std + recent[:, -1:]
             reward_error = (model.reward_head(imagined, anchor) - reached) ** 2
             clean_reward_error = (model.reward_head(future, anchor) - reached) ** 2
-        offsets = draw_offsets(settings.batch_size, settings.shift, random)
-        frames = shift(torch.cat([anchor[:, None], recent, future], dim=1), offsets)
-        anchor, recent, future = frames[:, 0], frames[:, 1 : 1 + model.history], frames[:, 1 + model.history :]
         # v̂ - v = (x0 - x̂0) / σ
         velocity_error = ((denoised - clean) / _wide(sigma)) ** 2
         flow = (flow_weight(sigma) * velocity_error.mean((1, 2, 3, 4))).mean()
@@ -241,7 +249,10 @@ def _train_dynamics(
         return flow + settings.reward_weight * reward, metrics
 
     trained = torch.nn.ModuleDict({"dynamics": model.dynamics, "reward_head": model.reward_head})
-    optimize("dynamics", trained, loss_at, steps, learning_rate, settings.ema_decay, checkpointer, _named("wm", log))
+    decay, named = settings.ema_decay, _named("wm", log)
+    kept = optimize("dynamics", trained, loss_at, steps, learning_rate, decay, checkpointer, named, validation)
+    if validation:
+        named(steps, {"kept_step": float(kept)})
 
 
 def _context_level(count: int, random: torch.Generator) -> torch.Tensor:
