@@ -71,7 +71,7 @@ class Autoencoder(Section):
     patch: int = Field(gt=0, description="pixels a side folded into channels before the first convolution")
     latent_channels: int = Field(gt=0)
     channels: list[int] = Field(
-        min_length=2, description="widths of the levels, multiples of 8; each after the first halves the resolution"
+        min_length=1, description="widths of the levels, multiples of 8; each after the first halves the resolution"
     )
     layers_per_block: int = Field(gt=0)
     frames: int = Field(ge=1, description="most frames it is trained on, spread evenly over the episodes")
