@@ -65,10 +65,9 @@ def optimize(
     done, kept = 0, Kept(average, -math.inf, 0)
     if (saved := checkpointer.load(stage)) is not None:
         done, groups = saved
-        with torch.no_grad():
-            for name, parameter in parameters.items():
-                parameter.copy_(groups["weights"][name])
-                average[name].copy_(groups["average"][name])
+        _put(groups["weights"], module)
+        for name, one in average.items():
+            one.copy_(groups["average"][name])
         load_optimizer_tensors(optimizer, groups["optimizer"])
         if validation and "kept" in groups:
             kept = Kept.from_tensors(groups["kept"])
