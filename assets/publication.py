@@ -30,6 +30,7 @@ from worldvla.planner.fingerprints import config_digest, fingerprint
 from worldvla.planner.graph import GRAPH, Node
 from worldvla.planner.observe import incoming_versions, parent_versions
 from worldvla.quality.suites.suite import Scope
+from worldvla.training.fusion import fusing
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,8 @@ def _materialize(context: dg.AssetExecutionContext, node: Node, compute: Callabl
             context.log.info(f"{node.name}: computed before, by run {found.run_id}")
             record, content = _again(step, found), _recall(found)
         else:
-            content = compute(step)
+            with fusing(step.config.execution.compile):
+                content = compute(step)
             content = replace(content, checks=(*suite_checks(step.lake, step.scope(content)), *content.checks))
             failed = [check for check in content.checks if not check.passed and not check.gate]
             if failed:

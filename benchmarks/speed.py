@@ -6,7 +6,8 @@ a second beside those that one simulator process renders, and GRPO updates a min
 that imagines every n-th frame (`world_model.frame_stride`) carries out n actions a frame: frames
 are compared with frames, and the actions are given beside them. Each with the settings of the
 presets named; the share of the matrix throughput counts the matrix arithmetic that a step really
-does (forward, backward, imagined history, orthogonalization).
+does (forward, backward, imagined history, orthogonalization). Where a preset compiles its kernels
+(`execution.compile`), what that changes is measured without it, too.
 `python -m benchmarks.speed PRESET ...` measures other campaigns than `demo` and `tabletop`.
 """
 
@@ -36,6 +37,8 @@ from worldvla.sim.actors import ExpertSpec
 from worldvla.sim.rollout import RolloutRequest, rollout
 from worldvla.training.checkpoint import Checkpointer
 from worldvla.training.device import device, fast_dtype, generator
+from worldvla.training.fusion import fusing
+from worldvla.training.progress import Log, ignore
 from worldvla.world_model.imagination import Imagination
 from worldvla.world_model.model import WorldModel
 from worldvla.world_model.training import pretrain
@@ -79,23 +82,36 @@ def measure(name: str, config: Campaign, peak: float) -> list[dict[str, Any]]:
     """The figures of one campaign's settings."""
     frames, rendered = simulated(config)
     bank = bank_of(frames, config.world_model.image_size)
-    model, seen = trained_world_model(bank, config)
-    actions = imagined_actions(model, bank, config)
+    flop = matrix_arithmetic(bank, config)
+    without = []
+    if config.execution.compile:
+        model, rates = trained_world_model(bank, config)
+        imagined = imagined_actions(model, bank, config) / model.frame_stride
+        without = [
+            figure(f"{name}: world model training, not compiled", rates["wm"], "steps/s"),
+            figure(f"{name}: imagined, not compiled", imagined, "frames/s"),
+            figure(f"{name}: GRPO, not compiled", grpo_updates(model, bank, config), "updates/min"),
+        ]
+    with fusing(config.execution.compile):
+        model, rates = trained_world_model(bank, config)
+        actions = imagined_actions(model, bank, config)
+        updates = grpo_updates(model, bank, config)
     imagined = actions / model.frame_stride
-    shares = {stage: seen[f"{stage}_rate"] * seen[f"{stage}_flop"] / peak for stage in ("ae", "wm")}
+    shares = {stage: rate * flop[stage] / peak for stage, rate in rates.items()}
     share = "share of the matrix throughput"
     policy = policy_steps(bank_of(frames, config.policy.image_size), config)
     return [
-        figure(f"{name}: autoencoder training", seen["ae_rate"], "steps/s"),
+        *without,
+        figure(f"{name}: autoencoder training", rates["ae"], "steps/s"),
         figure(f"{name}: autoencoder training, {share}", shares["ae"], "share"),
-        figure(f"{name}: world model training", seen["wm_rate"], "steps/s"),
+        figure(f"{name}: world model training", rates["wm"], "steps/s"),
         figure(f"{name}: world model training, {share}", shares["wm"], "share", at_least=TARGET_SHARE),
         figure(f"{name}: policy fine-tuning", policy, "steps/s"),
         figure(f"{name}: one simulator process", rendered, "frames/s"),
         figure(f"{name}: imagined", imagined, "frames/s"),
         figure(f"{name}: actions imagined", actions, "actions/s"),
         figure(f"{name}: imagined against simulated", imagined / rendered, "times", at_least=TARGET_RATIO),
-        figure(f"{name}: GRPO", grpo_updates(model, bank, config), "updates/min"),
+        figure(f"{name}: GRPO", updates, "updates/min"),
     ]
 
 
@@ -153,34 +169,36 @@ def bank_of(episodes: list, image_size: int) -> FrameBank:
 
 
 def trained_world_model(bank: FrameBank, config: Campaign) -> tuple[WorldModel, Measured]:
-    """A barely trained world model; `ae_` and `wm_` `rate` (steps/s) and `flop` (matrix arithmetic of one step)."""
+    """A barely trained world model; steps a second of the stages `ae` and `wm`."""
     marks: dict[str, dict[int, float]] = {"ae": {}, "wm": {}}
 
     def log(step: int, metrics: dict[str, float]) -> None:
         marks[next(iter(metrics)).partition("/")[0]][step] = time.perf_counter()
 
-    def run(autoencoder: int, dynamics: int) -> WorldModel:
-        architecture = config.world_model.model_copy(
-            update={
-                "autoencoder": config.world_model.autoencoder.model_copy(update={"steps": autoencoder}),
-                "pretrain_steps": dynamics,
-            }
-        )
-        return pretrain(bank, architecture, config.scene.chunk, config.seed, Checkpointer(None), log)
+    model = train(bank, config, STEPS, STEPS, log)
+    return model, {name: (STEPS - WARM_UP) / (stage[STEPS] - stage[WARM_UP]) for name, stage in marks.items()}
 
-    def flop(autoencoder: int, dynamics: int) -> int:
+
+def matrix_arithmetic(bank: FrameBank, config: Campaign) -> Measured:
+    """FLOP of the matrix arithmetic of one training step of `ae` and `wm`."""
+
+    def counted(autoencoder: int, dynamics: int) -> int:
         with FlopCounterMode(display=False) as counter:
-            run(autoencoder, dynamics)
+            train(bank, config, autoencoder, dynamics, ignore)
         return counter.get_total_flops()
 
-    least = flop(1, 4)
-    measured = {"ae_flop": flop(2, 4) - least, "wm_flop": (flop(1, 8) - least) / 4}
-    for stage in marks.values():
-        stage.clear()
-    model = run(STEPS, STEPS)
-    for name, stage in marks.items():
-        measured[f"{name}_rate"] = (STEPS - WARM_UP) / (stage[STEPS] - stage[WARM_UP])
-    return model, measured
+    least = counted(1, 4)
+    return {"ae": counted(2, 4) - least, "wm": (counted(1, 8) - least) / 4}
+
+
+def train(bank: FrameBank, config: Campaign, autoencoder: int, dynamics: int, log: Log) -> WorldModel:
+    architecture = config.world_model.model_copy(
+        update={
+            "autoencoder": config.world_model.autoencoder.model_copy(update={"steps": autoencoder}),
+            "pretrain_steps": dynamics,
+        }
+    )
+    return pretrain(bank, architecture, config.scene.chunk, config.seed, Checkpointer(None), log)
 
 
 def imagined_actions(model: WorldModel, bank: FrameBank, config: Campaign) -> float:
@@ -189,7 +207,8 @@ def imagined_actions(model: WorldModel, bank: FrameBank, config: Campaign) -> fl
     state = world.start(bank.images[np.resize(bank.starts, ROLLOUTS)])
     random = np.random.default_rng(config.seed)
     actions = random.uniform(-1, 1, (ROLLOUTS, model.chunk, bank.actions.shape[1])).astype(np.float32)
-    state = world.step(state, actions, decode="last").state
+    for _ in range(2):  # kernels are compiled where they are to be
+        state = world.step(state, actions, decode="last").state
     before = world.imagined_steps
     begin = time.perf_counter()
     for _ in range(config.scene.max_steps // model.chunk):

@@ -230,6 +230,9 @@ class Execution(Section):
 
     workers: int = Field(ge=0, description="rollout processes; 0 means one per core")
     checkpoint_seconds: float = Field(gt=0)
+    compile: bool = Field(
+        description="fuse the world model's kernels with torch's compiler: minutes at first, faster after; needs g++"
+    )
 
 
 class Nightly(Section):

@@ -1,9 +1,14 @@
 """Imagination: shapes, counts, determinism, and that actions have consequences."""
 
+import os
+import shutil
+
 import numpy as np
 import pytest
 
 from tests.world_model.conftest import CHUNK, FRAMES, IMAGE_SIZE
+from worldvla.training.fusion import fusing
+from worldvla.world_model import imagination as imagination_module
 from worldvla.world_model.imagination import Imagination
 
 
@@ -83,3 +88,29 @@ def test_history_shorter_than_the_model_reads_is_repeated(model, bank, anchors):
     many = imagination.start(anchors, np.stack([bank.images[bank.starts[:3] + 1], anchors, anchors], axis=1))
     assert one.recent.shape == many.recent.shape == (3, 2, *one.anchor.shape[1:])
     np.testing.assert_allclose(one.recent.numpy(), many.recent.numpy(), atol=1e-2)
+
+
+def assert_alike(first, second):
+    """Frames and rewards, but for what other kernels round otherwise."""
+    difference = np.abs(first[0].astype(int) - second[0])
+    assert difference.max() <= 8 and difference.mean() < 0.5
+    np.testing.assert_allclose(first[1], second[1], atol=1e-2)
+
+
+def test_slices_change_nothing(model, anchors, monkeypatch):
+    together = rollout(Imagination(model, 2, 0), anchors, chunks(0))
+    monkeypatch.setattr(imagination_module, "AT_ONCE", {"cpu": 2, "cuda": 2})
+    assert_alike(rollout(Imagination(model, 2, 0), anchors, chunks(0)), together)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="needs a C++ compiler")
+def test_compiled_kernels_imagine_the_same_in_slices_of_one_size(model, anchors, monkeypatch):
+    monkeypatch.setattr(imagination_module, "AT_ONCE", {"cpu": 2, "cuda": 2})
+    plain = rollout(Imagination(model, 2, 0), anchors, chunks(0))
+    sizes = set()
+    decode = imagination_module.decode_frames
+    monkeypatch.setattr(imagination_module, "decode_frames", lambda network, z: sizes.add(len(z)) or decode(network, z))
+    with fusing(True):
+        assert_alike(rollout(Imagination(model, 2, 0), anchors, chunks(0)), plain)
+    assert sizes == {2 * FRAMES}

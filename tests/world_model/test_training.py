@@ -1,6 +1,7 @@
 """Training: learns the toy, resumes to the same bytes, and fine-tuning leaves the autoencoder alone."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from worldvla.lake.episodes import load_bank, load_images, write_episodes
 from worldvla.lake.latents import cached_latents
 from worldvla.lake.store import Lake
 from worldvla.training.checkpoint import Checkpointer
+from worldvla.training.fusion import fusing
 from worldvla.training.progress import ignore
 from worldvla.world_model.autoencoder import bank_latents, episode_latents
 from worldvla.world_model.optimization import learning_rate_at
@@ -90,6 +92,32 @@ def test_a_training_killed_with_sigkill_ends_at_the_same_bytes(tmp_path):
     assert start("killed").wait() == 0
     assert start("whole").wait() == 0
     assert (tmp_path / "killed.bin").read_bytes() == (tmp_path / "whole.bin").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="needs a C++ compiler")
+def test_compiled_kernels_learn_the_same_and_resume_to_the_same_bytes(tmp_path, bank, model):
+    latents = bank_latents(model.autoencoder, bank)
+
+    def train(checkpointer):
+        logged = {}
+        start = pretrain_autoencoder(
+            bank, bank.images.__getitem__, toy_architecture(1, 10), CHUNK, 0, Checkpointer(None), ignore
+        )
+        trained = pretrain_dynamics(
+            start, bank, latents, toy_architecture(1, 10), 0, checkpointer, lambda _, metrics: logged.update(metrics)
+        )
+        return trained, logged
+
+    plain, plain_log = train(Checkpointer(None))
+    with fusing(True):
+        with pytest.raises(Killed):
+            train(DyingCheckpointer(tmp_path, "dynamics", 5))
+        resumed, _ = train(Checkpointer(tmp_path))
+        fused, fused_log = train(Checkpointer(None))
+    assert resumed.to_bytes() == fused.to_bytes() != plain.to_bytes()
+    for name in ("wm/flow_loss", "wm/reward_loss", "wm/gradient_norm"):
+        assert fused_log[name] == pytest.approx(plain_log[name], rel=0.05)
 
 
 def test_fine_tuning_changes_the_dynamics_and_leaves_the_rest(bank, model):

@@ -23,6 +23,8 @@ import torch.nn.functional as F
 from diffusers import CosmosTransformer3DModel
 from torch import nn
 
+from worldvla.training.fusion import fused
+
 SIGMA_SCALE = 1000.0  # Cosmos' sinusoidal embedding expects timesteps of 0 to 1000
 # Divisors that bring the sums of actions over a chunk and over an episode to about unit size.
 CHUNK_SCALE = 2.0
@@ -170,6 +172,7 @@ class ChunkTransformer(CosmosTransformer3DModel):
         return self.config.num_attention_heads * self.config.attention_head_dim
 
 
+@fused
 def apply_block(block, tokens_BFSD, embedded, temb, action_tokens):
     """One Cosmos block with its modulation computed once a frame instead of once a token."""
     frames = tokens_BFSD.shape[1]

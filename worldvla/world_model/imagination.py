@@ -12,10 +12,15 @@ import numpy as np
 import torch
 
 from worldvla.training.device import device, fast_dtype, generator
+from worldvla.training.fusion import fused, is_fusing
+from worldvla.world_model.autoencoder import FrameAutoencoder
 from worldvla.world_model.flow import CONTEXT_SIGMA, schedule
 from worldvla.world_model.model import WorldModel
 
-DECODE_BATCH = 128
+# Rollouts that pass through the networks together: what stays in a processor's caches, what fills a GPU.
+AT_ONCE = {"cpu": 32, "cuda": 128}
+
+decode_frames = fused(FrameAutoencoder.decode)
 
 
 @dataclass(frozen=True)
@@ -32,9 +37,9 @@ class ImaginationState:
     rollout: int
     chunks: int
 
-    def select(self, rows: np.ndarray) -> "ImaginationState":
+    def select(self, rows: np.ndarray | torch.Tensor) -> "ImaginationState":
         """The state of these rollouts alone, in this order: finished ones leave the batch."""
-        kept = torch.from_numpy(rows).to(self.anchor.device)
+        kept = torch.as_tensor(rows, device=self.anchor.device)
         return replace(self, anchor=self.anchor[kept], recent=self.recent[kept], travelled=self.travelled[kept])
 
 
@@ -90,38 +95,50 @@ class Imagination:
     @torch.inference_mode()
     def step(self, state: ImaginationState, actions: np.ndarray, decode: Literal["all", "last"] = "all") -> Imagined:
         """Imagines the F frames that actions float32 [B, K, 7] lead to; `decode="last"` decodes one frame a rollout."""
-        model = self.model
         actions_BKA = torch.as_tensor(actions, dtype=torch.float32, device=self.device)
         batch, chunk = actions_BKA.shape[:2]
+        frames = chunk // self.model.frame_stride
         random = generator(self.seed, "imagine", state.rollout, state.chunks)
-        frames = chunk // model.frame_stride
-        residual = torch.randn(batch, frames, *state.anchor.shape[1:], generator=random).to(self.device)
-        context = torch.cat([state.anchor[:, None], state.recent], dim=1)
-        context_sigma = torch.full((batch,), CONTEXT_SIGMA if state.chunks else 0.0, device=self.device)
+        noise = torch.randn(batch, frames, *state.anchor.shape[1:], generator=random).to(self.device)
         with self._precision():
-            for sigma, next_sigma in zip(self.sigmas, self.sigmas[1:], strict=False):
-                level = torch.full((batch,), sigma, device=self.device)
-                denoised = model.denoise(residual, level, context, context_sigma, actions_BKA, state.travelled)
-                residual = residual + (next_sigma - sigma) * (residual - denoised) / sigma
-            latents = residual * model.residual_std + state.recent[:, -1:]
-            reward = model.reward_head(latents, state.anchor).clamp(0, 1)
-        shown = latents if decode == "all" else latents[:, -1:]
-        images = self._decode(shown.flatten(0, 1)).reshape(batch, shown.shape[1], model.image_size, model.image_size, 3)
+            parts = [
+                self._imagine(state.select(rows), actions_BKA[rows], noise[rows], decode)
+                for rows in self._slices(batch)
+            ]
+        latents, reward, images = (torch.cat(part)[:batch] for part in zip(*parts, strict=True))
         self.imagined_steps += batch * chunk
-        recent = torch.cat([state.recent, latents], dim=1)[:, -model.history :]
+        recent = torch.cat([state.recent, latents], dim=1)[:, -self.model.history :]
         travelled = state.travelled + actions_BKA.sum(1)
         after = ImaginationState(state.anchor, recent, travelled, state.rollout, state.chunks + 1)
-        return Imagined(images, reward.float().cpu().numpy(), after)
+        return Imagined(images.cpu().numpy(), reward.float().cpu().numpy(), after)
+
+    def _imagine(
+        self, state: ImaginationState, actions_BKA: torch.Tensor, noise: torch.Tensor, decode: Literal["all", "last"]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Latents [B, F, C, h, w], reward [B, F] and the images uint8 [B, F or 1, H, W, 3] of one slice."""
+        model, residual = self.model, noise
+        batch = len(noise)
+        context = torch.cat([state.anchor[:, None], state.recent], dim=1)
+        context_sigma = torch.full((batch,), CONTEXT_SIGMA if state.chunks else 0.0, device=self.device)
+        for sigma, next_sigma in zip(self.sigmas, self.sigmas[1:], strict=False):
+            level = torch.full((batch,), sigma, device=self.device)
+            denoised = model.denoise(residual, level, context, context_sigma, actions_BKA, state.travelled)
+            residual = residual + (next_sigma - sigma) * (residual - denoised) / sigma
+        latents = residual * model.residual_std + state.recent[:, -1:]
+        reward = model.reward_head(latents, state.anchor).clamp(0, 1)
+        shown = latents if decode == "all" else latents[:, -1:]
+        return latents, reward, decode_frames(model.autoencoder, shown.flatten(0, 1)).unflatten(0, shown.shape[:2])
+
+    def _slices(self, batch: int) -> list[torch.Tensor]:
+        """The rows of a batch in slices; for compiled kernels, made for one shape, the last is filled with its end."""
+        size = AT_ONCE[self.device.type]
+        count = -(-batch // size) * size if is_fusing() else batch
+        return list(torch.arange(count, device=self.device).clamp(max=batch - 1).split(size))
 
     @torch.inference_mode()
     def _encode(self, images: np.ndarray) -> torch.Tensor:
         with self._precision():
             return self.model.autoencoder.encode(torch.from_numpy(np.ascontiguousarray(images)).to(self.device))
-
-    def _decode(self, latents: torch.Tensor) -> np.ndarray:
-        with self._precision():
-            parts = [self.model.autoencoder.decode(part) for part in latents.split(DECODE_BATCH)]
-        return torch.cat(parts).cpu().numpy()
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)

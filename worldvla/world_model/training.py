@@ -224,7 +224,7 @@ def _train_dynamics(
         if step >= steps // 4:
             rows = np.flatnonzero(windows.has_previous_chunk(index[:imagined_count]))
             if len(rows):
-                recent[rows] = imagine_history(index[rows], random)
+                recent[rows] = imagine_history(np.resize(index[rows], imagined_count), random)[: len(rows)]
                 context_sigma[rows] = CONTEXT_SIGMA
         offsets = draw_offsets(settings.batch_size, settings.shift, random)
         frames = shift(torch.cat([anchor[:, None], recent, future], dim=1), offsets)

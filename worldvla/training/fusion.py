@@ -1,0 +1,60 @@
+"""Fused kernels: torch's compiler, for the functions marked here, where a campaign asks for it (`execution.compile`).
+
+Normalizations, activations and casts between matrix products are most of a small network's time
+on a processor; compiled, they become a few passes over memory. Compiling takes half a minute a
+function and shape, so it is for campaigns that train for longer than minutes. torch is imported
+by the first function compiled, so that assets without any may say `fusing`, too.
+"""
+
+import functools
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_fusing: ContextVar[bool] = ContextVar("fusing", default=False)
+logger = logging.getLogger(__name__)
+
+
+def fused(function: Function) -> Function:
+    """`function`, run as kernels compiled for the shapes of its arguments inside `fusing(True)`, as it is elsewhere.
+
+    For functions that are called often with the same shapes: every other shape is compiled anew,
+    and after torch's limit of them (8) the rest runs as it is.
+    """
+
+    @functools.cache
+    def compiled() -> Callable[..., Any]:
+        import torch
+
+        return torch.compile(function, dynamic=False)
+
+    @functools.wraps(function)
+    def call(*arguments: Any) -> Any:
+        return compiled()(*arguments) if is_fusing() else function(*arguments)
+
+    return call  # type: ignore[return-value]
+
+
+@contextmanager
+def fusing(wanted: bool) -> Iterator[None]:
+    """Inside, `fused` functions are compiled, if that is wanted and the machine has what torch's compiler needs."""
+    compiler = os.environ.get("CXX", "g++")
+    if wanted and shutil.which(compiler) is None:
+        logger.warning("execution.compile is on, but there is no C++ compiler %s; training takes longer", compiler)
+        wanted = False
+    token = _fusing.set(wanted)
+    try:
+        yield
+    finally:
+        _fusing.reset(token)
+
+
+def is_fusing() -> bool:
+    """Whether `fused` functions are compiled here: then batches had better keep their size."""
+    return _fusing.get()
