@@ -97,16 +97,21 @@ def assert_alike(first, second):
     np.testing.assert_allclose(first[1], second[1], atol=1e-2)
 
 
+def slices_of_two(model, monkeypatch):
+    cells = 2 * model.autoencoder.latent_size**2
+    monkeypatch.setattr(imagination_module, "CELLS_AT_ONCE", {"cpu": cells, "cuda": cells})
+
+
 def test_slices_change_nothing(model, anchors, monkeypatch):
     together = rollout(Imagination(model, 2, 0), anchors, chunks(0))
-    monkeypatch.setattr(imagination_module, "AT_ONCE", {"cpu": 2, "cuda": 2})
+    slices_of_two(model, monkeypatch)
     assert_alike(rollout(Imagination(model, 2, 0), anchors, chunks(0)), together)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="needs a C++ compiler")
 def test_compiled_kernels_imagine_the_same_in_slices_of_one_size(model, anchors, monkeypatch):
-    monkeypatch.setattr(imagination_module, "AT_ONCE", {"cpu": 2, "cuda": 2})
+    slices_of_two(model, monkeypatch)
     plain = rollout(Imagination(model, 2, 0), anchors, chunks(0))
     sizes = set()
     decode = imagination_module.decode_frames

@@ -17,8 +17,8 @@ from worldvla.world_model.autoencoder import FrameAutoencoder
 from worldvla.world_model.flow import CONTEXT_SIGMA, schedule
 from worldvla.world_model.model import WorldModel
 
-# Rollouts that pass through the networks together: what stays in a processor's caches, what fills a GPU.
-AT_ONCE = {"cpu": 32, "cuda": 128}
+# Latent cells that pass through the networks together: what stays in a processor's caches, what fills a GPU.
+CELLS_AT_ONCE = {"cpu": 2**13, "cuda": 2**16}
 
 decode_frames = fused(FrameAutoencoder.decode)
 
@@ -131,7 +131,7 @@ class Imagination:
 
     def _slices(self, batch: int) -> list[torch.Tensor]:
         """The rows of a batch in slices; for compiled kernels, made for one shape, the last is filled with its end."""
-        size = AT_ONCE[self.device.type]
+        size = max(1, CELLS_AT_ONCE[self.device.type] // self.model.autoencoder.latent_size**2)
         count = -(-batch // size) * size if is_fusing() else batch
         return list(torch.arange(count, device=self.device).clamp(max=batch - 1).split(size))
 
