@@ -231,7 +231,7 @@ class Execution(Section):
     workers: int = Field(ge=0, description="rollout processes; 0 means one per core")
     checkpoint_seconds: float = Field(gt=0)
     compile: bool = Field(
-        description="fuse the world model's kernels with torch's compiler: half a minute at first, then faster; needs g++"
+        description="fuse the world model's kernels with torch's compiler: slow at first, then faster; needs g++"
     )
 
 

@@ -10,6 +10,7 @@ import functools
 import logging
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -32,6 +33,8 @@ def fused(function: Function) -> Function:
     def compiled() -> Callable[..., Any]:
         import torch
 
+        # diffusers asks for torch's version through a cache, whose answer never changes.
+        warnings.filterwarnings("ignore", "Dynamo detected a call to a `functools.lru_cache`", UserWarning)
         return torch.compile(function, dynamic=False)
 
     @functools.wraps(function)
