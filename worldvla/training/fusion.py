@@ -14,15 +14,16 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import ParamSpec, TypeVar
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 _fusing: ContextVar[bool] = ContextVar("fusing", default=False)
 logger = logging.getLogger(__name__)
 
 
-def fused(function: Function) -> Function:
+def fused(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
     """`function`, run as kernels compiled for the shapes of its arguments inside `fusing(True)`, as it is elsewhere.
 
     For functions that are called often with the same shapes: every other shape is compiled anew,
@@ -30,7 +31,7 @@ def fused(function: Function) -> Function:
     """
 
     @functools.cache
-    def compiled() -> Callable[..., Any]:
+    def compiled() -> Callable[Parameters, Result]:
         import torch
 
         # diffusers asks for torch's version through a cache, whose answer never changes.
@@ -38,10 +39,10 @@ def fused(function: Function) -> Function:
         return torch.compile(function, dynamic=False)
 
     @functools.wraps(function)
-    def call(*arguments: Any) -> Any:
-        return compiled()(*arguments) if is_fusing() else function(*arguments)
+    def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        return (compiled() if is_fusing() else function)(*args, **kwargs)
 
-    return call  # type: ignore[return-value]
+    return call
 
 
 @contextmanager
