@@ -1,13 +1,10 @@
 """Imagination: shapes, counts, determinism, and that actions have consequences."""
 
-import os
-import shutil
-
 import numpy as np
 import pytest
 
 from tests.world_model.conftest import CHUNK, FRAMES, IMAGE_SIZE
-from worldvla.training.fusion import fusing
+from worldvla.training.fusion import can_fuse, fusing
 from worldvla.world_model import imagination as imagination_module
 from worldvla.world_model.imagination import Imagination
 
@@ -109,7 +106,7 @@ def test_slices_change_nothing(model, anchors, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="needs a C++ compiler")
+@pytest.mark.skipif(not can_fuse(), reason="needs a C++ compiler")
 def test_compiled_kernels_imagine_the_same_in_slices_of_one_size(model, anchors, monkeypatch):
     slices_of_two(model, monkeypatch)
     plain = rollout(Imagination(model, 2, 0), anchors, chunks(0))

@@ -1,7 +1,6 @@
 """Training: learns the toy, resumes to the same bytes, and fine-tuning leaves the autoencoder alone."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from worldvla.lake.episodes import load_bank, load_images, write_episodes
 from worldvla.lake.latents import cached_latents
 from worldvla.lake.store import Lake
 from worldvla.training.checkpoint import Checkpointer
-from worldvla.training.fusion import fusing
+from worldvla.training.fusion import can_fuse, fusing
 from worldvla.training.progress import ignore
 from worldvla.world_model.autoencoder import bank_latents, episode_latents
 from worldvla.world_model.optimization import learning_rate_at
@@ -95,7 +94,7 @@ def test_a_training_killed_with_sigkill_ends_at_the_same_bytes(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="needs a C++ compiler")
+@pytest.mark.skipif(not can_fuse(), reason="needs a C++ compiler")
 def test_compiled_kernels_learn_the_same_and_resume_to_the_same_bytes(tmp_path, bank, model):
     latents = bank_latents(model.autoencoder, bank)
 

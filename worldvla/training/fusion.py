@@ -1,8 +1,8 @@
 """Fused kernels: torch's compiler, for the functions marked here, where a campaign asks for it (`execution.compile`).
 
 Normalizations, activations and casts between matrix products are most of a small network's time
-on a processor; compiled, they become a few passes over memory. Compiling takes half a minute a
-function and shape, so it is for campaigns that train for longer than minutes. torch is imported
+on a processor; compiled, they become a few passes over memory. Compiling takes up to half a
+minute a function and shape, so it is for campaigns that train for longer than minutes. torch is imported
 by the first function compiled, so that assets without any may say `fusing`, too.
 """
 
@@ -48,17 +48,24 @@ def fused(function: Callable[Parameters, Result]) -> Callable[Parameters, Result
 @contextmanager
 def fusing(wanted: bool) -> Iterator[None]:
     """Inside, `fused` functions are compiled, if that is wanted and the machine has what torch's compiler needs."""
-    compiler = os.environ.get("CXX", "g++")
-    if wanted and shutil.which(compiler) is None:
-        logger.warning("execution.compile is on, but there is no C++ compiler %s; training takes longer", compiler)
-        wanted = False
-    token = _fusing.set(wanted)
+    if wanted and not can_fuse():
+        logger.warning("execution.compile is on, but there is no C++ compiler %s; training takes longer", _compiler())
+    token = _fusing.set(wanted and can_fuse())
     try:
         yield
     finally:
         _fusing.reset(token)
 
 
+def can_fuse() -> bool:
+    """Whether the machine has the C++ compiler that torch's needs: the one that CXX names, or g++."""
+    return shutil.which(_compiler()) is not None
+
+
 def is_fusing() -> bool:
     """Whether `fused` functions are compiled here: then batches had better keep their size."""
     return _fusing.get()
+
+
+def _compiler() -> str:
+    return os.environ.get("CXX", "g++")
