@@ -14,7 +14,9 @@ from worldvla.training.device import fast_dtype
 
 MOMENTUM = 0.95
 ADAM_BETAS = (0.9, 0.98)
-NEWTON_SCHULZ = ((3.4445, -4.7750, 2.0315),) * 5
+# Quintics a x + b x^3 + c x^5 that bring singular values from .02 to 1 nearest to 1, chosen one after the other
+# (Amsel et al. 2025, "The Polar Express", arXiv 2505.16932): three do what takes five with one set of coefficients.
+NEWTON_SCHULZ = ((7.711, -22.1138, 16.2488), (3.2153, -2.4112, 0.5013), (2.2183, -1.5940, 0.4107))
 SMALLEST_SIDE = 32  # matrices thinner than this gain nothing
 
 
@@ -74,7 +76,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalize(matrices: torch.Tensor) -> torch.Tensor:
-    """The nearest semi-orthogonal matrices [n, rows, columns], about: singular values end in 0.7 to 1.2.
+    """The nearest semi-orthogonal matrices [n, rows, columns], about: singular values above .02 end in .9 to 1.1.
 
     Newton-Schulz iterations in the machine's fast precision, which the result keeps; they need no more.
     """
