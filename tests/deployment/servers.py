@@ -97,7 +97,7 @@ def object_store() -> Iterator[ObjectStore]:
     if not program.exists():
         pytest.fail(f"no S3 server: {program} is missing; requirements.lock names it, `make setup` installs it")
     folder = Path(tempfile.mkdtemp(prefix="worldvla-s3-"))
-    ports = {name: _port_pair() for name in ("master", "volume", "filer", "s3", "admin")}
+    ports = {name: _port_pair() for name in ("master", "volume", "filer", "s3")}
     secret = f"s3-secret-{secrets.token_hex(12)}"
     endpoint = f"http://127.0.0.1:{ports['s3']}"
     keys = {"AWS_ACCESS_KEY_ID": "worldvla", "AWS_SECRET_ACCESS_KEY": secret}
@@ -107,12 +107,14 @@ def object_store() -> Iterator[ObjectStore]:
         secret,
         {**keys, "AWS_ENDPOINT_URL": endpoint, "AWS_REGION": "us-east-1", "AWS_ALLOW_HTTP": "true"},
     )
-    command = [program, "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-bucket={store.bucket}"]
-    command += ["-admin.ui=false", "-webdav=false", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+    command = [program, f"-logdir={folder}", "server", "-filer", "-s3", f"-dir={folder}", "-ip=127.0.0.1"]
+    command += ["-ip.bind=127.0.0.1", "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.volumeSizeLimitMB=128"]
+    # By default a disk that is 99 % full takes no object, however large it is.
+    command += ["-volume.max=16", "-volume.minFreeSpace=256MiB", "-volume.preStopSeconds=1"]
     command += [f"-{name}.port={port}" for name, port in ports.items()]
     try:
         with _running(command, folder / "log", signal.SIGTERM, {"env": os.environ | keys}) as alive:
-            _wait(lambda: _has_bucket(store), alive, folder / "log")
+            _wait(lambda: _takes_objects(store), alive, folder / "log")
             yield store
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -181,7 +183,8 @@ def _wait(ready: Callable[[], bool], alive: Callable[[], bool], log: Path) -> No
     deadline = time.monotonic() + START_SECONDS
     while not ready():
         if not alive() or time.monotonic() > deadline:
-            raise RuntimeError(f"the server did not start:\n{log.read_text()[-2000:]}")
+            free = shutil.disk_usage(log.parent).free // 2**20
+            raise RuntimeError(f"the server does not serve; {free} MiB are free at {log}:\n{log.read_text()[-2000:]}")
         time.sleep(0.1)
 
 
@@ -209,11 +212,15 @@ def client(store: ObjectStore):  # noqa: ANN201  (botocore makes the class at ru
     )
 
 
-def _has_bucket(store: ObjectStore) -> bool:
+def _takes_objects(store: ObjectStore) -> bool:
+    """Whether the store answers, has its bucket and writes to it: on a full disk every test would wait for retries."""
     from botocore.exceptions import BotoCoreError, ClientError
 
+    s3 = client(store)
     try:
-        client(store).head_bucket(Bucket=store.bucket)
+        if store.bucket not in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]:
+            s3.create_bucket(Bucket=store.bucket)
+        s3.put_object(Bucket=store.bucket, Key="started", Body=b"started")
     except (BotoCoreError, ClientError):
         return False
     return True
