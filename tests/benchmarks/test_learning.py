@@ -1,8 +1,11 @@
 """The reports of `benchmarks.learning` and `benchmarks.libero` on homes that are finished, half finished, and empty."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -228,6 +231,26 @@ def test_a_mistake_in_the_settings_ends_all_runs(tmp_path: Path, monkeypatch: py
     with pytest.raises(SystemExit) as end:
         run({"no-such-campaign": 1, "test": 1})
     assert end.value.code == 2 and not (tmp_path / "lake").exists()
+
+
+def children_of(process: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel to end processes")
+def test_a_killed_benchmark_leaves_no_loop_that_would_refuse_the_next(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from benchmarks.campaign_runs import run; run({'test': 1})"]
+    environment = os.environ | {"WORLDVLA_HOME": str(tmp_path)}
+    benchmark = subprocess.Popen(command, cwd=project_root(), env=environment, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 30
+    while not (loops := children_of(benchmark.pid)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    [loop] = loops
+    benchmark.send_signal(signal.SIGKILL)
+    benchmark.wait()
+    while Path(f"/proc/{loop}").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not Path(f"/proc/{loop}").exists()
 
 
 @pytest.mark.parametrize("name", ["learning", "libero"])
