@@ -5,13 +5,10 @@ were: what is fresh is not run again.
 """
 
 import argparse
-import ctypes
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +22,6 @@ from worldvla.lake.store import Lake
 from worldvla.planner.partitions import iteration_key
 
 Report = Callable[[Evidence], tuple[dict[str, Any], list[dict[str, Any]]]]
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def main(name: str, plan: Plan, report: Report) -> None:
@@ -61,26 +57,18 @@ def run(plan: Plan) -> list[str]:
     """`worldvla loop` of each campaign in turn; returns those of which an asset failed.
 
     A gate or a failed asset ends its campaign alone; anything else, a mistake in the settings or a signal, ends all.
+    A loop ends with the benchmark: left behind, it would hold its campaign against the command that goes on.
     """
     failed = []
+    mine = [sys.executable, "-m", "benchmarks.ending_with", str(os.getpid())]
     for name, iterations in plan.items():
-        command = [sys.executable, "-m", "worldvla.cli.main", "loop", "--campaign", name]
-        command += ["--iterations", str(iterations)]
-        status = subprocess.run(command, preexec_fn=partial(_end_with, os.getpid())).returncode
+        loop = [sys.executable, "-m", "worldvla.cli.main", "loop", "--campaign", name, "--iterations", str(iterations)]
+        status = subprocess.run([*mine, *loop]).returncode
         if status == EXIT_FAILED:
             failed.append(name)
         elif status not in (0, EXIT_GATE):
             raise SystemExit(status if status > 0 else 128 - status)
     return failed
-
-
-def _end_with(parent: int) -> None:
-    """Lets the kernel kill this process when its parent ends: a loop left behind holds its campaign against the command
-    that goes on."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(EXIT_FAILED)
 
 
 def protocol(evidence: Evidence) -> dict[str, Any]:
