@@ -17,8 +17,19 @@ from worldvla.lake.store import Lake, is_in, quoted
 from worldvla.planner.observe import snapshot
 from worldvla.planner.partitions import iteration_key
 
-MEASUREMENTS = ("alignment", "evaluation")
-ALIGNED = ("task", "true_success", "judged_success_imagined", "reward_success", "ssim", "psnr", "static_psnr")
+# What figures are read from: an iteration's record is there when everything in it is, and its hours with it.
+MEASURED = ("alignment", "evaluation", "iteration_record")
+ALIGNED = (
+    "task",
+    "true_success",
+    "judged_success_imagined",
+    "judged_success_real",
+    "reward_success",
+    "ssim",
+    "psnr",
+    "static_psnr",
+    "flip",
+)
 
 # By campaign, the iterations that a benchmark wants of it.
 Plan = Mapping[str, int]
@@ -64,7 +75,7 @@ def look(lake: Lake, plan: Plan) -> Evidence:
     missing = [
         f"{state.campaign} {state.iteration} {state.asset}: {state.state} ({state.reason})"
         for state in mine
-        if state.asset in MEASUREMENTS and state.key not in fresh
+        if state.asset in MEASURED and state.key not in fresh
     ]
     return Evidence(lake, plan, {key: one for key, one in latest(lake).items() if key in fresh}, missing)
 
@@ -149,7 +160,9 @@ def gain(before: Outcomes, after: Outcomes) -> dict[str, Any]:
     """The paired difference on the same tasks and seeds; raises `UserError` where they are not the same."""
     if before.keys() != after.keys():
         raise UserError("two policies were evaluated on unlike seeds, so their success is not compared")
-    difference, low, high = paired_difference(list(before.values()), [after[key] for key in before])
+    _, low, high = paired_difference(list(before.values()), [after[key] for key in before])
+    # From the counts: rounded rates would miss a target that they reach exactly.
+    difference = (sum(after.values()) - sum(before.values())) / len(before)
     return {"difference": difference, "low": low, "high": high, "n": len(before)}
 
 

@@ -82,9 +82,6 @@ def world_model_figures(evidence: Evidence, campaign: str) -> list[Figure]:
 
 
 def _imagined(where: str, rows: list[dict], target: bool) -> list[Figure]:
-    def agreement(column: str) -> dict:
-        return proportion(sum(row[column] == row["true_success"] for row in rows), len(rows))
-
     def least(value: float) -> float | None:
         return value if target else None
 
@@ -92,9 +89,25 @@ def _imagined(where: str, rows: list[dict], target: bool) -> list[Figure]:
         mean(f"{where}: SSIM", rows, "ssim", "", least(SSIM)),
         mean(f"{where}: PSNR", rows, "psnr", "dB", least(PSNR_DB)),
         mean(f"{where}: PSNR of the first frame repeated", rows, "static_psnr", "dB"),
-        share(f"{where}: visual alignment", agreement("judged_success_imagined"), least(VISUAL)),
-        share(f"{where}: reward alignment", agreement("reward_success"), least(REWARD)),
+        mean(f"{where}: FLIP, a distance", rows, "flip", ""),
+        *alignment_shares(where, rows, least(VISUAL), least(REWARD)),
+        share(f"{where}: the judge on real frames", _agreement(rows, "judged_success_real")),
     ]
+
+
+def alignment_shares(
+    where: str, rows: list[dict], visual: float | None = None, reward: float | None = None
+) -> list[Figure]:
+    """How often the judge, on imagined frames, and the reward head tell the true outcome; `visual` and `reward` are
+    targets."""
+    return [
+        share(f"{where}: visual alignment", _agreement(rows, "judged_success_imagined"), visual),
+        share(f"{where}: reward alignment", _agreement(rows, "reward_success"), reward),
+    ]
+
+
+def _agreement(rows: list[dict], column: str) -> dict:
+    return proportion(sum(row[column] == row["true_success"] for row in rows), len(rows))
 
 
 def mean(name: str, rows: list[dict], column: str, unit: str, at_least: float | None = None) -> Figure:

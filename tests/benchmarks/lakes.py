@@ -61,17 +61,21 @@ def aligned(lake: Lake, campaign: str, iteration: str, rows: list[dict[str, Any]
 
 
 def alignment_rows(task: str, n: int, visual: int, reward: int, psnr: float = 30.0) -> list[dict[str, Any]]:
-    """n episodes, every second a success, of which so many are told right by judge and reward head."""
+    """n episodes, every second a success, of which so many are told right by judge and reward head.
+
+    On real frames the judge is wrong about the first one.
+    """
     return [
         {
             "task": task,
             "true_success": number % 2 == 0,
             "judged_success_imagined": (number % 2 == 0) == (number < visual),
-            "judged_success_real": number % 2 == 0,
+            "judged_success_real": (number % 2 == 0) == (number != 0),
             "reward_success": (number % 2 == 0) == (number < reward),
             "ssim": 0.9 + 0.04 * (number % 2),
             "psnr": psnr + number % 2,
             "static_psnr": 20.0,
+            "flip": 0.1,
         }
         for number in range(n)
     ]

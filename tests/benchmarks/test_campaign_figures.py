@@ -61,6 +61,13 @@ def test_a_second_gain_whose_interval_reaches_zero_and_a_worse_task_do_not_hold(
     assert (worst["value"], worst["task"], worst["holds"], worst["interval_holds"]) == (0.0, STACK, True, False)
 
 
+def test_a_gain_of_exactly_the_target_holds(lake: Lake) -> None:
+    assert 23 / 40 - 11 / 40 < 12 / 40  # as numbers of the machine
+    evaluated(lake, "tabletop", "0000", {PUSH: 6, STACK: 5}, {PUSH: 12, STACK: 11})
+    figures = by_name(policy_figures(evidence(lake, PLAN), "tabletop", {"0000": 0.3}))
+    assert figures["tabletop iteration 0000: gain over the base policy, all tasks"]["holds"]
+
+
 def test_an_iteration_that_is_not_there_has_no_figures(lake: Lake) -> None:
     evaluated(lake, "tabletop", "0000", BASE, {PUSH: 18, STACK: 12})
     # A third iteration is not the benchmark's.
@@ -129,6 +136,8 @@ def test_world_models_over_all_tasks_and_per_task(lake: Lake) -> None:
     assert figures[f"{first}, all tasks: SSIM"]["value"] == pytest.approx(0.92)
     assert figures[f"{first}, {STACK}: PSNR"]["value"] == 20.5
     assert figures[f"{first}, {STACK}: visual alignment"]["target"] is None
+    assert figures[f"{first}, all tasks: the judge on real frames"]["value"] == 198 / 200
+    assert figures[f"{first}, all tasks: FLIP, a distance"]["value"] == pytest.approx(0.1)
 
 
 def test_an_alignment_that_lost_rows_is_refused(lake: Lake) -> None:
