@@ -79,8 +79,8 @@ def _steps(evidence: Evidence, one: Evaluation, assets: tuple[str, ...]) -> int:
     return sum(record.real_steps for record in records if record)
 
 
-def markdown(rows: list[dict[str, Any]]) -> str:
-    """The rows as a Markdown table."""
+def markdown(rows: list[dict[str, Any]], missing: list[str]) -> str:
+    """The rows as a Markdown table, and below it what it lacks."""
     lines = [f"| {' | '.join(HEADINGS)} |", "|---|" + "---:|" * (len(HEADINGS) - 1)]
     for row in rows:
         steps = ("demonstrations", "exploration", "collection", "real_steps", "imagined_steps")
@@ -90,4 +90,6 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         points = gained and [f"{100 * gained[name]:+.1f}" for name in ("difference", "low", "high")]
         cells.append(f"{points[0]} points ({points[1]} to {points[2]})" if points else "")
         lines.append(f"| {' | '.join(cells)} |")
+    if missing:
+        lines += ["", "Missing:", "", *(f"- {one}" for one in missing)]
     return "\n".join(lines) + "\n"

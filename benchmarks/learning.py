@@ -6,11 +6,13 @@ reports what the home holds. docs/learning.md describes the protocol.
 """
 
 import statistics
+from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.campaign_evidence import Evidence, alike, evaluation, evaluations, gain, success
+from benchmarks.campaign_evidence import Evaluation, Evidence, aligned, alike, evaluations, gain, success
 from benchmarks.campaign_figures import (
     ALL,
+    alignment_shares,
     base_figures,
     difference,
     hour_figures,
@@ -22,6 +24,7 @@ from benchmarks.campaign_runs import main
 from benchmarks.interaction_table import interaction, markdown
 from benchmarks.learning_plot import PICTURE, draw
 from benchmarks.result import FOLDER, figure
+from worldvla.planner.partitions import iteration_key
 
 CAMPAIGN = "tabletop"
 ABLATIONS = {
@@ -44,22 +47,30 @@ def report(evidence: Evidence) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         figures += base_figures(CAMPAIGN, policies[0].base)
         figures += policy_figures(evidence, CAMPAIGN, GAINS, LEAST_GAIN)
     figures += hour_figures(evidence, CAMPAIGN) + ablation_figures(evidence) + seed_figures(evidence)
-    rows = interaction(Evidence(evidence.lake, {CAMPAIGN: 2, **ABLATIONS}, evidence.records, evidence.missing))
+    compared = {CAMPAIGN: PLAN[CAMPAIGN], **ABLATIONS}
+    rows = interaction(Evidence(evidence.lake, compared, evidence.records, evidence.missing))
     if rows:
         FOLDER.mkdir(exist_ok=True)
-        (FOLDER / "learning.md").write_text(markdown(rows))
+        lacking = [
+            one for one in evidence.missing if one.partition(" ")[0] in compared and one.split()[2] == "evaluation:"
+        ]
+        (FOLDER / "learning.md").write_text(markdown(rows, lacking))
         draw(rows, PICTURE)
     return {"interaction": rows}, figures
 
 
 def ablation_figures(evidence: Evidence) -> list[dict[str, Any]]:
-    """What each ablation's last policy reaches, and by how much the whole loop's last one is ahead on the same seeds.
+    """Each ablation's last world model and last policy, and how far the whole loop's is ahead on the same seeds.
 
     Where the two campaigns have base policies of their own, that lead is also theirs; `gain` is over the own one.
     """
     figures = []
     whole = evaluations(evidence, CAMPAIGN)
     for name, iterations in ABLATIONS.items():
+        last_iteration = iteration_key(iterations - 1)
+        if last_iteration in evidence.iterations("alignment", name):
+            rows = aligned(evidence, name, last_iteration)
+            figures += alignment_shares(f"{name}, last world model, {ALL}", rows)
         found = evaluations(evidence, name)
         if len(found) < iterations:
             continue
@@ -73,29 +84,32 @@ def ablation_figures(evidence: Evidence) -> list[dict[str, Any]]:
 
 
 def seed_figures(evidence: Evidence) -> list[dict[str, Any]]:
-    """Success of each training seed; where all of them are there, mean and sample standard deviation over them."""
-    stages: dict[str, list[dict]] = {"base policy": [], "iteration 0000": [], "iteration 0001": []}
+    """Success and gain of each training seed; where all are there, mean and sample standard deviation over them."""
     alike([one for name in SEEDS for one in evaluations(evidence, name)])
     figures = []
+    values: dict[str, list[float]] = {}
     for name in SEEDS:
-        found = {
-            f"iteration {iteration}": evaluation(evidence, name, iteration)
-            for iteration in evidence.iterations("evaluation", name)
-        }
-        rates = {stage: success(one.new) for stage, one in found.items()}
-        if found:
-            rates["base policy"] = success(next(iter(found.values())).base)
-        for stage in stages:
-            if stage in rates:
-                stages[stage].append(rates[stage])
-                figures.append(share(f"{name}: success, {stage}", rates[stage]))
-    for stage, rates_of in stages.items():
-        if len(rates_of) == len(SEEDS):
-            values = [rate["rate"] for rate in rates_of]
-            name = f"two tasks, {len(SEEDS)} training seeds, {stage}: success"
-            figures.append(figure(f"{name}, mean", statistics.fmean(values), "share", len(values)) | {"values": values})
-            figures.append(figure(f"{name}, standard deviation", statistics.stdev(values), "share", len(values)))
+        for what, one in _of_seed(name, evaluations(evidence, name)):
+            figures.append(one)
+            values.setdefault(what, []).append(one["value"])
+    for what, some in values.items():
+        if len(some) == len(SEEDS):
+            name = f"two tasks, {len(SEEDS)} training seeds: {what}"
+            figures.append(figure(f"{name}, mean", statistics.fmean(some), "share", len(some)) | {"values": some})
+            figures.append(figure(f"{name}, standard deviation", statistics.stdev(some), "share", len(some)))
     return figures
+
+
+def _of_seed(name: str, found: list[Evaluation]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What is measured of a seed, and the figure."""
+    if found:
+        what = "success, base policy"
+        yield what, share(f"{name}: {what}", success(found[0].base))
+    for one in found:
+        what = f"success, iteration {one.iteration}"
+        yield what, share(f"{name}: {what}", success(one.new))
+        what = f"gain over its base policy, iteration {one.iteration}"
+        yield what, difference(f"{name}: {what}", gain(one.base, one.new))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from benchmarks.campaign_figures import HOURS
 from benchmarks.campaign_runs import differing, protocol, run
 from benchmarks.interaction_table import interaction, markdown
 from benchmarks.learning_plot import draw
-from tests.benchmarks.lakes import PROTOCOL, STEPS, evaluated, evidence, measuring
+from tests.benchmarks.lakes import PROTOCOL, STEPS, aligned, alignment_rows, evaluated, evidence, measuring
 from worldvla.alignment.intervals import proportion
 from worldvla.errors import UserError
 from worldvla.home import project_root
@@ -70,7 +70,11 @@ def test_a_half_finished_home_is_reported_with_what_is_missing(
     # Of an ablation's two iterations one is there: what it came to is not known yet.
     assert not any(name.startswith((SUPERVISED, "two", "tabletop less")) for name in by_name)
     assert [one for one in seen.missing if one.startswith("tabletop ")] == []
-    for expected in (f"{SUPERVISED} 0001 evaluation: missing", "two-tasks-seed-2 0000 alignment: missing"):
+    for expected in (
+        f"{SUPERVISED} 0001 evaluation: missing",
+        "two-tasks-seed-2 0000 alignment: missing",
+        "two-tasks-seed-2 0000 iteration_record: missing",
+    ):
         assert any(one.startswith(expected) for one in seen.missing), seen.missing
     described = json.loads(json.dumps(protocol(seen) | own))
     assert set(described["evaluation"]) == {"tabletop", SUPERVISED}
@@ -81,13 +85,17 @@ def test_a_half_finished_home_is_reported_with_what_is_missing(
     assert described["missing"] == seen.missing
     assert (tmp_path / "learning.png").read_bytes().startswith(b"\x89PNG")
     table = (tmp_path / "learning.md").read_text().splitlines()
-    assert [line.split(" | ")[0].strip("| ") for line in table[2:]] == [
+    assert [line.split(" | ")[0].strip("| ") for line in table[2:6]] == [
         "tabletop (base policy)",
         "tabletop 0000",
         "tabletop 0001",
         f"{SUPERVISED} 0000",
     ]
     assert "| +35.0 points (" in table[3]
+    # The table says itself what is not in it: the evaluations of its campaigns, and nothing else.
+    assert table[6:9] == ["", "Missing:", ""]
+    lacking = [one for one in table[9:] if one.startswith(f"- {SUPERVISED} 0001 evaluation: missing")]
+    assert len(lacking) == 1 and len(table[9:]) == 6 and all(" evaluation: " in one for one in table[9:])
 
 
 def test_the_steps_of_the_table_are_those_of_the_audit(half_finished: Lake) -> None:
@@ -103,7 +111,7 @@ def test_the_steps_of_the_table_are_those_of_the_audit(half_finished: Lake) -> N
     base, first, second, _ = rows
     assert (base["real_steps"], base["gain"]) == (STEPS["demonstrations"], None)
     assert (first["collection"], second["collection"]) == (0, STEPS["policy_rollouts"])
-    assert markdown(rows).count("\n") == 2 + len(rows)
+    assert markdown(rows, []).count("\n") == 2 + len(rows)
 
 
 def test_the_picture_shows_the_rows(half_finished: Lake, tmp_path: Path) -> None:
@@ -145,15 +153,21 @@ def seeds_evidence(lake: Lake, names: tuple[str, ...]) -> Evidence:
 
 def test_mean_and_spread_need_every_seed(tmp_path: Path) -> None:
     two = learning.seed_figures(seeds_evidence(Lake(tmp_path), learning.SEEDS[:2]))
-    assert len(two) == 6 and not any("mean" in one["name"] for one in two)
+    assert len(two) == 10 and not any("mean" in one["name"] for one in two)
     figures = {
         one["name"]: one for one in learning.seed_figures(seeds_evidence(Lake(tmp_path / "all"), learning.SEEDS))
     }
     assert figures["two-tasks-seed-1: success, iteration 0000"]["value"] == 26 / 40
-    mean = figures["two tasks, 3 training seeds, iteration 0000: success, mean"]
+    mean = figures["two tasks, 3 training seeds: success, iteration 0000, mean"]
     assert (mean["value"], mean["n"], mean["values"]) == (pytest.approx(0.65), 3, [0.6, 0.65, 0.7])
-    spread = figures["two tasks, 3 training seeds, iteration 0000: success, standard deviation"]
+    spread = figures["two tasks, 3 training seeds: success, iteration 0000, standard deviation"]
     assert spread["value"] == pytest.approx(0.05)
+    # The seeds' base policies differ too, so the spread of the gain is not that of the success.
+    gained = figures["two tasks, 3 training seeds: gain over its base policy, iteration 0000, mean"]
+    assert gained["values"] == [8 / 40, 9 / 40, 10 / 40]
+    spread = figures["two tasks, 3 training seeds: gain over its base policy, iteration 0000, standard deviation"]
+    assert spread["value"] == pytest.approx(0.025)
+    assert figures["two-tasks-seed-1: gain over its base policy, iteration 0001"]["value"] == 14 / 40
 
 
 def test_the_loop_is_set_against_its_ablations_on_the_same_seeds(tmp_path: Path) -> None:
@@ -172,6 +186,18 @@ def test_the_loop_is_set_against_its_ablations_on_the_same_seeds(tmp_path: Path)
     for refused in (learning.ablation_figures, interaction):
         with pytest.raises(UserError, match="unlike protocols, so they are not compared: max_steps None against 9"):
             refused(evidence(lake, learning.PLAN))
+
+
+def test_an_ablation_shows_what_its_last_world_model_tells(tmp_path: Path) -> None:
+    lake, name = Lake(tmp_path), "tabletop-without-near-success"
+    aligned(lake, name, "0000", alignment_rows(PUSH, 10, visual=9, reward=9))
+    assert learning.ablation_figures(evidence(lake, learning.PLAN)) == []
+    aligned(lake, name, "0001", alignment_rows(PUSH, 10, visual=6, reward=7))
+    figures = {one["name"]: one for one in learning.ablation_figures(evidence(lake, learning.PLAN))}
+    visual = figures.pop(f"{name}, last world model, all tasks: visual alignment")
+    assert (visual["value"], visual["n"], visual["target"]) == (0.6, 10, None)
+    assert figures.pop(f"{name}, last world model, all tasks: reward alignment")["value"] == 0.7
+    assert not figures
 
 
 def test_suites_are_averaged_when_all_are_there(tmp_path: Path) -> None:
