@@ -6,7 +6,6 @@ checks that run before anything is published, the one row that publishes, and wh
 is told. A crash before that row leaves the lake as readers see it unchanged.
 """
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ from assets.partitions import CAMPAIGN, CAMPAIGNS, ITERATION, LOOP, partition_ke
 from worldvla import campaigns
 from worldvla.config import Campaign
 from worldvla.errors import UserError
-from worldvla.home import checkpoint_directory
+from worldvla.home import checkpoint_directory, spent_file
 from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import set_members
 from worldvla.lake.imports import imports_version
@@ -31,6 +30,7 @@ from worldvla.planner.graph import GRAPH, Node
 from worldvla.planner.observe import incoming_versions, parent_versions
 from worldvla.quality.suites.suite import Scope
 from worldvla.training.fusion import fusing
+from worldvla.training.spent import spent
 
 
 @dataclass(frozen=True)
@@ -139,23 +139,24 @@ def loop_asset(compute: Callable[[Step], Content], checks: Sequence[str] = ()) -
 def _materialize(context: dg.AssetExecutionContext, node: Node, compute: Callable[[Step], Content]) -> Iterator[Any]:
     step = _step(context, node)
     try:
-        begin = time.perf_counter()
         found = find(step.lake, step.fingerprint)
         if found is not None:
             context.log.info(f"{node.name}: computed before, by run {found.run_id}")
             record, content = _again(step, found), _recall(found)
         else:
-            with fusing(step.config.execution.compile):
-                content = compute(step)
-            content = replace(content, checks=(*suite_checks(step.lake, step.scope(content)), *content.checks))
+            with spent(spent_file(step.fingerprint)) as seconds:
+                with fusing(step.config.execution.compile):
+                    content = compute(step)
+                content = replace(content, checks=(*suite_checks(step.lake, step.scope(content)), *content.checks))
             failed = [check for check in content.checks if not check.passed and not check.gate]
             if failed:
                 yield from (check.result for check in content.checks)
                 raise dg.Failure(
                     "; ".join(f"{check.name}: {check.description}" for check in failed), allow_retries=False
                 )
-            record = _record(step, content, time.perf_counter() - begin)
+            record = _record(step, content, seconds())
         publish(step.lake, record, step.commit)
+        spent_file(step.fingerprint).unlink(missing_ok=True)
         yield from _feedback(step)
     except UserError as error:
         raise dg.Failure(str(error), allow_retries=False) from error

@@ -58,6 +58,11 @@ def checkpoint_directory(fingerprint: str) -> Path:
     return home() / "checkpoints" / fingerprint
 
 
+def spent_file(fingerprint: str) -> Path:
+    """Where the computation with this fingerprint keeps the seconds that it has taken until it is published."""
+    return home() / "checkpoints" / f"{fingerprint}.seconds"
+
+
 def reports_directory() -> Path:
     return home() / "reports"
 
