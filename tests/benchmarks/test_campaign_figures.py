@@ -148,9 +148,12 @@ def test_an_alignment_that_lost_rows_is_refused(lake: Lake) -> None:
 
 
 @pytest.mark.parametrize(("successes", "holds"), [(2, [False, True]), (4, [True, True]), (7, [True, False])])
-def test_a_base_policy_starts_between_two_bounds(successes: int, holds: list[bool]) -> None:
-    outcomes = {(PUSH, seed): seed % 10 < successes for seed in range(200)}
-    assert [one["holds"] for one in base_figures("tabletop", outcomes)] == [True, *holds]
+def test_a_base_policy_starts_between_two_bounds_in_every_task(successes: int, holds: list[bool]) -> None:
+    tasks = {PUSH: 5, STACK: successes}
+    outcomes = {(task, seed): seed % 10 < share for task, share in tasks.items() for seed in range(200)}
+    _, lowest, highest = figures = base_figures("tabletop", outcomes)
+    assert [one["holds"] for one in figures] == [True, *holds]
+    assert {lowest["task"], highest["task"]} == {PUSH, STACK}
 
 
 def test_every_task_needs_its_seeds() -> None:
