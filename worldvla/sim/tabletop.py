@@ -84,6 +84,18 @@ def poking(scene: Scene, initial: Scene) -> float:
     return 0.2 * max(reached(scene["tcp"], scene["peg"][:3]), met) + 0.2 * met + 0.6 * moved
 
 
+def standing(half_length: float) -> Callable[[Scene, Scene], float]:
+    """The peg must stand on the table on either end."""
+
+    def progress(scene: Scene, initial: Scene) -> float:
+        w, x, y, z = scene["peg"][3:]
+        turned = float(np.arcsin(np.clip(abs(2 * (x * z - w * y)), 0.0, 1.0)) / (np.pi / 2))
+        down = max(0.0, 1 - abs(scene["peg"][2] - half_length) / 0.05) if turned > 0.9 else 0.0
+        return 0.2 * max(reached(scene["tcp"], scene["peg"][:3]), turned) + 0.6 * turned + 0.2 * down
+
+    return progress
+
+
 TASKS: dict[str, TabletopTask] = {
     "PushCube-v1": TabletopTask(
         instruction="push the blue cube onto the red and white target",
@@ -129,5 +141,14 @@ TASKS: dict[str, TabletopTask] = {
         eye=(0.1, -0.9, 0.8),
         target=(0.1, 0.0, 0.02),
         fov=0.58,
+    ),
+    "LiftPegUpright-v1": TabletopTask(
+        instruction="stand the peg upright",
+        horizon=64,
+        objects={"peg": "peg"},
+        progress=standing(half_length=0.12),
+        eye=(0.02, -0.95, 0.5),
+        target=(0.02, 0.0, 0.09),
+        fov=0.56,
     ),
 }

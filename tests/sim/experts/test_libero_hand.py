@@ -10,10 +10,9 @@ from worldvla.sim.experts.libero.grasps import Sides, free_side, rim
 from worldvla.sim.experts.libero.hand import (
     down,
     down_closing_along,
-    rotation_about,
-    rotation_of,
     turn_left,
 )
+from worldvla.sim.experts.rotation import rotation_about, rotation_of
 
 angles = st.floats(-3.0, 3.0)
 UPRIGHT = np.array([1.0, 0.0, 0.0, 0.0])

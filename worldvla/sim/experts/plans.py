@@ -2,6 +2,7 @@
 
 from worldvla.errors import UserError
 from worldvla.sim.experts.libero.tasks import plans as libero_plans
+from worldvla.sim.experts.lifting import lift_upright
 from worldvla.sim.experts.motion import Plan
 from worldvla.sim.experts.placing import place_sphere, stack
 from worldvla.sim.experts.poking import poke
@@ -13,6 +14,7 @@ PLANS: dict[tuple[str, str], Plan] = {
     ("maniskill_tabletop", "StackCube-v1"): stack,
     ("maniskill_tabletop", "PlaceSphere-v1"): place_sphere,
     ("maniskill_tabletop", "PokeCube-v1"): poke,
+    ("maniskill_tabletop", "LiftPegUpright-v1"): lift_upright,
 } | libero_plans()
 
 

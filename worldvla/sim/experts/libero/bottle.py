@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from worldvla.sim.experts.libero.grasps import Sides
-from worldvla.sim.experts.libero.hand import UP, rotation_about, rotation_of
+from worldvla.sim.experts.libero.hand import UP
 from worldvla.sim.experts.libero.placing import carry, pick_and_place, take
 from worldvla.sim.experts.motion import Aim, Look, Plan, Target
+from worldvla.sim.experts.rotation import rotation_about, rotation_of
 
 BOTTLE = "wine_bottle_1"
 NECK = Sides(((1, 0, 0), (0, 1, 0)), 0.12)

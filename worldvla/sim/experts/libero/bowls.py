@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from worldvla.sim.experts.libero.grasps import RIM_RADIUS, free_side, rim
-from worldvla.sim.experts.libero.hand import UP, rotation_of
+from worldvla.sim.experts.libero.hand import UP
 from worldvla.sim.experts.libero.placing import pick_and_place
 from worldvla.sim.experts.motion import Aim, Look, Plan, Scene, Target
+from worldvla.sim.experts.rotation import rotation_of
 
 BOWL = "akita_black_bowl_1"
 # What stands higher on the table than the fingers reach down beside a bowl.

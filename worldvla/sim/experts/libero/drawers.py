@@ -12,12 +12,11 @@ from worldvla.sim.experts.libero.hand import (
     down_closing_along,
     fixed,
     reach,
-    rotation_about,
-    rotation_of,
     stay,
 )
 from worldvla.sim.experts.libero.placing import CLOSING, pick_and_place
 from worldvla.sim.experts.motion import CLOSED, OPEN, Aim, Look, Plan, Scene, Target
+from worldvla.sim.experts.rotation import rotation_about, rotation_of
 
 # The middle of each handle in the cabinet's frame when the drawer is shut; it opens along -y.
 HANDLES = {"top": (-0.003, -0.1016, 0.184), "middle": (-0.003, -0.1016, 0.110), "bottom": (-0.003, -0.1016, 0.041)}

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worldvla.sim.experts.libero.hand import UP, Pose, down_closing_along, rotation_about, rotation_of
+from worldvla.sim.experts.libero.hand import UP, Pose, down_closing_along
 from worldvla.sim.experts.motion import Scene
+from worldvla.sim.experts.rotation import rotation_about, rotation_of
 
 Grasp = Callable[[Scene], Pose]
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worldvla.sim.experts.motion import Aim, Look, Scene, Target
+from worldvla.sim.experts.rotation import rotation_about, rotation_of
 
 # The hand's axes, as columns, when it points down: x is the axis along which the fingers close.
 _DOWN = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
@@ -28,19 +29,6 @@ class Pose:
 def fixed(pose: Pose) -> Callable[[Scene], Pose]:
     """The same pose in every scene, for `reach`."""
     return lambda _: pose
-
-
-def rotation_about(axis: np.ndarray, angle: float) -> np.ndarray:
-    """[3, 3]; `axis` has length 1, `angle` in radians (Rodrigues' formula)."""
-    cross = np.cross(np.eye(3), np.asarray(axis, dtype=np.float64))
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
-
-
-def rotation_of(pose: np.ndarray) -> np.ndarray:
-    """[3, 3] of a pose [7] (x y z, quaternion w x y z)."""
-    w, v = pose[3], pose[4:]
-    cross = np.cross(np.eye(3), v)
-    return np.eye(3) + 2 * w * cross + 2 * cross @ cross
 
 
 def down(yaw: float = 0.0) -> np.ndarray:

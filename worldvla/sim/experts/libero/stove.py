@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from worldvla.sim.experts.libero.hand import Pose, down, fixed, reach, rotation_of, stay
+from worldvla.sim.experts.libero.hand import Pose, down, fixed, reach, stay
 from worldvla.sim.experts.libero.placing import ATTEMPTS, CLOSING, HOVER, OPENING
 from worldvla.sim.experts.motion import CLOSED, OPEN, Aim, Look, Scene, Target
+from worldvla.sim.experts.rotation import rotation_of
 
 STOVE = "flat_stove_1"
 RIDGE = 0.036  # metres above the stove's origin at which the fingers hold the ridge
