@@ -1,8 +1,9 @@
 """The driver: records through the mapping into the lake, a few at a time, each once.
 
-A record is known by the digests of the files it is read from, its place in them, the mapping and this
-importer's version. Rows of `imports` are written last, so a call that was killed can be repeated: what
-they name is skipped unread, and the episodes written before a kill are found by their own keys.
+A record is known by the digests of the files it is read from, its place in them, the mapping, what a person
+said of suite, task and instruction, and this importer's version. Rows of `imports` are written last, so a call
+that was killed can be repeated: what they name is skipped unread, and the episodes written before a kill are
+found by their own keys.
 """
 
 from collections import Counter
@@ -67,10 +68,11 @@ def new_records(
     tick: Callable[[], None] = lambda: None,
 ) -> Iterator[_Known]:
     """The records that are not imported yet, unread; counts all of them."""
-    digests = Digests(archive.root)
+    digests, words = Digests(archive.root), recipe.words
+    made_by = [VERSION, recipe.format, recipe.chunk, recipe.mapping.digest, words.suite, words.task, words.instruction]
     for record in islice(archive.records(), limit):
         files = digests.of(record.files)
-        record_id = digest([VERSION, recipe.format, recipe.chunk, recipe.mapping.digest, files, record.position])
+        record_id = digest([*made_by, files, record.position])
         outcome.records += 1
         if record_id in done:
             outcome.skipped += 1
