@@ -10,6 +10,7 @@ from tests.factories import synthetic_episode
 from worldvla.episodes.episode import Source
 from worldvla.errors import UserError
 from worldvla.exchange.exporting.run import Video, make_writer
+from worldvla.exchange.importing.hdf5 import opened, read
 from worldvla.lake.store import Lake
 
 ROBOMIMIC = {"task": "lift", "instruction": "lift the cube", "success": "rewards"}
@@ -83,6 +84,21 @@ def test_episodes_are_cut_to_whole_chunks_and_keep_their_end(lake, tmp_path):
     [episode] = episodes(lake)
     assert np.array_equal(episode.actions[:, :6], files.actions(21)[5:, :6])
     assert episode.length == 16 and episode.reward[-1] == 1
+
+
+def test_headers_of_what_was_read_are_not_kept(tmp_path):
+    """HDF5 would keep them all: 8 KiB a record, and several times as much in the allocator."""
+    path = tmp_path / "many.hdf5"
+    with h5py.File(path, "w") as file:
+        for number in range(1500):
+            for name in ("actions", "rewards", "states"):
+                file[f"data/demo_{number}/{name}"] = np.zeros((2, 7))
+    with opened(path) as file:
+        for demo in file["data"]:
+            for name in ("actions", "rewards", "states"):
+                read(file["data"][demo], name)
+        _, _, held, _ = file.id.get_mdc_size()
+    assert held < 1.2 * 2**20
 
 
 def test_what_nobody_said_is_refused_with_the_choices(lake, tmp_path):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".hdf5", ".h5")
 PICTURE_CHANNELS = 3
+# HDF5 keeps the headers of what was read and lets that grow to 32 MiB, several times as much in the allocator.
+METADATA_CACHE = 2**20
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,14 @@ def opened(path: Path) -> "h5py.File":
     import h5py
 
     try:
-        return h5py.File(path, "r")
+        file = h5py.File(path, "r")
     except OSError as error:
         raise Unmappable("file_unreadable", f"{path.name}: {error}") from error
+    cache = file.id.get_mdc_config()
+    cache.set_initial_size = True
+    cache.initial_size = cache.min_size = cache.max_size = METADATA_CACHE
+    file.id.set_mdc_config(cache)
+    return file
 
 
 def read(group: "h5py.Group", name: str) -> np.ndarray:
