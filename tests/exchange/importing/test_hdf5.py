@@ -143,6 +143,53 @@ DAMAGE = {
 }
 
 
+def without_rows(group: h5py.Group) -> None:
+    for name in ("actions", "rewards", "states", "obs/agentview_rgb", *(f"obs/{one}_states" for one in STATES)):
+        replaced(group, name, group[name][:0])
+
+
+STATES = ("joint", "gripper", "ee")
+ODD = {
+    "a record without a row": ("too_short", without_rows),
+    "one number for all pictures": ("shape_mismatch", lambda group: replaced(group, "obs/agentview_rgb", 3)),
+    "one number for all actions": ("shape_mismatch", lambda group: replaced(group, "actions", 3.0)),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_odd_record_costs_itself_alone(lake, tmp_path, name):
+    path = files.libero(tmp_path / "put_the_bowl_on_the_plate_demo.hdf5")
+    rule, spoil = ODD[name]
+    broken(path, spoil)
+    outcome = bring(lake, "libero", path, suite="libero_goal")
+    assert (outcome.imported, dict(outcome.refusals)) == (2, {rule: 1})
+
+
+def test_the_first_record_does_not_decide_alone_which_fields_there_are(lake, tmp_path):
+    """It lost its camera; another one's pictures must not stand in for it, in no record."""
+    path = files.libero(tmp_path / "put_the_bowl_on_the_plate_demo.hdf5")
+    with h5py.File(path, "a") as file:
+        for number in range(3):
+            file[f"data/demo_{number}/obs/eye_in_hand_rgb"] = np.zeros((files.STEPS, 32, 32, 3), np.uint8)
+        del file["data/demo_0/obs/agentview_rgb"]
+    outcome = bring(lake, "libero", path, suite="libero_goal")
+    assert (outcome.imported, dict(outcome.refusals)) == (2, {"field_missing": 1})
+    assert [episode.settings["import"]["record"] for episode in episodes(lake)] == ["demo_1", "demo_2"]
+
+
+@pytest.mark.parametrize("signature", [b"SNOD", b"HEAP", b"TREE"])
+def test_a_damaged_table_of_contents_costs_its_file_alone(lake, tmp_path, signature):
+    for name in ("put_the_bowl_on_the_plate", "put_the_bowl_on_the_stove"):
+        files.libero(tmp_path / "set" / f"{name}_demo.hdf5", demos=2)
+    second = tmp_path / "set" / "put_the_bowl_on_the_stove_demo.hdf5"
+    whole = second.read_bytes()
+    root = whole.index(signature) + 4
+    second.write_bytes(whole[:root] + whole[root:].replace(signature, b"\0" * 4))
+    outcome = bring(lake, "libero", tmp_path / "set", suite="libero_goal", instruction="put the bowl on the plate")
+    assert outcome.imported == 2 and set(outcome.refusals) <= {"file_unreadable", "field_missing"}
+    assert outcome.quarantined >= 1
+
+
 @pytest.mark.parametrize("rule", DAMAGE)
 def test_a_damaged_record_is_quarantined_and_the_others_come_in(lake, tmp_path, rule):
     path = files.libero(tmp_path / "put_the_bowl_on_the_plate_demo.hdf5")

@@ -97,12 +97,23 @@ DAMAGE = {
     "shape_mismatch": lambda folder: changed(folder, "actions", np.zeros((16, 8), np.float32)),
     "replay_diverged": lambda folder: changed(folder, "actions", np.zeros((16, 7), np.float32)),
     "field_missing": lambda folder: h5py.File(folder / "trajectory.h5", "a").__delitem__("traj_1/actions"),
+    "joints that are no numbers": lambda folder: changed(
+        folder, "env_states/articulations/panda", np.full((17, 31), np.nan, np.float32)
+    ),
+    "joints in one row": lambda folder: changed(folder, "env_states/articulations/panda", np.zeros(31, np.float32)),
+    "a cube without states": lambda folder: changed(folder, "env_states/actors/cube", np.zeros((0, 13), np.float32)),
+}
+OF = {
+    "joints that are no numbers": "replay_diverged",
+    "joints in one row": "shape_mismatch",
+    "a cube without states": "shape_mismatch",
 }
 
 
-@pytest.mark.parametrize("rule", DAMAGE)
-def test_what_cannot_be_repeated_is_quarantined_and_the_others_come_in(lake, copy, rule):
-    DAMAGE[rule](copy)
+@pytest.mark.parametrize("name", DAMAGE)
+def test_what_cannot_be_repeated_is_quarantined_and_the_others_come_in(lake, copy, name):
+    DAMAGE[name](copy)
+    rule = OF.get(name, name)
     outcome = bring(lake, "maniskill", copy, suite=SUITE)
     assert (outcome.imported, dict(outcome.refusals)) == (2, {rule: 1})
     assert list(refusals(lake)) == [rule]

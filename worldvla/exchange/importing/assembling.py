@@ -42,6 +42,8 @@ def assemble(record: Record, recipe: Recipe, origin: Pairs) -> Episode:
     rows, states = len(actions), len(images)
     if states not in (rows, rows + 1):
         raise Unmappable("frame_count", f"{rows} actions and {states} pictures ({mapping['image']})")
+    if states <= recipe.chunk:
+        raise Unmappable("too_short", f"{max(states - 1, 0)} actions, fewer than a chunk of {recipe.chunk}")
     reward = _reward(record, mapping, rows, states)
     progress = _column(record, mapping["progress"], states) if mapping.get("progress") else reward
     proprio = mapping.proprio(record) if mapping.get("proprio") else np.zeros((states, 0), np.float32)
@@ -51,8 +53,6 @@ def assemble(record: Record, recipe: Recipe, origin: Pairs) -> Episode:
     if states == rows:
         actions = actions[1:] if mapping["observed"] == "after" else actions[:-1]
     first = len(actions) % recipe.chunk
-    if len(actions) < recipe.chunk:
-        raise Unmappable("too_short", f"{len(actions)} actions, fewer than a chunk of {recipe.chunk}")
     images, proprio = images[first:], proprio[first:]
     return Episode(
         suite=recipe.suite,

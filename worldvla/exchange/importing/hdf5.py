@@ -4,7 +4,7 @@ A damaged file fails in one of two ways: a truncated one at opening, one that wa
 the damaged place is read. The first costs the file, the second the record alone.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,9 @@ SUFFIXES = (".hdf5", ".h5")
 PICTURE_CHANNELS = 3
 # HDF5 keeps the headers of what was read and lets that grow to 32 MiB, several times as much in the allocator.
 METADATA_CACHE = 2**20
+# What h5py raises when it comes upon damaged bytes, depending on what they stood for.
+DAMAGE = (OSError, RuntimeError, ValueError, KeyError, TypeError)
+SEVERAL = 8  # attempts that together say which fields a dataset has
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class GroupRecord:
 
     def pictures(self, name: str) -> Iterator[np.ndarray | None]:
         dataset = _dataset(self.group, name)
+        if not dataset.shape:
+            raise Unmappable("shape_mismatch", f"{name} is one value, and no pictures")
         for step in range(len(dataset)):
             yield _guarded(partial(dataset.__getitem__, step), name)
 
@@ -77,8 +82,57 @@ def read(group: "h5py.Group", name: str) -> np.ndarray:
     return np.asarray(_guarded(lambda: dataset[()], name))
 
 
+def names_in(group: "h5py.Group") -> list[str]:
+    """What the group holds, `demo_2` before `demo_10`; raises `Unmappable`."""
+    return numbered([text(name) or "" for name in _guarded(lambda: list(group), group.name)])
+
+
+def holds(group: "h5py.Group", name: str) -> bool:
+    """Raises `Unmappable` where that cannot be read."""
+    return _guarded(lambda: name in group, name)
+
+
+def group_in(group: "h5py.Group", name: str) -> "h5py.Group":
+    """Raises `Unmappable` where it is not there, cannot be read, or is no group."""
+    import h5py
+
+    item = _guarded(lambda: group.get(name), name)
+    if not isinstance(item, h5py.Group):
+        raise Unmappable("field_missing", f"{Path(group.file.filename).name} has no group {name}")
+    return item
+
+
+def fields_of_first(root: Path, names: Iterable[str], place: str = "") -> dict[str, Field]:
+    """The fields of the first attempts that can be read, together: one that lost a field does not decide for all.
+
+    Attempts are the groups in each file, or in its group `place`. Raises `UserError` where none can be read.
+    """
+    found: dict[str, Field] = {}
+    reasons: list[str] = []
+    count = 0
+    for name in names:
+        try:
+            with opened(root / name) as file:
+                within = group_in(file, place) if place else file
+                for attempt in names_in(within):
+                    try:
+                        found = fields_of(group_in(within, attempt)) | found
+                    except Unmappable as error:
+                        reasons.append(error.reason)
+                        continue
+                    count += 1
+                    if count == SEVERAL:
+                        return found
+        except Unmappable as error:
+            reasons.append(error.reason)
+    if not count:
+        where = f"{place}/" if place else ""
+        raise UserError(f"{root}: no attempt ({where}…_N) can be read: {'; '.join(reasons[:3]) or 'none is there'}")
+    return found
+
+
 def fields_of(group: "h5py.Group") -> dict[str, Field]:
-    """Every dataset below the group, by its path."""
+    """Every dataset below the group, by its path; raises `Unmappable`."""
     import h5py
 
     found: dict[str, Field] = {}
@@ -87,7 +141,7 @@ def fields_of(group: "h5py.Group") -> dict[str, Field]:
         if isinstance(item, h5py.Dataset):
             found[name] = Field(tuple(item.shape[1:]), str(item.dtype), not item.shape)
 
-    group.visititems(visit)
+    _guarded(lambda: group.visititems(visit), group.name)
     return found
 
 
@@ -115,10 +169,7 @@ def text(value: object) -> str | None:
 def _dataset(group: "h5py.Group", name: str) -> "h5py.Dataset":
     import h5py
 
-    try:
-        item = group.get(name)
-    except (OSError, RuntimeError) as error:
-        raise Unmappable("file_unreadable", f"{group.name}/{name}: {error}") from error
+    item = _guarded(lambda: group.get(name), f"{group.name}/{name}")
     if not isinstance(item, h5py.Dataset):
         raise Unmappable("field_missing", f"{group.name} has no dataset {name}")
     return item
@@ -127,5 +178,5 @@ def _dataset(group: "h5py.Group", name: str) -> "h5py.Dataset":
 def _guarded(get: Callable[[], Any], name: str) -> Any:
     try:
         return get()
-    except (OSError, RuntimeError, ValueError) as error:
+    except DAMAGE as error:
         raise Unmappable("file_unreadable", f"{name}: {error}") from error

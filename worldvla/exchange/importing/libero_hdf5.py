@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from worldvla.errors import UserError
 from worldvla.exchange.importing.hdf5 import (
+    DAMAGE,
     GroupRecord,
-    fields_of,
+    fields_of_first,
     files_of,
-    numbered,
+    group_in,
+    holds,
+    names_in,
     opened,
     picture_fields,
     text,
@@ -60,7 +62,7 @@ class OwnRecord(GroupRecord):
 
     def _last(self, name: str) -> np.ndarray | None:
         place = f"worldvla/{name.removeprefix('obs/')}"
-        return super().rows(place) if name.startswith("obs/") and place in self.group else None
+        return super().rows(place) if name.startswith("obs/") and holds(self.group, place) else None
 
 
 @dataclass(frozen=True)
@@ -75,10 +77,10 @@ class Archive:
         return str(self.root)
 
     def fields(self) -> dict[str, Field]:
-        return self._first[0]
+        return self._fields
 
     def defaults(self) -> dict[str, str]:
-        fields, attributes = self._first
+        fields, attributes = self._fields, self._first_attributes
         pictures = picture_fields(fields)
         image = next((one for one in CAMERAS if one in fields), pictures[0] if pictures else None)
         proprio = next((one for one in PROPRIO if all(name in fields for name in one)), ())
@@ -110,7 +112,7 @@ class Archive:
         for name in self.names:
             try:
                 with opened(self.root / name) as file:
-                    total += len(_demos(file))
+                    total += len(names_in(group_in(file, "data")))
             except Unmappable:
                 total += 1
         return total
@@ -125,35 +127,35 @@ class Archive:
                 continue
             with file:
                 try:
-                    demos = _demos(file)
-                    attributes = _attributes(file)
+                    data = group_in(file, "data")
+                    demos, attributes = names_in(data), _attributes(data)
                 except Unmappable as error:
                     yield Broken((name,), "", error)
                     continue
                 instruction = _instruction(attributes)
                 for demo in demos:
                     try:
-                        group = _group(file, demo)
-                        kind = OwnRecord if "worldvla" in group else GroupRecord
+                        group = group_in(data, demo)
+                        kind = OwnRecord if holds(group, "worldvla") else GroupRecord
                         yield kind(group, (name,), demo, number, _stem(name), instruction)
                     except Unmappable as error:
                         yield Broken((name,), demo, error)
                     number += 1
 
     @cached_property
-    def _first(self) -> tuple[dict[str, Field], dict[str, str]]:
-        """Fields and attributes of the first attempt that can be read."""
-        reasons = []
+    def _fields(self) -> dict[str, Field]:
+        return fields_of_first(self.root, self.names, "data")
+
+    @cached_property
+    def _first_attributes(self) -> dict[str, str]:
+        """Those of the first file that can be read."""
         for name in self.names:
             try:
                 with opened(self.root / name) as file:
-                    for demo in _demos(file):
-                        return fields_of(_group(file, demo)), _attributes(file)
-            except Unmappable as error:
-                reasons.append(error.reason)
-        raise UserError(
-            f"{self.root}: no attempt (data/demo_N) can be read: {'; '.join(reasons[:3]) or 'none is there'}"
-        )
+                    return _attributes(group_in(file, "data"))
+            except Unmappable:
+                continue
+        return {}
 
 
 def open_archive(path: str, suite: str) -> Archive:
@@ -161,29 +163,11 @@ def open_archive(path: str, suite: str) -> Archive:
     return Archive(root, tuple(names))
 
 
-def _demos(file: "h5py.File") -> list[str]:
-    import h5py
-
-    data = file.get("data")
-    if not isinstance(data, h5py.Group):
-        raise Unmappable("field_missing", f"{Path(file.filename).name} has no group data")
-    return numbered(list(data))
-
-
-def _group(file: "h5py.File", demo: str) -> "h5py.Group":
-    import h5py
-
+def _attributes(data: "h5py.Group") -> dict[str, str]:
     try:
-        group = file["data"][demo]
-    except (KeyError, OSError, RuntimeError) as error:
-        raise Unmappable("file_unreadable", f"data/{demo}: {error}") from error
-    if not isinstance(group, h5py.Group):
-        raise Unmappable("field_missing", f"data/{demo} is no group")
-    return group
-
-
-def _attributes(file: "h5py.File") -> dict[str, str]:
-    return {name: text(value) or "" for name, value in file["data"].attrs.items()}
+        return {name: text(value) or "" for name, value in data.attrs.items()}
+    except DAMAGE as error:
+        raise Unmappable("file_unreadable", f"attributes of {data.name}: {error}") from error
 
 
 def _settings(attributes: dict[str, str]) -> dict[str, Any]:

@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from worldvla.errors import UserError
-from worldvla.exchange.importing.hdf5 import GroupRecord, fields_of, files_of, numbered, opened, picture_fields
+from worldvla.exchange.importing.hdf5 import (
+    GroupRecord,
+    fields_of,
+    fields_of_first,
+    files_of,
+    group_in,
+    names_in,
+    opened,
+    picture_fields,
+)
 from worldvla.exchange.importing.maniskill_replay import FIELDS, SCALE, Replay, Stage, converted, why_not
 from worldvla.exchange.importing.record import Broken, Field, Unmappable
 
@@ -69,7 +78,8 @@ class About:
     episodes: dict[str, dict[str, Any]]
 
     def seed(self, demo: str) -> int | None:
-        given = self.episodes.get(demo, {}).get("reset_kwargs", {}).get("seed")
+        options = self.episodes.get(demo, {}).get("reset_kwargs")
+        given = options.get("seed") if isinstance(options, dict) else None
         given = given[0] if isinstance(given, list) and given else given
         return given if isinstance(given, int) else None
 
@@ -127,7 +137,7 @@ class Archive:
         for name in self.names:
             try:
                 with opened(self.root / name) as file:
-                    total += len(file)
+                    total += len(names_in(file))
             except Unmappable:
                 total += 1
         return total
@@ -139,7 +149,7 @@ class Archive:
                 try:
                     with opened(self.root / name) as file:
                         about = self._about(name)
-                        for demo in numbered(list(file)):
+                        for demo in names_in(file):
                             yield self._record(file, name, demo, about, number, stage)
                             number += 1
                 except Unmappable as error:
@@ -150,10 +160,10 @@ class Archive:
     ) -> GroupRecord | Broken:
         files = (name, _beside(name))
         try:
-            group = file[demo]
+            group = group_in(file, demo)
             filmed = bool(picture_fields(fields_of(group)))
-        except (KeyError, OSError, RuntimeError, AttributeError) as error:
-            return Broken(files, demo, Unmappable("file_unreadable", f"{name}/{demo}: {error}"))
+        except Unmappable as error:
+            return Broken(files, demo, error)
         seed = about.seed(demo)
         number = number if seed is None else seed
         if filmed:
@@ -172,15 +182,13 @@ class Archive:
 
     @cached_property
     def _first(self) -> tuple[dict[str, Field], About]:
-        reasons = []
+        fields, reasons = fields_of_first(self.root, self.names), []
         for name in self.names:
             try:
-                with opened(self.root / name) as file:
-                    for demo in numbered(list(file)):
-                        return fields_of(file[demo]), self._about(name)
+                return fields, self._about(name)
             except Unmappable as error:
                 reasons.append(error.reason)
-        raise UserError(f"{self.root}: no trajectory can be read: {'; '.join(reasons[:3]) or 'none is there'}")
+        raise UserError(f"{self.root}: no trajectory can be read: {'; '.join(reasons[:3])}")
 
 
 def open_archive(path: str, suite: str) -> Archive:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from worldvla.exchange.importing.hdf5 import read
+from worldvla.exchange.importing.hdf5 import group_in, holds, names_in, read
 from worldvla.exchange.importing.record import Field, Unmappable
 from worldvla.sim import maniskill, suites
 from worldvla.sim.protocol import Simulator
@@ -122,36 +122,43 @@ class Replay:
         return cls(pictures, {f"replay/{name}": one for name, one in zip(names, values, strict=True)})
 
 
+def _recorded(group: "h5py.Group", kind: str) -> list[str]:
+    """The names of what the file recorded the states of; none where it was recorded without them."""
+    place = f"env_states/{kind}"
+    return names_in(group_in(group, place)) if holds(group, place) else []
+
+
 def _check_places(group: "h5py.Group", state: np.ndarray, seed: int) -> None:
     """Each recorded object's position must be one that the reset gives."""
-    actors = group.get("env_states/actors")
-    for name in actors or ():
-        place = read(group, f"env_states/actors/{name}")[0][:3]
+    for name in _recorded(group, "actors"):
+        states = read(group, f"env_states/actors/{name}")
+        if states.ndim != 2 or not len(states) or states.shape[1] < 3:
+            raise Unmappable("shape_mismatch", f"env_states/actors/{name} is {list(states.shape)}, no pose a state")
         windows = np.lib.stride_tricks.sliding_window_view(state, 3)
-        distance = float(np.abs(windows - place).max(axis=1).min())
-        if distance > PLACE_TOLERANCE:
+        distance = float(np.abs(windows - states[0, :3]).max(axis=1).min())
+        if not distance <= PLACE_TOLERANCE:
             raise Unmappable("replay_diverged", f"seed {seed} does not place {name} where it was recorded")
 
 
 def _check_joints(group: "h5py.Group", proprio: np.ndarray) -> None:
-    robots = group.get("env_states/articulations")
-    names = [name for name in robots or () if name.startswith("panda")]
+    names = [name for name in _recorded(group, "articulations") if name.startswith("panda")]
     if not names:
         return
-    recorded = read(group, f"env_states/articulations/{names[0]}")[:, JOINTS]
-    if recorded.shape != (len(proprio), 9):
-        raise Unmappable("shape_mismatch", f"{len(recorded)} recorded states, and {len(proprio) - 1} actions")
-    apart = np.abs(recorded - proprio[:, :9]).max(axis=1)
-    if apart.max() > JOINT_TOLERANCE:
-        step = int(np.argmax(apart > JOINT_TOLERANCE))
+    recorded = read(group, f"env_states/articulations/{names[0]}")
+    if recorded.ndim != 2 or recorded[:, JOINTS].shape != (len(proprio), 9):
+        shape = f"env_states/articulations/{names[0]} is {list(recorded.shape)}"
+        raise Unmappable("shape_mismatch", f"{shape}, and there are {len(proprio) - 1} actions")
+    apart = np.abs(recorded[:, JOINTS] - proprio[:, :9]).max(axis=1)
+    if not apart.max() <= JOINT_TOLERANCE:
+        step = int(np.argmax(~(apart <= JOINT_TOLERANCE)))
         raise Unmappable(
             "replay_diverged", f"at step {step} a joint is {apart[step]:.3f} rad from where it was recorded"
         )
 
 
 def _check_outcome(group: "h5py.Group", success: list[bool]) -> None:
-    if "success" in group:
-        recorded = read(group, "success").astype(bool)
+    if holds(group, "success"):
+        recorded = read(group, "success").astype(bool).ravel()
         if len(recorded) and bool(recorded[-1]) != success[-1]:
             was, now = ("a success" if one else "none" for one in (recorded[-1], success[-1]))
             raise Unmappable("replay_diverged", f"its end was recorded as {was} and is {now} when repeated")

@@ -148,7 +148,8 @@ def joined(record: Record, text: str) -> np.ndarray:
         values = record.rows(name)
         if values.dtype.kind not in "fiub" or values.ndim not in (1, 2):
             raise Unmappable("shape_mismatch", f"{name} is {values.dtype} {list(values.shape)}, not numbers a step")
-        columns.append(values.reshape(len(values), -1)[:, cut].astype(np.float64))
+        wide = values if values.ndim == 2 else values[:, None]
+        columns.append(wide[:, cut].astype(np.float64))
     lengths = {len(one) for one in columns if isinstance(one, np.ndarray)}
     if len(lengths) != 1:
         raise Unmappable("shape_mismatch", f"{text}: the fields have {sorted(lengths) or 'no'} rows")
