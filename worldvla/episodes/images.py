@@ -30,7 +30,7 @@ def decode_image(data: bytes) -> np.ndarray:
             if max(image.size) > LARGEST:
                 raise UnidentifiedImageError(f"{image.width} x {image.height} pixels; {LARGEST} a side are the most")
             return np.asarray(image.convert("RGB"))
-    except (Image.DecompressionBombError, SyntaxError) as error:
+    except (Image.DecompressionBombError, SyntaxError, ValueError) as error:
         raise UnidentifiedImageError(str(error)) from error
 
 

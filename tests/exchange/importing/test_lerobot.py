@@ -14,6 +14,7 @@ import pytest
 from tests.exchange.importing import files
 from tests.exchange.importing.bringing import bring, episodes, refusals, shown
 from tests.factories import synthetic_episode
+from worldvla.episodes.images import encode_image
 from worldvla.errors import UserError
 from worldvla.exchange.exporting.run import Video, make_writer
 from worldvla.lake.store import Lake
@@ -125,6 +126,31 @@ def test_rows_missing_in_a_file_of_many_cost_their_episode_alone(lake, tmp_path)
     pq.write_table(table.filter([one != 1 for one in table["episode_index"].to_pylist()]), path)
     outcome = bring(lake, "lerobot", root, **GIVEN)
     assert (outcome.imported, dict(outcome.refusals)) == (2, {"field_missing": 1})
+
+
+def test_pictures_in_the_table_are_taken_and_a_table_without_them_is_quarantined(lake, tmp_path):
+    import pyarrow as pa
+
+    root = files.lerobot(tmp_path / "set", "v2.1")
+    info = json.loads((root / "meta/info.json").read_text())
+    info["features"]["observation.images.top"]["dtype"] = "image"
+    (root / "meta/info.json").write_text(json.dumps(info))
+    for number in (0, 2):
+        path = root / f"data/chunk-000/episode_{number:06d}.parquet"
+        cells = [{"bytes": encode_image(one), "path": None} for one in files.pictures(files.STEPS, number)]
+        pq.write_table(pq.read_table(path).append_column("observation.images.top", pa.array(cells)), path)
+    outcome = bring(lake, "lerobot", root, **GIVEN)
+    assert (outcome.imported, dict(outcome.refusals)) == (2, {"field_missing": 1})
+    assert [apart(one, one.seed) < 4 for one in episodes(lake)] == [True, True]
+
+
+@pytest.mark.parametrize("line", [b'{"episode_index": "\xff"}', b"[1]", b'{"episode_index"'])
+def test_a_line_of_metadata_that_cannot_be_read_is_named(lake, tmp_path, line):
+    root = files.lerobot(tmp_path / "set", "v2.1")
+    path = root / "meta/episodes.jsonl"
+    path.write_bytes(path.read_bytes() + line + b"\n")
+    with pytest.raises(UserError, match=r"meta/episodes.jsonl, line 4, is no JSON"):
+        bring(lake, "lerobot", root, **GIVEN)
 
 
 def test_an_episode_whose_metadata_do_not_say_when_is_quarantined(lake, tmp_path):

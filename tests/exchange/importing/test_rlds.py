@@ -60,21 +60,26 @@ def flipped(data: bytes, at: int) -> bytes:
     return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 
 
+# A PNG whose header says that it is one byte long.
+HEADLESS = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 1) + b"IHDR" + bytes(21)
+OF = {"texts for numbers": "shape_mismatch", "a PNG without its size": "frames_missing"}
 SECOND = {
     "file_unreadable": flipped(files.framed(files.example(1)), 100),
     "field_missing": spoiled(1, steps__action=[]),
     "shape_mismatch": spoiled(1, steps__action=[0.5] * 50),
+    "texts for numbers": spoiled(1, steps__action=[b"half"] * 7 * files.STEPS),
     "frame_count": spoiled(1, steps__action=[0.5] * 7 * 12, steps__reward=[1.0] * 12),
     "action_not_finite": spoiled(1, steps__action=[float("nan")] * 7 * files.STEPS),
     "frames_missing": spoiled(1, steps__observation__image=[b"no picture"] * files.STEPS),
+    "a PNG without its size": spoiled(1, steps__observation__image=[HEADLESS] * files.STEPS),
     "instruction_unknown": spoiled(1, steps__language_instruction=[b" "] * files.STEPS),
 }
 
 
-@pytest.mark.parametrize("rule", SECOND)
-def test_a_damaged_record_is_quarantined_and_the_others_come_in(lake, tmp_path, rule):
-    root = files.rlds(tmp_path / "robot")
-    records = [files.framed(files.example(0)), SECOND[rule], files.framed(files.example(2))]
+@pytest.mark.parametrize("name", SECOND)
+def test_a_damaged_record_is_quarantined_and_the_others_come_in(lake, tmp_path, name):
+    root, rule = files.rlds(tmp_path / "robot"), OF.get(name, name)
+    records = [files.framed(files.example(0)), SECOND[name], files.framed(files.example(2))]
     (root / SHARD).write_bytes(b"".join(records))
     outcome = bring(lake, "rlds", root, task="cup", **GIVEN)
     assert (outcome.imported, dict(outcome.refusals)) == (2, {rule: 1})

@@ -66,6 +66,8 @@ class LeRobotRecord:
     def pictures(self, name: str) -> Iterator[np.ndarray | None]:
         info = self.archive.info
         if name in info.image_keys:
+            if name not in self.table.column_names:
+                raise Unmappable("field_missing", f"the table has no column {name}")
             yield from (self._inline(cell.as_py()) for cell in self.table[name])
             return
         path = self.archive.place.root / self.archive.video_file(name, self.meta)
@@ -236,11 +238,14 @@ def open_archive(path: str, suite: str) -> Archive:
 def _lines(found: Place, name: str) -> Iterator[dict[str, Any]]:
     if not found.has(name):
         raise UserError(f"{found.address} is no whole LeRobot dataset: it has no {name}")
-    with (found.root / name).open(encoding="utf-8") as file:
+    with (found.root / name).open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
             try:
-                yield json.loads(line)
+                content = json.loads(line)
             except ValueError as error:
                 raise UserError(f"{found.address}: {name}, line {number}, is no JSON: {error}") from error
+            if not isinstance(content, dict):
+                raise UserError(f"{found.address}: {name}, line {number}, is no JSON object")
+            yield content

@@ -51,7 +51,10 @@ class RldsRecord:
         if size == 0 or len(values) % size or (field.per_episode and len(values) != size):
             raise Unmappable("shape_mismatch", f"{name} has {len(values)} values, no multiple of {list(field.shape)}")
         kind = "float64" if field.dtype.startswith(("float", "bfloat")) else "int64"
-        array = np.array(values, dtype=kind)
+        try:
+            array = np.array(values, dtype=kind)
+        except ValueError as error:
+            raise Unmappable("shape_mismatch", f"{name} holds no numbers of {field.dtype}: {error}") from error
         return array.reshape(field.shape) if field.per_episode else array.reshape(-1, *field.shape)
 
     def pictures(self, name: str) -> Iterator[np.ndarray | None]:
