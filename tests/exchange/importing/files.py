@@ -88,6 +88,27 @@ def video(path: Path, frames: np.ndarray, fps: int = 20) -> Path:
     return path
 
 
+def overwrite(path: Path, number: int) -> None:
+    """Destroys what a video's packet `number` holds, and nothing that says where it is."""
+    import av
+
+    with av.open(str(path)) as container:
+        packet = [one for one in container.demux(video=0) if one.size][number]
+        place, size = packet.pos, packet.size
+    data = path.read_bytes()
+    begin, end = place + 6, place + size  # behind length, kind and the first bits of the slice
+    path.write_bytes(data[:begin] + b"\x5a" * (end - begin) + data[end:])
+
+
+def turned(path: Path) -> None:
+    """Says in a video that a player is to turn it by a quarter, as a telephone does."""
+    data = path.read_bytes()
+    upright = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    quarter = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, SIZE << 16, 0, 1 << 30)
+    at = data.index(upright, data.index(b"tkhd"))
+    path.write_bytes(data[:at] + quarter + data[at + len(quarter) :])
+
+
 def video_folder(folder: Path, videos: int = 3, steps: int = STEPS) -> Path:
     lines = ["video,timestamp,instruction,success," + ",".join(f"action_{i}" for i in range(7))]
     for number in range(videos):

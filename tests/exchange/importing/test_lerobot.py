@@ -128,6 +128,17 @@ def test_rows_missing_in_a_file_of_many_cost_their_episode_alone(lake, tmp_path)
     assert (outcome.imported, dict(outcome.refusals)) == (2, {"field_missing": 1})
 
 
+@pytest.mark.parametrize("step", [0, 5, 12])
+def test_damage_in_a_video_of_many_costs_the_episode_that_shows_it(lake, tmp_path, step):
+    root = files.lerobot(tmp_path / "set", "v3.0")
+    files.overwrite(root / "videos/observation.images.top/chunk-000/file-000.mp4", files.STEPS + step)
+    outcome = bring(lake, "lerobot", root, **GIVEN)
+    assert (outcome.imported, dict(outcome.refusals)) == (2, {"video_undecodable": 1})
+    assert "file-000.mp4, after" in refusals(lake)["video_undecodable"]
+    assert [apart(one, one.seed) < 6 for one in episodes(lake)] == [True, True]
+    assert [one.seed for one in episodes(lake)] == [0, 2]
+
+
 def test_pictures_in_the_table_are_taken_and_a_table_without_them_is_quarantined(lake, tmp_path):
     import pyarrow as pa
 

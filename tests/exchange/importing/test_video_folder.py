@@ -79,6 +79,22 @@ DAMAGE = {
 }
 
 
+@pytest.mark.parametrize("packet", [0, 9, files.STEPS - 1])
+def test_pictures_that_a_decoder_would_invent_are_not_imported(lake, folder, packet):
+    files.overwrite(folder / "take_1.mp4", packet)
+    outcome = bring(lake, "videos", folder, **GIVEN)
+    # A decoder drops the last picture, if that is the one, and the count tells.
+    assert outcome.imported == 2 and list(outcome.refusals) in (["video_undecodable"], ["frame_count"])
+
+
+def test_a_video_stands_as_a_player_shows_it(lake, folder):
+    files.turned(folder / "take_0.mp4")
+    assert bring(lake, "videos", folder, **GIVEN).imported == 3
+    clockwise = np.rot90(files.pictures(files.STEPS), -1, (1, 2))
+    large = np.repeat(np.repeat(clockwise, 4, 1), 4, 2)
+    assert np.abs(shown(episodes(lake)[0]).astype(int) - large).mean() < 6
+
+
 @pytest.mark.parametrize("rule", DAMAGE)
 def test_a_damaged_video_or_row_is_quarantined_and_the_others_come_in(lake, folder, rule):
     DAMAGE[rule](folder)
