@@ -11,6 +11,7 @@ import pytest
 from tests.exchange.importing import files
 from tests.exchange.importing.bringing import bring, episodes, refusals, shown
 from worldvla.errors import UserError
+from worldvla.exchange.importing import video_folder
 from worldvla.lake.store import Lake
 
 GIVEN = {"gripper": "1:-1"}
@@ -115,7 +116,46 @@ def test_a_table_does_not_lead_out_of_its_folder(lake, folder, tmp_path):
     files.video(tmp_path / "secret.mp4", files.pictures(files.STEPS))
     write(folder, [row | {"video": row["video"].replace("take_1", "../secret")} for row in table(folder)])
     outcome = bring(lake, "videos", folder, **GIVEN)
-    assert (outcome.imported, dict(outcome.refusals)) == (2, {"file_unreadable": 1})
+    assert (outcome.imported, dict(outcome.refusals)) == (2, {"file_unreadable": 1, "field_missing": 1})
+
+
+def test_a_take_that_was_added_comes_in_and_the_others_not_again(lake, folder):
+    """Wherever its rows stand; and the take whose row was mended does."""
+    assert bring(lake, "videos", folder, **GIVEN).imported == 3
+    rows = table(folder)
+    files.video(folder / "take_0b.mp4", files.pictures(files.STEPS, 5))
+    added = [row | {"video": "take_0b.mp4"} for row in rows if row["video"] == "take_2.mp4"]
+    write(folder, [*rows[: files.STEPS], *added, *rows[files.STEPS :]])
+    outcome = bring(lake, "videos", folder, **GIVEN)
+    assert (outcome.imported, outcome.skipped) == (1, 3)
+    found = [episode.settings["import"]["file"] for episode in episodes(lake)]
+    assert sorted(found) == ["take_0.mp4", "take_0b.mp4", "take_1.mp4", "take_2.mp4"]
+    write(folder, changed(table(folder), action_3="0.5"))
+    assert (bring(lake, "videos", folder, **GIVEN).imported, len(lake.frame("imports"))) == (1, 5)
+
+
+def test_a_video_without_rows_is_told(lake, folder):
+    write(folder, [row for row in table(folder) if row["video"] != "take_1.mp4"])
+    outcome = bring(lake, "videos", folder, **GIVEN)
+    assert (outcome.imported, dict(outcome.refusals)) == (2, {"field_missing": 1})
+    assert "no rows of 1 videos, which are left out: take_1.mp4" in refusals(lake)["field_missing"]
+
+
+@pytest.mark.parametrize("block", [video_folder.BLOCK, 2000])
+def test_a_cell_that_is_no_number_costs_its_take_alone(lake, folder, monkeypatch, block):
+    """Also behind the first block, whose columns are numbers."""
+    monkeypatch.setattr(video_folder, "BLOCK", block)
+    write(folder, changed(table(folder), action_3="o.5"))
+    outcome = bring(lake, "videos", folder, **GIVEN)
+    assert (outcome.imported, dict(outcome.refusals)) == (2, {"shape_mismatch": 1})
+    assert "action_3 is text ('o.5' in row 2), not numbers" in refusals(lake)["shape_mismatch"]
+
+
+def test_success_may_be_said_in_words(lake, folder):
+    rows = [row | {"success": " True" if row["success"] == "1" else "false"} for row in table(folder)]
+    write(folder, rows)
+    assert bring(lake, "videos", folder, **GIVEN).imported == 3
+    assert [episode.success for episode in episodes(lake)] == [True, False, True]
 
 
 def test_what_is_no_dataset_is_said(lake, folder, tmp_path):

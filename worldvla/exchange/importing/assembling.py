@@ -13,7 +13,7 @@ import numpy as np
 
 from worldvla.episodes.episode import Episode, Source
 from worldvla.episodes.images import decode_image, encode_image, resize
-from worldvla.exchange.importing.mapping import ALL, NONE, Mapping
+from worldvla.exchange.importing.mapping import ALL, NONE, Mapping, what
 from worldvla.exchange.importing.record import Record, Unmappable
 from worldvla.exchange.importing.words import Words
 
@@ -96,8 +96,9 @@ def _reward(record: Record, mapping: Mapping, rows: int, states: int) -> np.ndar
     name, of_own_state, least = mapping.success
     values = np.asarray(record.rows(name))
     if values.dtype.kind not in "fiub" or values.size not in (1, rows, states):
-        shape = f"{values.dtype} {list(values.shape)}"
-        raise Unmappable("shape_mismatch", f"{name} is {shape}: no value for each of {rows} actions or the episode")
+        raise Unmappable(
+            "shape_mismatch", f"{name} is {what(values)}: no value for each of {rows} actions or the episode"
+        )
     given = values.astype(np.float64).ravel()
     if least is None and not np.isin(given, (0, 1)).all():
         odd = given[~np.isin(given, (0, 1))][0]
@@ -116,9 +117,7 @@ def _reward(record: Record, mapping: Mapping, rows: int, states: int) -> np.ndar
 def _column(record: Record, name: str, states: int) -> np.ndarray:
     values = record.rows(name)
     if values.dtype.kind not in "fiub" or values.size != states:
-        raise Unmappable(
-            "shape_mismatch", f"{name} is {values.dtype} {list(values.shape)}, and there are {states} states"
-        )
+        raise Unmappable("shape_mismatch", f"{name} is {what(values)}, and there are {states} states")
     return values.astype(np.float64).ravel()
 
 

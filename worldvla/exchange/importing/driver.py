@@ -72,7 +72,8 @@ def new_records(
     made_by = [VERSION, recipe.format, recipe.chunk, recipe.mapping.digest, words.suite, words.task, words.instruction]
     for record in islice(archive.records(), limit):
         files = digests.of(record.files)
-        record_id = digest([*made_by, files, record.position])
+        content = files if record.own is None else [files[record.files[0]], record.own]
+        record_id = digest([*made_by, content, record.position])
         outcome.records += 1
         if record_id in done:
             outcome.skipped += 1

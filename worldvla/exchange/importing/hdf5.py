@@ -37,6 +37,7 @@ class GroupRecord:
     number: int
     task: str | None = None
     instruction: str | None = None
+    own: str | None = None
 
     def rows(self, name: str) -> np.ndarray:
         return read(self.group, name)

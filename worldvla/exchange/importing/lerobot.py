@@ -38,6 +38,7 @@ class LeRobotRecord:
     meta: dict[str, Any]
     table: pa.Table
     files: tuple[str, ...]
+    own: str | None = None
 
     @property
     def number(self) -> int:

@@ -147,7 +147,7 @@ def joined(record: Record, text: str) -> np.ndarray:
             continue
         values = record.rows(name)
         if values.dtype.kind not in "fiub" or values.ndim not in (1, 2):
-            raise Unmappable("shape_mismatch", f"{name} is {values.dtype} {list(values.shape)}, not numbers a step")
+            raise Unmappable("shape_mismatch", f"{name} is {what(values)}, not numbers a step")
         wide = values if values.ndim == 2 else values[:, None]
         columns.append(wide[:, cut].astype(np.float64))
     lengths = {len(one) for one in columns if isinstance(one, np.ndarray)}
@@ -155,6 +155,14 @@ def joined(record: Record, text: str) -> np.ndarray:
         raise Unmappable("shape_mismatch", f"{text}: the fields have {sorted(lengths) or 'no'} rows")
     [length] = lengths
     return np.concatenate([np.full((length, 1), c) if isinstance(c, float) else c for c in columns], 1)
+
+
+def what(values: np.ndarray) -> str:
+    """Type and shape, or of texts the first that is no number."""
+    for row, one in enumerate(values.ravel() if values.dtype.kind == "O" else ()):
+        if isinstance(one, str) and not _NUMBER.fullmatch(one.strip()):
+            return f"text ({one!r} in row {row})"
+    return f"{values.dtype} {list(values.shape)}"
 
 
 def _terms(text: str) -> list[tuple[str, slice]]:

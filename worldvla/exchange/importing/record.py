@@ -39,12 +39,14 @@ class Record(Protocol):
     """One attempt. `files` are what it is read from, relative to the archive; people are told the first one.
 
     `position` says where in the file; `number` counts the records of the archive; `task` and `instruction` are what
-    the format knows of them.
+    the format knows of them. `own` is a digest of what the record has in a file that others share and that grows; with
+    it, only the first of `files` has to be the same for the record to be.
     """
 
     files: tuple[str, ...]
     position: str
     number: int
+    own: str | None
     task: str | None
     instruction: str | None
 
@@ -65,6 +67,7 @@ class Broken:
     files: tuple[str, ...]
     position: str
     error: Unmappable
+    own: str | None = None
 
 
 class Archive(Protocol):

@@ -42,6 +42,7 @@ class RldsRecord:
     number: int
     task: str | None = None
     instruction: str | None = None
+    own: str | None = None
 
     def rows(self, name: str) -> np.ndarray:
         values, field = self._values(name), self.known[name]

@@ -3,9 +3,12 @@
 The table is `actions.csv` or `actions.parquet` (or the only table there is), a row a video frame, rows of one video
 together and in order. Column `video` names the file; the others are fields by their names: `action_0` to `action_6`
 are found by themselves, as are `state_0` and so on, `timestamp`, `success`, `instruction`. Row t's action is taken at
-what frame t shows; one frame more than rows is what the last action led to.
+what frame t shows; one frame more than rows is what the last action led to. A take is known by its video and its own
+rows, so a table that takes were added to, anywhere, brings in those alone.
 """
 
+import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
@@ -39,6 +43,10 @@ class VideoRecord:
     number: int
     task: str | None = None
     instruction: str | None = None
+
+    @property
+    def own(self) -> str:
+        return hashlib.sha256(json.dumps(self.table.to_pydict(), sort_keys=True, default=str).encode()).hexdigest()
 
     def rows(self, name: str) -> np.ndarray:
         return column(self.table, name)
@@ -91,6 +99,15 @@ class Archive:
                 number += 1
         except (pa.ArrowInvalid, OSError) as error:
             yield Broken((self.name,), f"after video {number}", Unmappable("file_unreadable", f"{self.name}: {error}"))
+            return
+        named = {(self.root / name).resolve() for name in seen}
+        others = sorted(
+            str(one.relative_to(self.root)) for one in self.root.rglob("*.mp4") if one.resolve() not in named
+        )
+        if others:
+            some = ", ".join(others[:5]) + (", …" if len(others) > 5 else "")
+            reason = f"{self.name} has no rows of {len(others)} videos, which are left out: {some}"
+            yield Broken((self.name,), f"{len(others)} videos without rows", Unmappable("field_missing", reason))
 
     def _record(
         self, name: str, table: pa.Table, files: tuple[str, ...], number: int, seen: set[str]
@@ -104,25 +121,29 @@ class Archive:
             return Broken(
                 (self.name,), position, Unmappable("file_unreadable", f"{name}, which {self.name} names, is not there")
             )
-        return VideoRecord(path, table, files, position, number)
+        return VideoRecord(path, table if self._is_parquet else _numbers(table), files, position, number)
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         path = self.root / self.name
-        if path.suffix == ".parquet":
+        if self._is_parquet:
             yield from pq.ParquetFile(path).iter_batches(ROWS)
             return
-        # A column that begins with whole numbers may go on with others, and every block must have the same types.
-        kinds = {one.name: pa.float64() for one in self._schema if pa.types.is_integer(one.type)}
+        # As texts, so that a cell which is no number costs its own record and not the whole column.
+        kinds = {one.name: pa.string() for one in self._schema}
         options = {"read_options": pyarrow.csv.ReadOptions(block_size=BLOCK)}
-        convert = pyarrow.csv.ConvertOptions(column_types=kinds | {KEY: pa.string()})
+        convert = pyarrow.csv.ConvertOptions(column_types=kinds, strings_can_be_null=True)
         with pyarrow.csv.open_csv(path, **options, convert_options=convert) as reader:
             yield from reader
+
+    @property
+    def _is_parquet(self) -> bool:
+        return self.name.endswith(".parquet")
 
     @cached_property
     def _schema(self) -> pa.Schema:
         path = self.root / self.name
         try:
-            if path.suffix == ".parquet":
+            if self._is_parquet:
                 schema = pq.ParquetFile(path).schema_arrow
             else:
                 with pyarrow.csv.open_csv(path) as reader:
@@ -169,6 +190,20 @@ def _numbered(names: list[str], stem: str) -> list[str]:
     while (name := f"{stem}_{len(found)}") in names:
         found.append(name)
     return found
+
+
+def _numbers(table: pa.Table) -> pa.Table:
+    """Columns of texts as numbers, or as true and false, where all of their texts are; the others as they are."""
+    for index, name in enumerate(table.column_names):
+        if name == KEY:
+            continue
+        for kind in (pa.float64(), pa.bool_()):
+            try:
+                table = table.set_column(index, name, pc.cast(pc.utf8_trim_whitespace(table[name]), kind))
+                break
+            except pa.ArrowInvalid:
+                continue
+    return table
 
 
 def _field(kind: pa.DataType) -> Field:
