@@ -164,6 +164,28 @@ def test_a_line_of_metadata_that_cannot_be_read_is_named(lake, tmp_path, line):
         bring(lake, "lerobot", root, **GIVEN)
 
 
+def test_a_damaged_row_group_costs_its_episodes_alone(lake, tmp_path):
+    root = files.lerobot(tmp_path / "set", "v3.0")
+    path = root / "data/chunk-000/file-000.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table, path, row_group_size=files.STEPS)
+    place = pq.ParquetFile(path).metadata.row_group(1).column(0).data_page_offset
+    data = path.read_bytes()
+    path.write_bytes(data[:place] + b"\xff" * 64 + data[place + 64 :])
+    outcome = bring(lake, "lerobot", root, **GIVEN)
+    assert (outcome.imported, dict(outcome.refusals)) == (2, {"file_unreadable": 1})
+    assert [episode.seed for episode in episodes(lake)] == [0, 2]
+
+
+def test_episodes_that_the_metadata_lost_are_told(lake, tmp_path):
+    root = files.lerobot(tmp_path / "set", "v2.1")
+    path = root / "meta/episodes.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
+    outcome = bring(lake, "lerobot", root, **GIVEN)
+    assert (outcome.imported, dict(outcome.refusals)) == (2, {"field_missing": 1})
+    assert "counts 3 episodes, the metadata describe 2" in refusals(lake)["field_missing"]
+
+
 def test_an_episode_whose_metadata_do_not_say_when_is_quarantined(lake, tmp_path):
     import pyarrow as pa
 

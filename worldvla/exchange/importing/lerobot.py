@@ -144,7 +144,9 @@ class Archive:
 
     def records(self) -> Iterator[LeRobotRecord | Broken]:
         reader = _Rows(self)
+        described = 0
         for meta in self._metadata():
+            described += 1
             position, files = f"episode {meta.get('episode_index')}", (layout.INFO,)
             try:
                 name = self.data_file(meta)
@@ -163,6 +165,9 @@ class Archive:
                 yield Broken(files, position, Unmappable("file_unreadable", reason))
                 continue
             yield LeRobotRecord(self, meta, table, files)
+        if lost := max(self.info.total_episodes - described, 0):
+            reason = f"{layout.INFO} counts {self.info.total_episodes} episodes, the metadata describe {described}"
+            yield Broken((layout.INFO,), f"{lost} episodes", Unmappable("field_missing", reason))
 
     def data_file(self, meta: dict[str, Any]) -> str:
         number = int(meta["episode_index"])
@@ -207,28 +212,41 @@ class Archive:
 
 
 class _Rows:
-    """The rows of episode after episode; a file of many episodes is read once, in their order."""
+    """The rows of episode after episode; a file of many episodes is read once, in their order.
+
+    A row group that cannot be read costs the episodes in it alone.
+    """
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
         self._name: str | None = None
         self._runs: Iterator[tuple[Any, pa.Table]] = iter(())
         self._ahead: tuple[Any, pa.Table] | None = None
+        self._damage: Exception | None = None
 
     def of(self, name: str, episode: int) -> pa.Table:
         try:
             if name != self._name:
                 file = pq.ParquetFile(self._archive.place.root / name)
-                self._name, self._ahead = name, None
-                self._runs = runs(file.iter_batches(ROWS), "episode_index")
+                self._name, self._ahead, self._damage = name, None, None
+                self._runs = runs(self._batches(file), "episode_index")
             while (found := self._ahead or next(self._runs, None)) is not None and found[0] < episode:
                 self._ahead = None
         except (pa.ArrowInvalid, OSError, KeyError, TypeError) as error:
             raise Unmappable("file_unreadable", f"{name}: {error}") from error
         self._ahead = found
         if found is None or found[0] != episode:
+            if self._damage is not None:
+                raise Unmappable("file_unreadable", f"{name}: {self._damage}")
             raise Unmappable("field_missing", f"{name} has no rows of episode {episode} after those before it")
         return found[1]
+
+    def _batches(self, file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+        for group in range(file.num_row_groups):
+            try:
+                yield from file.iter_batches(ROWS, row_groups=[group])
+            except (pa.ArrowInvalid, OSError) as error:
+                self._damage = error
 
 
 def open_archive(path: str, suite: str) -> Archive:
