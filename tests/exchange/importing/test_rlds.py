@@ -98,6 +98,24 @@ def test_a_truncated_file_gives_the_records_before_its_end(lake, tmp_path, cut):
     assert "cut off" in refusals(lake)["file_unreadable"]
 
 
+def test_a_file_that_ends_between_two_records_is_noticed_where_their_number_is_known(lake, tmp_path):
+    root = files.rlds(tmp_path / "robot")
+    (root / SHARD).write_bytes(files.framed(files.example(0)) + files.framed(files.example(1)))
+    splits = [{"name": "train", "shardLengths": ["3"]}]
+    (root / "dataset_info.json").write_text(json.dumps({"splits": splits}))
+    outcome = bring(lake, "rlds", root, **GIVEN)
+    assert (outcome.imported, dict(outcome.refusals)) == (2, {"file_unreadable": 1})
+    assert "has 2 records, dataset_info.json counts 3" in refusals(lake)["file_unreadable"]
+
+
+def test_files_that_are_not_there_are_told(lake, tmp_path):
+    root = files.rlds(tmp_path / "robot")
+    (root / SHARD).rename(root / "robot-train.tfrecord-00001-of-00004")
+    outcome = bring(lake, "rlds", root, **GIVEN)
+    assert (outcome.imported, dict(outcome.refusals)) == (3, {"file_unreadable": 1})
+    assert "of 4 files robot-train.tfrecord 3 are not there, number 0, 2, 3" in refusals(lake)["file_unreadable"]
+
+
 def test_a_damaged_length_is_not_followed(lake, tmp_path):
     root = files.rlds(tmp_path / "robot")
     whole = (root / SHARD).read_bytes()

@@ -7,6 +7,7 @@ nowhere. Source: google-research/rlds, "RLDS dataset format", and TensorFlow Dat
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +22,8 @@ from worldvla.exchange.importing import tfrecord
 from worldvla.exchange.importing.record import Broken, Field, Unmappable
 
 FEATURES = "features.json"
+INFO = "dataset_info.json"
+SHARD = re.compile(r"(?P<stem>.*?(?P<split>[^-]+)\.tfrecord)-(?P<index>\d+)-of-(?P<total>\d+)")
 STEPS = "steps/"
 INSTRUCTIONS = (
     "steps/language_instruction",
@@ -105,22 +108,50 @@ class Archive:
         return {}
 
     def count(self) -> int | None:
-        try:
-            info = json.loads((self.root / "dataset_info.json").read_text())
-            return sum(int(length) for split in info["splits"] for length in split["shardLengths"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+        return sum(map(sum, self._lengths.values())) if self._lengths else None
 
     def records(self) -> Iterator[RldsRecord | Broken]:
         number = 0
         for name in self.names:
+            here = 0
             for index, data in enumerate(tfrecord.records(self.root / name)):
+                here += 1
                 position = f"record {index}"
                 if isinstance(data, Unmappable):
                     yield Broken((name,), position, data)
                 else:
                     yield RldsRecord(data, self.known, (name,), position, number)
                 number += 1
+            if (declared := self._declared(name)) is not None and here < declared:
+                reason = f"{name} has {here} records, {INFO} counts {declared}"
+                yield Broken((name,), f"{declared - here} records", Unmappable("file_unreadable", reason))
+        yield from self._lost()
+
+    def _lost(self) -> Iterator[Broken]:
+        """The shards that the names of the others speak of, and that are not there; said once a split."""
+        found: dict[tuple[str, int], set[int]] = {}
+        for one in filter(None, map(SHARD.fullmatch, self.names)):
+            found.setdefault((one["stem"], int(one["total"])), set()).add(int(one["index"]))
+        for (stem, total), indices in found.items():
+            if lost := sorted(set(range(total)) - indices):
+                some = ", ".join(map(str, lost[:5])) + (", …" if len(lost) > 5 else "")
+                reason = f"of {total} files {stem} {len(lost)} are not there, number {some}"
+                yield Broken((stem,), f"{len(lost)} files", Unmappable("file_unreadable", reason))
+
+    def _declared(self, name: str) -> int | None:
+        """The records of a shard, where that is known."""
+        found = SHARD.fullmatch(name)
+        lengths = self._lengths.get(found["split"], []) if found else []
+        return lengths[int(found["index"])] if found and len(lengths) == int(found["total"]) else None
+
+    @cached_property
+    def _lengths(self) -> dict[str, list[int]]:
+        """The records of each shard by split; empty where nothing says so."""
+        try:
+            info = json.loads((self.root / INFO).read_text())
+            return {str(one["name"]): [int(length) for length in one["shardLengths"]] for one in info["splits"]}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
 
 
 def open_archive(path: str, suite: str) -> Archive:
