@@ -51,6 +51,26 @@ def test_a_dry_run_prints_mapping_and_counts_and_writes_nothing(ask, tmp_path):
     assert (row["records"], row["new"]) == (3, 3)
 
 
+@pytest.mark.parametrize(
+    ("folder", "given", "name"),
+    [
+        ("robot/1.0.0", "robot/1.0.0", "robot_1_0_0"),
+        ("takes.2024", "takes.2024", "takes_2024"),
+        ("Küche 3", "Küche 3", "k_che_3"),
+        ("robot", "robot/.", "robot"),
+    ],
+)
+def test_a_dataset_is_called_as_its_folder_and_found_again_from_anywhere(
+    ask, tmp_path, monkeypatch, folder, given, name
+):
+    files.rlds(tmp_path / folder)
+    monkeypatch.chdir(tmp_path)
+    said = ("--suite", "my_robot", "--success", "all", "--map", "gripper=1:0", "--json")
+    [row] = json.loads(ask("import", "rlds", given, *said)[1])
+    assert (row["name"], row["imported"]) == (name, 3)
+    assert set(Lake(tmp_path / "home" / "lake").frame("imports")["path"]) == {str(tmp_path / folder)}
+
+
 def test_mistakes_are_one_line(ask, tmp_path):
     path = files.robomimic(tmp_path / "lift.hdf5")
     for arguments, message in (
@@ -60,6 +80,7 @@ def test_mistakes_are_one_line(ask, tmp_path):
         (("libero", path, "--success", "rewards", "--map", "actions"), "write it as KEY=FIELD"),
         (("libero", path, "--success", "rewards", "--map", "gripper=1:1"), "two different numbers"),
         (("libero", path, "--success", "rewards", "--chunk", "0"), "--chunk 0"),
+        (("rlds", files.rlds(tmp_path / "机器人"), "--success", "all", "--map", "gripper=1:0"), "--name: "),
     ):
         status, out, err = ask("import", *arguments, "--suite", "my_robot")
         assert status == 2 and out == "" and err.startswith("error: ") and message in err, err

@@ -1,6 +1,8 @@
 """The formats by name, and opening a dataset of one: what `worldvla import FORMAT PATH` means."""
 
 import importlib
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,7 @@ FORMATS = {
     "rlds": ("rlds", "RLDS as Open X-Embodiment uses it: a folder of TFRecord files with features.json"),
     "videos": ("video_folder", "a folder of videos and a CSV or Parquet table of their actions"),
 }
+VERSION = re.compile(r"\d+(\.\d+)+")
 
 
 @dataclass(frozen=True)
@@ -40,12 +43,24 @@ def open_source(
         )
     if chunk < 1:
         raise UserError(f"--chunk {chunk}: give a positive number of actions")
+    path = os.path.abspath(path) if os.path.exists(path) else path  # what is kept must lead there from anywhere
     module = importlib.import_module(f"worldvla.exchange.importing.{FORMATS[format][0]}")
     archive = module.open_archive(path, suite)
     fields = archive.fields()
     built = mapping.build(archive.defaults(), given, fields)
-    name = name or slug(Path(path).stem) or format
-    return Source(archive, Recipe(name, format, suite, words, built, chunk), fields)
+    return Source(archive, Recipe(name or _named(path), format, suite, words, built, chunk), fields)
+
+
+def _named(path: str) -> str:
+    """A name from a path or a hub's id; raises `UserError` where that makes none."""
+    where = Path(path)
+    parts = [where.stem if where.is_file() else where.name]
+    if VERSION.fullmatch(where.name):  # NAME/1.0.0, as TensorFlow Datasets lays datasets out
+        parts = [where.parent.name, where.name]
+    name = slug(" ".join(parts))
+    if not name:
+        raise UserError(f"--name: {path} has no letter or digit of a-z and 0-9 to be called by; say a name")
+    return name
 
 
 def printed(source: Source) -> list[dict[str, str | None]]:
