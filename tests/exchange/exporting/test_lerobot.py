@@ -165,6 +165,19 @@ def test_episodes_without_pictures_make_a_dataset_without_video(tmp_path: Path) 
     assert len(rows_of(tmp_path)["index"]) == 9
 
 
+@pytest.mark.parametrize("width", [0, 1])
+def test_robots_with_little_or_no_proprioception(tmp_path: Path, width: int) -> None:
+    """A column of one number is that number in LeRobot, and there is no column of none."""
+    episode = synthetic_episode(1)
+    write(tmp_path, [replace(episode, proprio=episode.proprio[:, :width])])
+    rows, features = rows_of(tmp_path), layout.read_info(tmp_path).features
+    if width:
+        assert features["observation.state"]["shape"] == [1]
+        np.testing.assert_array_equal(rows["observation.state"].astype(np.float32), episode.proprio[:, 0])
+    else:
+        assert "observation.state" not in rows and "observation.state" not in features
+
+
 def test_a_damaged_description_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is no LeRobot dataset"):
         layout.read_info(tmp_path)

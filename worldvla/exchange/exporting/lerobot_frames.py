@@ -36,7 +36,8 @@ def features_of(episode: Episode, size: tuple[int, int] | None, video: dict[str,
         names = ["height", "width", "channels"]
         features[IMAGE] = {"dtype": "video", "shape": [*size, 3], "names": names, "info": video}
     width = episode.proprio.shape[1]
-    features[STATE] = {"dtype": "float32", "shape": [width], "names": [f"proprio_{i}" for i in range(width)]}
+    if width:
+        features[STATE] = {"dtype": "float32", "shape": [width], "names": [f"proprio_{i}" for i in range(width)]}
     features[ACTION] = {"dtype": "float32", "shape": [len(ACTION_NAMES)], "names": ACTION_NAMES}
     for name, dtype in ((NEXT_REWARD, "float32"), (NEXT_DONE, "bool"), (REWARD, "float32"), (PROGRESS, "float32")):
         features[name] = {"dtype": dtype, "shape": [1], "names": None}
@@ -54,7 +55,6 @@ def columns_of(episode: Episode, fps: float, episode_index: int, first_index: in
         last[0, -1] = episode.actions[-1, -1]
     steps = np.arange(length + 1)
     columns = {
-        STATE: episode.proprio.astype(np.float32),
         ACTION: np.concatenate([episode.actions.astype(np.float32), last]),
         NEXT_REWARD: np.append(episode.reward[1:], episode.reward[-1]).astype(np.float32),
         NEXT_DONE: steps >= length - 1,
@@ -67,19 +67,21 @@ def columns_of(episode: Episode, fps: float, episode_index: int, first_index: in
         "index": first_index + steps.astype(np.int64),
         "task_index": np.full(length + 1, task_index, np.int64),
     }
+    if episode.proprio.shape[1]:
+        columns[STATE] = episode.proprio.astype(np.float32)
     if episode.timestamps is not None:
         columns[CLOCK] = np.asarray(episode.timestamps, np.float64)
     return columns
 
 
 def arrow_table(columns: dict[str, np.ndarray], features: dict[str, dict[str, Any]]) -> pa.Table:
-    """The columns in the order of the features; vectors are lists of fixed size."""
+    """The columns in the order of the features; vectors are lists of fixed size, those of one number that number."""
     arrays, fields = [], []
     for name, feature in features.items():
         if feature["dtype"] == "video":
             continue
         kind, values = _ARROW[feature["dtype"]], columns[name]
         flat = pa.array(values.reshape(-1), kind)
-        arrays.append(flat if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, values.shape[1]))
+        arrays.append(flat if feature["shape"] == [1] else pa.FixedSizeListArray.from_arrays(flat, values.shape[1]))
         fields.append(pa.field(name, arrays[-1].type))
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
