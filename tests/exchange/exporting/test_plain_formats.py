@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import h5py
@@ -65,6 +66,16 @@ def test_hdf5_keeps_tasks_of_one_name_in_two_suites_apart(tmp_path: Path) -> Non
     writer.close()
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["PushCube-v1_demo.hdf5", "two_PushCube-v1_demo.hdf5"]
+
+
+def test_hdf5_leaves_no_file_open_however_many_tasks_there_are(tmp_path: Path) -> None:
+    writer = make_writer("hdf5", tmp_path, Video())
+    for number in range(12):
+        writer.add(synthetic_episode(1, task=f"task-{number}", images=False), {"split": "train"})
+        opened = [os.readlink(one) for one in Path("/proc/self/fd").iterdir() if one.exists()]
+        assert not [one for one in opened if one.endswith("_demo.hdf5")]
+    writer.finish()
+    assert len(list(tmp_path.iterdir())) == 12
 
 
 def test_hdf5_of_episodes_without_pictures_has_none(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """LIBERO and robomimic HDF5: which row shows what, which way up, and what is damaged."""
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
@@ -76,6 +78,32 @@ def test_what_is_exported_comes_back_without_loss_of_numbers(lake, tmp_path):
         for name in ("actions", "proprio", "reward", "progress", "initial_state"):
             assert np.array_equal(getattr(episode, name), getattr(original, name)), name
         assert (episode.task, episode.instruction) == (original.task, original.instruction)
+
+
+def test_what_is_exported_keeps_its_words_and_its_rate(lake, tmp_path):
+    """Tasks whose names no file can have, paraphrased instructions, and one task in two suites."""
+    said = [
+        ("put it", "put it", "a"),
+        ("put_it", "put", "a"),
+        ("拿杯子", "拿", "a"),
+        ("放盘子", "放", "a"),
+        ("放盘子", "放下", "a"),
+    ]
+    said += [("put it", "put it there", "b"), ("放盘子", "放", "b")]
+    made = []
+    for seed, (task, instruction, suite) in enumerate(said):
+        episode = synthetic_episode(seed, task=task, size=64)
+        made.append(replace(episode, instruction=instruction, suite=suite, settings={"fps": 12.5}))
+    (tmp_path / "set").mkdir()
+    writer = make_writer("hdf5", tmp_path / "set", Video())
+    for episode in made:
+        writer.add(episode, {"task": episode.task, "instruction": episode.instruction})
+    writer.finish()
+    assert len(list((tmp_path / "set").iterdir())) == 6
+    assert bring(lake, "libero", tmp_path / "set").imported == len(made)
+    found = episodes(lake)
+    assert sorted((one.task, one.instruction) for one in found) == sorted(one[:2] for one in said)
+    assert {one.settings["fps"] for one in found} == {12.5}
 
 
 def test_episodes_are_cut_to_whole_chunks_and_keep_their_end(lake, tmp_path):

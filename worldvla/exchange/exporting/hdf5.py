@@ -18,6 +18,7 @@ Contents; LIBERO's `scripts/create_dataset.py` for names of observations and att
 
 import json
 import re
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -31,52 +32,62 @@ EXTRA = "worldvla"
 
 
 class HDF5Writer:
-    """Writes each episode as it comes; a task's file stays open until the end."""
+    """Writes each episode as it comes. Files are open only then: there may be more tasks than files may be open."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._files: dict[tuple[str, str], Any] = {}
+        self._paths: dict[tuple[str, str], Path] = {}
         self._masks: dict[tuple[str, str], dict[str, list[str]]] = {}
 
     def add(self, episode: Episode, provenance: dict[str, Any]) -> None:
+        import h5py
+
         key = episode.suite, episode.task
-        if key not in self._files:
-            self._files[key] = self._created(episode)
+        is_new = key not in self._paths
+        if is_new:
+            self._paths[key] = self._free_path(episode)
             self._masks[key] = {}
-        data = self._files[key]["data"]
-        name = f"demo_{data.attrs['num_demos']}"
-        _write(data.create_group(name), episode, provenance)
-        data.attrs["num_demos"] += 1
-        data.attrs["total"] += episode.length
+        with h5py.File(self._paths[key], "w-" if is_new else "r+") as file:
+            data = _created(file, episode) if is_new else file["data"]
+            name = f"demo_{data.attrs['num_demos']}"
+            _write(data.create_group(name), episode, provenance)
+            data.attrs["num_demos"] += 1
+            data.attrs["total"] += episode.length
         if provenance.get("split"):
             self._masks[key].setdefault(provenance["split"], []).append(name)
 
     def finish(self) -> None:
-        for key, masks in self._masks.items():
-            for split, names in masks.items():
-                self._files[key].create_dataset(f"mask/{split}", data=np.array(names, "S"))
-
-    def close(self) -> None:
-        for file in self._files.values():
-            file.close()
-        self._files.clear()
-
-    def _created(self, episode: Episode) -> Any:
         import h5py
 
-        stem = re.sub(r"[^A-Za-z0-9._-]+", "_", episode.task)
-        path = self.folder / f"{stem}_demo.hdf5"
-        if path.exists():  # two suites may name a task alike
-            path = self.folder / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', episode.suite)}_{stem}_demo.hdf5"
-        file = h5py.File(path, "w")
-        attributes = file.create_group("data").attrs
-        attributes["total"] = 0
-        attributes["num_demos"] = 0
-        attributes["env_args"] = json.dumps({"env_name": episode.task, "suite": episode.suite, "env_kwargs": {}})
-        attributes["problem_info"] = json.dumps({"language_instruction": episode.instruction})
-        attributes["macros_image_convention"] = "opencv"  # robosuite's name for upright pictures
-        attributes["gripper"] = "1 opens, -1 closes"
-        return file
+        for key, masks in self._masks.items():
+            if masks:
+                with h5py.File(self._paths[key], "r+") as file:
+                    for split, names in masks.items():
+                        file.create_dataset(f"mask/{split}", data=np.array(names, "S"))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _free_path(self, episode: Episode) -> Path:
+        """Two tasks may be called alike: in two suites, or by letters that a file's name does not keep."""
+        task, suite = (re.sub(r"[^A-Za-z0-9._-]+", "_", one) for one in (episode.task, episode.suite))
+        stems = chain((task, f"{suite}_{task}"), (f"{suite}_{task}_{number}" for number in count(2)))
+        taken = set(self._paths.values())
+        return next(path for stem in stems if (path := self.folder / f"{stem}_demo.hdf5") not in taken)
+
+
+def _created(file: Any, episode: Episode) -> Any:
+    """The group of the file's episodes, with what holds for all of them."""
+    data = file.create_group("data")
+    rate = episode.settings.get("fps")
+    options = {"control_freq": rate} if rate else {}
+    data.attrs["total"] = 0
+    data.attrs["num_demos"] = 0
+    data.attrs["env_args"] = json.dumps({"env_name": episode.task, "suite": episode.suite, "env_kwargs": options})
+    data.attrs["problem_info"] = json.dumps({"language_instruction": episode.instruction})
+    data.attrs["macros_image_convention"] = "opencv"  # robosuite's name for upright pictures
+    data.attrs["gripper"] = "1 opens, -1 closes"
+    return data
 
 
 def _write(group: Any, episode: Episode, provenance: dict[str, Any]) -> None:

@@ -136,8 +136,12 @@ class Archive:
                 for demo in demos:
                     try:
                         group = group_in(data, demo)
-                        kind = OwnRecord if holds(group, "worldvla") else GroupRecord
-                        yield kind(group, (name,), demo, number, _stem(name), instruction)
+                        if holds(group, "worldvla"):
+                            said = _attributes(group)  # a file's name and its first episode do not speak for all
+                            words = said.get("task") or _stem(name), said.get("instruction") or instruction
+                            yield OwnRecord(group, (name,), demo, number, *words)
+                        else:
+                            yield GroupRecord(group, (name,), demo, number, _stem(name), instruction)
                     except Unmappable as error:
                         yield Broken((name,), demo, error)
                     number += 1
