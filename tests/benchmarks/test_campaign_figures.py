@@ -14,9 +14,9 @@ from worldvla.lake.commit import Commit
 from worldvla.lake.digests import digest
 from worldvla.lake.store import Lake
 
-PUSH, STACK = "PushCube-v1", "StackCube-v1"
+PUSH, LIFT = "PushCube-v1", "LiftPegUpright-v1"
 PLAN = {"tabletop": 2}
-BASE = {PUSH: 8, STACK: 10}
+BASE = {PUSH: 8, LIFT: 10}
 
 
 @pytest.fixture
@@ -30,8 +30,8 @@ def by_name(figures: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def test_gains_are_paired_over_all_tasks_and_per_task(lake: Lake) -> None:
-    evaluated(lake, "tabletop", "0000", BASE, {PUSH: 18, STACK: 12})
-    evaluated(lake, "tabletop", "0001", BASE, {PUSH: 20, STACK: 20})
+    evaluated(lake, "tabletop", "0000", BASE, {PUSH: 18, LIFT: 12})
+    evaluated(lake, "tabletop", "0001", BASE, {PUSH: 20, LIFT: 20})
     figures = by_name(policy_figures(evidence(lake, PLAN), "tabletop", {"0000": 0.3}, least=0.0))
     base = figures["tabletop: success of the base policy, all tasks"]
     assert (base["value"], base["n"], base["interval"], base["holds"]) == (18 / 40, 40, wilson(18, 40), None)
@@ -46,32 +46,32 @@ def test_gains_are_paired_over_all_tasks_and_per_task(lake: Lake) -> None:
     assert figures["tabletop iteration 0001: gain over the base policy, all tasks"]["target"] is None
     second = figures["tabletop: gain of iteration 0001 over 0000, all tasks"]
     assert second["value"] == 0.25 and second["interval"][0] > 0 and second["holds"]
-    assert figures[f"tabletop: gain of iteration 0001 over 0000, {STACK}"]["value"] == pytest.approx(0.4)
+    assert figures[f"tabletop: gain of iteration 0001 over 0000, {LIFT}"]["value"] == pytest.approx(0.4)
 
 
 def test_a_second_gain_whose_interval_reaches_zero_and_a_worse_task_do_not_hold(lake: Lake) -> None:
-    evaluated(lake, "tabletop", "0000", BASE, {PUSH: 18, STACK: 9})
-    evaluated(lake, "tabletop", "0001", BASE, {PUSH: 18, STACK: 10})
+    evaluated(lake, "tabletop", "0000", BASE, {PUSH: 18, LIFT: 9})
+    evaluated(lake, "tabletop", "0001", BASE, {PUSH: 18, LIFT: 10})
     figures = by_name(policy_figures(evidence(lake, PLAN), "tabletop", {}, least=0.0))
     second = figures["tabletop: gain of iteration 0001 over 0000, all tasks"]
     assert second["value"] == pytest.approx(1 / 40) and not second["holds"]
     worst = figures["tabletop iteration 0000: gain over the base policy, the task that gains least"]
-    assert (worst["value"], worst["task"], worst["holds"]) == (pytest.approx(-0.05), STACK, False)
+    assert (worst["value"], worst["task"], worst["holds"]) == (pytest.approx(-0.05), LIFT, False)
     worst = figures["tabletop iteration 0001: gain over the base policy, the task that gains least"]
-    assert (worst["value"], worst["task"], worst["holds"], worst["interval_holds"]) == (0.0, STACK, True, False)
+    assert (worst["value"], worst["task"], worst["holds"], worst["interval_holds"]) == (0.0, LIFT, True, False)
 
 
 def test_a_gain_of_exactly_the_target_holds(lake: Lake) -> None:
     assert 23 / 40 - 11 / 40 < 12 / 40  # as numbers of the machine
-    evaluated(lake, "tabletop", "0000", {PUSH: 6, STACK: 5}, {PUSH: 12, STACK: 11})
+    evaluated(lake, "tabletop", "0000", {PUSH: 6, LIFT: 5}, {PUSH: 12, LIFT: 11})
     figures = by_name(policy_figures(evidence(lake, PLAN), "tabletop", {"0000": 0.3}))
     assert figures["tabletop iteration 0000: gain over the base policy, all tasks"]["holds"]
 
 
 def test_an_iteration_that_is_not_there_has_no_figures(lake: Lake) -> None:
-    evaluated(lake, "tabletop", "0000", BASE, {PUSH: 18, STACK: 12})
+    evaluated(lake, "tabletop", "0000", BASE, {PUSH: 18, LIFT: 12})
     # A third iteration is not the benchmark's.
-    evaluated(lake, "tabletop", "0002", BASE, {PUSH: 20, STACK: 20})
+    evaluated(lake, "tabletop", "0002", BASE, {PUSH: 20, LIFT: 20})
     names = list(by_name(policy_figures(evidence(lake, PLAN), "tabletop", {})))
     assert any("iteration 0000" in name for name in names)
     assert not any("0001" in name or "0002" in name for name in names)
@@ -79,7 +79,7 @@ def test_an_iteration_that_is_not_there_has_no_figures(lake: Lake) -> None:
 
 
 def test_rows_that_other_evaluations_left_do_not_count(lake: Lake) -> None:
-    evaluated(lake, "tabletop", "0000", BASE, {PUSH: 18, STACK: 12})
+    evaluated(lake, "tabletop", "0000", BASE, {PUSH: 18, LIFT: 12})
     row = {"initial_state_digest": "", "success": True, "steps": 8, "best_progress": 1.0}
     lake.insert(
         "evaluations",
@@ -102,21 +102,21 @@ def test_seeds_of_a_longer_evaluation_before_do_not_count(lake: Lake) -> None:
 
 
 def test_rows_that_were_not_published_are_refused(lake: Lake) -> None:
-    evaluated(lake, "tabletop", "0000", BASE, {PUSH: 18, STACK: 12})
+    evaluated(lake, "tabletop", "0000", BASE, {PUSH: 18, LIFT: 12})
     lake.delete("evaluations", "seed = 900003")
     with pytest.raises(UserError, match="not those that tabletop 0000 published"):
         evaluation(evidence(lake, PLAN), "tabletop", "0000")
 
 
 def test_iterations_of_unlike_protocols_are_not_compared(lake: Lake) -> None:
-    evaluated(lake, "tabletop", "0000", BASE, {PUSH: 18, STACK: 12})
-    evaluated(lake, "tabletop", "0001", BASE, {PUSH: 18, STACK: 12}, PROTOCOL | {"temperature": 0.0})
+    evaluated(lake, "tabletop", "0000", BASE, {PUSH: 18, LIFT: 12})
+    evaluated(lake, "tabletop", "0001", BASE, {PUSH: 18, LIFT: 12}, PROTOCOL | {"temperature": 0.0})
     with pytest.raises(UserError, match=r"tabletop 0000 and tabletop 0001 .*: temperature 1.0 against 0.0$"):
         policy_figures(evidence(lake, PLAN), "tabletop", {})
 
 
 def test_world_models_over_all_tasks_and_per_task(lake: Lake) -> None:
-    rows = alignment_rows(PUSH, 100, visual=92, reward=80) + alignment_rows(STACK, 100, visual=86, reward=80, psnr=20.0)
+    rows = alignment_rows(PUSH, 100, visual=92, reward=80) + alignment_rows(LIFT, 100, visual=86, reward=80, psnr=20.0)
     aligned(lake, "tabletop", "0000", rows)
     aligned(lake, "tabletop", "0001", rows[:150])
     figures = by_name(world_model_figures(evidence(lake, PLAN), "tabletop"))
@@ -134,8 +134,8 @@ def test_world_models_over_all_tasks_and_per_task(lake: Lake) -> None:
     assert psnr["value"] == 25.5 and not psnr["holds"]
     assert psnr["interval"][0] < 25.5 < psnr["interval"][1]
     assert figures[f"{first}, all tasks: SSIM"]["value"] == pytest.approx(0.92)
-    assert figures[f"{first}, {STACK}: PSNR"]["value"] == 20.5
-    assert figures[f"{first}, {STACK}: visual alignment"]["target"] is None
+    assert figures[f"{first}, {LIFT}: PSNR"]["value"] == 20.5
+    assert figures[f"{first}, {LIFT}: visual alignment"]["target"] is None
     assert figures[f"{first}, all tasks: the judge on real frames"]["value"] == 198 / 200
     assert figures[f"{first}, all tasks: FLIP, a distance"]["value"] == pytest.approx(0.1)
 
@@ -149,14 +149,14 @@ def test_an_alignment_that_lost_rows_is_refused(lake: Lake) -> None:
 
 @pytest.mark.parametrize(("successes", "holds"), [(2, [False, True]), (4, [True, True]), (7, [True, False])])
 def test_a_base_policy_starts_between_two_bounds_in_every_task(successes: int, holds: list[bool]) -> None:
-    tasks = {PUSH: 5, STACK: successes}
+    tasks = {PUSH: 5, LIFT: successes}
     outcomes = {(task, seed): seed % 10 < share for task, share in tasks.items() for seed in range(200)}
     _, lowest, highest = figures = base_figures("tabletop", outcomes)
     assert [one["holds"] for one in figures] == [True, *holds]
-    assert {lowest["task"], highest["task"]} == {PUSH, STACK}
+    assert {lowest["task"], highest["task"]} == {PUSH, LIFT}
 
 
 def test_every_task_needs_its_seeds() -> None:
-    outcomes = {(task, seed): True for task, seeds in ((PUSH, 200), (STACK, 199)) for seed in range(seeds)}
+    outcomes = {(task, seed): True for task, seeds in ((PUSH, 200), (LIFT, 199)) for seed in range(seeds)}
     seeds, *_ = base_figures("tabletop", outcomes)
     assert (seeds["value"], seeds["holds"]) == (199, False)

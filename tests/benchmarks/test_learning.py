@@ -30,7 +30,7 @@ from worldvla.planner.execute import execute
 from worldvla.planner.observe import snapshot
 from worldvla.planner.plan import Selection
 
-PUSH, STACK = "PushCube-v1", "StackCube-v1"
+PUSH, LIFT = "PushCube-v1", "LiftPegUpright-v1"
 SUPERVISED = "tabletop-supervised"
 
 
@@ -47,9 +47,9 @@ def run_fresh(lake: Lake, campaign: str, iterations: int, base: dict[str, int], 
 def half_finished(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """Both iterations of `tabletop`, one of an ablation, nothing else."""
     lake = Lake(tmp_path_factory.mktemp("lake"))
-    base, better = {PUSH: 8, STACK: 8}, {PUSH: 15, STACK: 15}
-    run_fresh(lake, "tabletop", 2, base, {"0000": better, "0001": {PUSH: 20, STACK: 19}})
-    run_fresh(lake, SUPERVISED, 1, base, {"0000": {PUSH: 10, STACK: 8}})
+    base, better = {PUSH: 8, LIFT: 8}, {PUSH: 15, LIFT: 15}
+    run_fresh(lake, "tabletop", 2, base, {"0000": better, "0001": {PUSH: 20, LIFT: 19}})
+    run_fresh(lake, SUPERVISED, 1, base, {"0000": {PUSH: 10, LIFT: 8}})
     return lake
 
 
@@ -145,9 +145,9 @@ def test_an_empty_home_is_refused(tmp_path: Path) -> None:
 
 def seeds_evidence(lake: Lake, names: tuple[str, ...]) -> Evidence:
     for number, name in enumerate(names):
-        first, second = {PUSH: 12 + 2 * number, STACK: 12}, {PUSH: 16, STACK: 16 - number}
-        evaluated(lake, name, "0000", {PUSH: 8, STACK: 8 + number}, first)
-        evaluated(lake, name, "0001", {PUSH: 8, STACK: 8 + number}, second)
+        first, second = {PUSH: 12 + 2 * number, LIFT: 12}, {PUSH: 16, LIFT: 16 - number}
+        evaluated(lake, name, "0000", {PUSH: 8, LIFT: 8 + number}, first)
+        evaluated(lake, name, "0001", {PUSH: 8, LIFT: 8 + number}, second)
     return evidence(lake, learning.PLAN)
 
 
