@@ -151,6 +151,31 @@ def test_a_cell_that_is_no_number_costs_its_take_alone(lake, folder, monkeypatch
     assert "action_3 is text ('o.5' in row 2), not numbers" in refusals(lake)["shape_mismatch"]
 
 
+@pytest.mark.parametrize("row", [0, 5, files.STEPS - 1])
+@pytest.mark.parametrize(
+    "change", [lambda line: line + ",1", lambda line: line.rpartition(",")[0]], ids=["more", "less"]
+)
+def test_a_row_with_other_cells_costs_its_take_alone(lake, folder, monkeypatch, row, change):
+    """Left out, it would shift what every frame behind it shows by one action."""
+    monkeypatch.setattr(video_folder, "BLOCK", 2000)
+    lines = (folder / "actions.csv").read_text().splitlines()
+    at = 1 + files.STEPS + row
+    lines[at] = change(lines[at])
+    (folder / "actions.csv").write_text("\n".join(lines) + "\n")
+    outcome = bring(lake, "videos", folder, **GIVEN)
+    assert (outcome.imported, dict(outcome.refusals)) == (2, {"shape_mismatch": 1})
+    assert "cells, not 11: 'take_1.mp4," in refusals(lake)["shape_mismatch"]
+
+
+@pytest.mark.parametrize("cut", [1, 30, 700])
+def test_a_truncated_table_gives_the_takes_before_its_end(lake, folder, cut):
+    whole = (folder / "actions.csv").read_bytes()
+    (folder / "actions.csv").write_bytes(whole[:-cut] if cut > 1 else whole[: whole.rindex(b",")])
+    outcome = bring(lake, "videos", folder, **GIVEN)
+    assert outcome.imported == 2 and outcome.quarantined >= 1
+    assert [episode.settings["import"]["file"] for episode in episodes(lake)] == ["take_0.mp4", "take_1.mp4"]
+
+
 def test_success_may_be_said_in_words(lake, folder):
     rows = [row | {"success": " True" if row["success"] == "1" else "false"} for row in table(folder)]
     write(folder, rows)

@@ -7,9 +7,10 @@ what frame t shows; one frame more than rows is what the last action led to. A t
 rows, so a table that takes were added to, anywhere, brings in those alone.
 """
 
+import csv
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -90,16 +91,22 @@ class Archive:
 
     def records(self) -> Iterator[VideoRecord | Broken]:
         seen: set[str] = set()
+        odd: dict[str, str] = {}  # rows of another number of cells, by their video
         number = 0
         try:
-            for name, table in runs(self._batches(), KEY):
+            for name, table in runs(self._batches(odd), KEY):
                 files = (str(name), self.name)
-                yield self._record(str(name), table, files, number, seen)
+                record = self._record(str(name), table, files, number, seen)
+                if str(name) in odd:
+                    record = Broken(files, f"rows of {name}", Unmappable("shape_mismatch", odd[str(name)]))
+                yield record
                 seen.add(str(name))
                 number += 1
         except (pa.ArrowInvalid, OSError) as error:
             yield Broken((self.name,), f"after video {number}", Unmappable("file_unreadable", f"{self.name}: {error}"))
             return
+        for name in sorted(odd.keys() - seen):
+            yield Broken((self.name,), f"row of {name}", Unmappable("shape_mismatch", odd[name]))
         named = {(self.root / name).resolve() for name in seen}
         others = sorted(
             str(one.relative_to(self.root)) for one in self.root.rglob("*.mp4") if one.resolve() not in named
@@ -123,7 +130,7 @@ class Archive:
             )
         return VideoRecord(path, table if self._is_parquet else _numbers(table), files, position, number)
 
-    def _batches(self) -> Iterator[pa.RecordBatch]:
+    def _batches(self, odd: dict[str, str]) -> Iterator[pa.RecordBatch]:
         path = self.root / self.name
         if self._is_parquet:
             yield from pq.ParquetFile(path).iter_batches(ROWS)
@@ -132,8 +139,23 @@ class Archive:
         kinds = {one.name: pa.string() for one in self._schema}
         options = {"read_options": pyarrow.csv.ReadOptions(block_size=BLOCK)}
         convert = pyarrow.csv.ConvertOptions(column_types=kinds, strings_can_be_null=True)
-        with pyarrow.csv.open_csv(path, **options, convert_options=convert) as reader:
+        parse = pyarrow.csv.ParseOptions(invalid_row_handler=self._keep_in(odd))
+        with pyarrow.csv.open_csv(path, **options, convert_options=convert, parse_options=parse) as reader:
             yield from reader
+
+    def _keep_in(self, odd: dict[str, str]) -> Callable[[pyarrow.csv.InvalidRow], str]:
+        """What the reader asks about a row of another number of cells: it is remembered, and its take refused."""
+        place = self._schema.names.index(KEY)
+
+        def keep(row: pyarrow.csv.InvalidRow) -> str:
+            cells = next(csv.reader([row.text]), [])
+            reason = (
+                f"{self.name} has a row of {row.actual_columns} cells, not {row.expected_columns}: {row.text[:60]!r}"
+            )
+            odd[cells[place] if place < len(cells) else "no video"] = reason
+            return "skip"
+
+        return keep
 
     @property
     def _is_parquet(self) -> bool:
@@ -146,7 +168,8 @@ class Archive:
             if self._is_parquet:
                 schema = pq.ParquetFile(path).schema_arrow
             else:
-                with pyarrow.csv.open_csv(path) as reader:
+                ignored = pyarrow.csv.ParseOptions(invalid_row_handler=lambda row: "skip")
+                with pyarrow.csv.open_csv(path, parse_options=ignored) as reader:
                     schema = reader.schema
         except (pa.ArrowInvalid, OSError) as error:
             raise UserError(f"{path} cannot be read as a table: {error}") from error
