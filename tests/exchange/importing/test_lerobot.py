@@ -156,11 +156,28 @@ def test_pictures_in_the_table_are_taken_and_a_table_without_them_is_quarantined
 
 
 @pytest.mark.parametrize("line", [b'{"episode_index": "\xff"}', b"[1]", b'{"episode_index"'])
-def test_a_line_of_metadata_that_cannot_be_read_is_named(lake, tmp_path, line):
+def test_a_line_of_metadata_that_cannot_be_read_costs_its_episode_alone(lake, tmp_path, line):
     root = files.lerobot(tmp_path / "set", "v2.1")
     path = root / "meta/episodes.jsonl"
-    path.write_bytes(path.read_bytes() + line + b"\n")
-    with pytest.raises(UserError, match=r"meta/episodes.jsonl, line 4, is no JSON"):
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + line + b"\n" + lines[2])
+    outcome = bring(lake, "lerobot", root, **GIVEN)
+    assert outcome.imported == 2 and [episode.seed for episode in episodes(lake)] == [0, 2]
+    assert "file_unreadable" in outcome.refusals
+    reasons = lake.frame("quarantine")["reason"].to_list()
+    assert any("meta/episodes.jsonl, line 2, does not describe an episode" in one for one in reasons)
+
+
+def test_a_file_of_metadata_that_cannot_be_read_costs_its_episodes_alone(lake, tmp_path):
+    root = files.lerobot(tmp_path / "set", "v3.0")
+    first = root / "meta/episodes/chunk-000/file-000.parquet"
+    rows = pq.read_table(first)
+    pq.write_table(rows.slice(0, 2), first)
+    (first.parent / "file-001.parquet").write_bytes(b"PAR1" + bytes(99))
+    outcome = bring(lake, "lerobot", root, **GIVEN)
+    assert (outcome.imported, dict(outcome.refusals)) == (2, {"file_unreadable": 1, "field_missing": 1})
+    first.write_bytes(b"PAR1" + bytes(99))
+    with pytest.raises(UserError, match=r"meta/episodes/chunk-000/file-000.parquet cannot be read"):
         bring(lake, "lerobot", root, **GIVEN)
 
 

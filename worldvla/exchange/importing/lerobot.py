@@ -146,6 +146,9 @@ class Archive:
         reader = _Rows(self)
         described = 0
         for meta in self._metadata():
+            if isinstance(meta, Broken):
+                yield meta
+                continue
             described += 1
             position, files = f"episode {meta.get('episode_index')}", (layout.INFO,)
             try:
@@ -179,11 +182,11 @@ class Archive:
 
     @cached_property
     def _has_initial_states(self) -> bool:
-        first = next(self._metadata(), {})
+        first = next((one for one in self._metadata() if isinstance(one, dict)), {})
         return bool(first.get(INITIAL_STATE))
 
-    def _metadata(self) -> Iterator[dict[str, Any]]:
-        """A row an episode, in their order; raises `UserError` where they cannot be read."""
+    def _metadata(self) -> Iterator[dict[str, Any] | Broken]:
+        """A row an episode, in their order; raises `UserError` where not even the first file can be read."""
         if self.info.version == layout.V21:
             yield from _lines(self.place, layout.EPISODES_V21)
             return
@@ -194,7 +197,9 @@ class Archive:
                 for batch in file.iter_batches(ROWS, columns=wanted):
                     yield from batch.to_pylist()
             except (pa.ArrowInvalid, OSError) as error:
-                raise UserError(f"{self.place.address}: {name} cannot be read: {error}") from error
+                if name == layout.EPISODES_V30.format(chunk_index=0, file_index=0):
+                    raise UserError(f"{self.place.address}: {name} cannot be read: {error}") from error
+                yield Broken((name,), "", Unmappable("file_unreadable", f"{name}: {error}"))
 
     def _metadata_files(self) -> Iterator[str]:
         chunk = file = 0
@@ -254,7 +259,7 @@ def open_archive(path: str, suite: str) -> Archive:
     return Archive(found, layout.read_info(found.root))
 
 
-def _lines(found: Place, name: str) -> Iterator[dict[str, Any]]:
+def _lines(found: Place, name: str) -> Iterator[dict[str, Any] | Broken]:
     if not found.has(name):
         raise UserError(f"{found.address} is no whole LeRobot dataset: it has no {name}")
     with (found.root / name).open("rb") as file:
@@ -263,8 +268,10 @@ def _lines(found: Place, name: str) -> Iterator[dict[str, Any]]:
                 continue
             try:
                 content = json.loads(line)
+                if not isinstance(content, dict):
+                    raise ValueError("it is no object")
             except ValueError as error:
-                raise UserError(f"{found.address}: {name}, line {number}, is no JSON: {error}") from error
-            if not isinstance(content, dict):
-                raise UserError(f"{found.address}: {name}, line {number}, is no JSON object")
+                reason = f"{name}, line {number}, does not describe an episode: {error}"
+                yield Broken((name,), f"line {number}", Unmappable("file_unreadable", reason))
+                continue
             yield content
