@@ -59,7 +59,9 @@ def test_latents_of_an_episode_do_not_depend_on_the_others(model, bank):
     np.testing.assert_array_equal(bank_latents(model.autoencoder, few)[: few.lengths[0]], latents[bank.frames_of(4)])
     with torch.no_grad():
         exact = model.autoencoder.encode(torch.from_numpy(bank.images)).numpy()
-    np.testing.assert_allclose(latents, exact, atol=0.05)
+    # Encoded in bfloat16, whose numbers have eight bits.
+    np.testing.assert_allclose(latents, exact, atol=0.1)
+    assert np.abs(latents - exact).mean() < 0.02
     long = np.concatenate([bank.images] * 2)
     assert len(episode_latents(model.autoencoder, long)) == len(long) > 64
 
