@@ -3,20 +3,15 @@
 A fork of the benchmark's own process could ask the same of the kernel, but Lance's threads do not survive one.
 """
 
-import ctypes
 import os
-import signal
 import sys
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
+from pipelines.launch import end_with
 
 
 def main() -> None:
     parent, *command = sys.argv[1:]
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != int(parent):
-            sys.exit("the process that asked for this command has ended")
+    end_with(int(parent))
     os.execv(command[0], command)
 
 

@@ -33,7 +33,7 @@ def main() -> int:
     warnings.filterwarnings("ignore")
     arguments = _arguments()
     if arguments.parent:
-        _end_with(arguments.parent)
+        end_with(arguments.parent)
     for noisy in ("alembic", "mlflow", "py.warnings", "gql", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     assets = arguments.assets.split(",")
@@ -94,8 +94,8 @@ def _here(campaign: str, iteration: str, assets: list[str]) -> "tuple[str, bool,
     return result.run_id, result.success, of_events(result.all_events)
 
 
-def _end_with(parent: int) -> None:
-    """Lets the kernel kill this process when its parent ends, however that ends: nobody would wait for the run."""
+def end_with(parent: int) -> None:
+    """Lets the kernel kill this process, also after an exec, when its parent ends, however that ends."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
