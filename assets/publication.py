@@ -111,8 +111,14 @@ class Step:
         return set_members(self.lake, self.record(asset, iteration).data_version)
 
 
-def loop_asset(compute: Callable[[Step], Content], checks: Sequence[str] = ()) -> dg.AssetsDefinition:
-    """The Dagster asset of the node that `compute` is named after, with its own checks and those of its tables."""
+def loop_asset(
+    compute: Callable[[Step], Content], checks: Sequence[str] = (), recalled: bool = True
+) -> dg.AssetsDefinition:
+    """The Dagster asset of the node that `compute` is named after, with its own checks and those of its tables.
+
+    `recalled`: whether content that was computed before stands for it; not where `compute` keeps rows of the
+    campaign and iteration themselves.
+    """
     node = GRAPH[compute.__name__]
 
     @dg.asset(
@@ -131,15 +137,17 @@ def loop_asset(compute: Callable[[Step], Content], checks: Sequence[str] = ()) -
     def asset(
         context: dg.AssetExecutionContext,
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult | dg.AssetObservation]:
-        yield from _materialize(context, node, compute)
+        yield from _materialize(context, node, compute, recalled)
 
     return asset
 
 
-def _materialize(context: dg.AssetExecutionContext, node: Node, compute: Callable[[Step], Content]) -> Iterator[Any]:
+def _materialize(
+    context: dg.AssetExecutionContext, node: Node, compute: Callable[[Step], Content], recalled: bool
+) -> Iterator[Any]:
     step = _step(context, node)
     try:
-        found = find(step.lake, step.fingerprint)
+        found = find(step.lake, step.fingerprint) if recalled else None
         if found is not None:
             context.log.info(f"{node.name}: computed before, by run {found.run_id}")
             record, content = _again(step, found), _recall(found)

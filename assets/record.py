@@ -32,4 +32,4 @@ def iteration_record(step: Step) -> Content:
     return Content(digest(step.parents), details={"versions": step.parents, **budget})
 
 
-ASSETS: list[dg.AssetsDefinition] = [loop_asset(iteration_record)]
+ASSETS: list[dg.AssetsDefinition] = [loop_asset(iteration_record, recalled=False)]
