@@ -2,12 +2,13 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from worldvla.errors import UserError
+from worldvla.notifications import webhook
 from worldvla.notifications.log import FILE_NAME
 from worldvla.notifications.notification import Notification, send_all
 from worldvla.notifications.registry import notifier, notifiers
@@ -41,11 +42,12 @@ class Broken:
 
 
 class Server(ThreadingHTTPServer):
-    """Answers with the statuses it is given, then 200; keeps what it was sent."""
+    """Answers with the statuses it is given, then 200, `delay` seconds after each line; keeps what it was sent."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.statuses: list[int] = []
+        self.delay = 0.0
         self.bodies: list[dict] = []
 
     @property
@@ -58,6 +60,15 @@ class Handler(BaseHTTPRequestHandler):
         assert self.path == "/hooks/secret-token" and self.headers["Content-Type"] == "application/json"
         self.server.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
         self.send_response(self.server.statuses.pop(0) if self.server.statuses else 200)
+        self.send_header("Location", "/login")
+        for line in range(10 if self.server.delay else 0):
+            self.send_header(f"X-Line-{line}", "slow")
+            self.flush_headers()
+            time.sleep(self.server.delay)
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.send_response(200)
         self.end_headers()
 
     def log_message(self, *arguments) -> None: ...
@@ -68,6 +79,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     with Server() as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv(VARIABLE, server.address)
+        monkeypatch.setattr(webhook, "_quiet_until", {})
         yield server
         server.shutdown()
 
@@ -118,12 +130,43 @@ def test_a_webhook_that_nobody_answers_says_so(server, monkeypatch):
     assert "secret-token" not in str(silent.value)
 
 
-@pytest.mark.parametrize("address", ["", "file:///etc/passwd", "hooks.example"])
+def test_a_webhook_that_is_redirected_was_not_delivered(server):
+    server.statuses = [302]
+    with pytest.raises(OSError, match="not delivered: 302 Found, a redirect; set WORLDVLA_WEBHOOK_URL"):
+        Webhook(pauses=(0.0, 0.0)).send(NOTIFICATION)
+    assert len(server.bodies) == 1
+
+
+def test_a_webhook_that_answers_byte_by_byte_holds_nobody_up_and_is_left_alone_for_a_while(server):
+    server.delay = 1.0
+    begin = time.monotonic()
+    with pytest.raises(OSError, match=r"not delivered: no answer within 0\.5 s"):
+        Webhook(patience=0.5).send(NOTIFICATION)
+    for _ in range(10):
+        with pytest.raises(OSError, match="not tried"):
+            Webhook(patience=0.5).send(NOTIFICATION)
+    assert time.monotonic() - begin < 2 and len(server.bodies) == 1
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "file:///etc/passwd",
+        "hooks.example",
+        "http://hooks.example/secret token",
+        "http://hooks.example/s\u00e9cret",
+        "http://hooks.example:secret/",
+        "http://[::1/secret",
+        "http://me:secret@hooks.example/",
+    ],
+)
 def test_a_webhook_without_an_address_names_the_variable(monkeypatch, address):
     monkeypatch.setenv(VARIABLE, address)
-    with pytest.raises(UserError, match=VARIABLE) as error:
-        notifier("webhook")
-    assert not address or address not in str(error.value)
+    made, problems = notifiers(["webhook", "log"])
+    assert [name for name, _ in made] == ["log"]
+    assert len(problems) == 1 and VARIABLE in problems[0]
+    assert not address or (address not in problems[0] and "cret" not in problems[0])
 
 
 def test_one_that_fails_does_not_stop_the_next():
