@@ -41,6 +41,11 @@ class Broken:
         raise RuntimeError("no paper")
 
 
+class Misconfigured:
+    def __init__(self) -> None:
+        self.token = {}["PAGER_TOKEN"]
+
+
 class Server(ThreadingHTTPServer):
     """Answers with the statuses it is given, then 200, `delay` seconds after each line; keeps what it was sent."""
 
@@ -183,6 +188,7 @@ def test_one_that_fails_does_not_stop_the_next():
         ("no.such.module:Pager", "No module named"),
         (f"{HERE}:Pager", "has no attribute 'Pager'"),
         (f"{HERE}:Notification", "cannot be made"),
+        (f"{HERE}:Misconfigured", "cannot be made: KeyError: 'PAGER_TOKEN'"),
         ("builtins:dict", "has no method send"),
     ],
 )
