@@ -21,7 +21,8 @@ def config_digest(node: Node, campaign: Campaign) -> str:
 
     One digest a section lets a comparison say which section changed.
     """
-    return ",".join(f"{section}:{_section_digest(campaign, section)}" for section in sorted(node.reads))
+    excluding = {"curation"} if node.leaves_out and campaign.curation.exclude else set()
+    return ",".join(f"{section}:{_section_digest(campaign, section)}" for section in sorted({*node.reads, *excluding}))
 
 
 def changed_sections(old: str, new: str) -> list[str]:

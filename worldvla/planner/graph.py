@@ -27,7 +27,8 @@ class Node:
     node stands for what that asset published in all iterations before t. `varies_by_iteration`
     marks content that depends on the iteration's number besides its parents: collection goes
     to new seeds in each. `follows_imports` marks content that also depends on what was imported so far under the
-    names that the campaign lists.
+    names that the campaign lists. `leaves_out` marks content that also depends on `curation` where that excludes
+    labels: SANS holds them all the same, and what learns from its training split leaves them out.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Node:
     feedback_from: str | None = None
     varies_by_iteration: bool = False
     follows_imports: bool = False
+    leaves_out: bool = False
 
 
 NODES: tuple[Node, ...] = (
@@ -91,6 +93,7 @@ NODES: tuple[Node, ...] = (
         "6",
         ("seed", "scene", "world_model", "fine_tuning", "imagination"),
         "training",
+        leaves_out=True,
     ),
     Node(
         "alignment",
@@ -100,7 +103,7 @@ NODES: tuple[Node, ...] = (
         ("seed", "scene", "imagination", "alignment"),
         "training",
     ),
-    Node("keyframes", "iteration", ("sans",), "1", ("scene", "keyframes")),
+    Node("keyframes", "iteration", ("sans",), "1", ("scene", "keyframes"), leaves_out=True),
     Node(
         "rl_policy",
         "iteration",
