@@ -40,6 +40,14 @@ class Failing:
         raise ValueError("no such weights")
 
 
+@dataclass(frozen=True)
+class Mistaken(Failing):
+    """An actor that the user's configuration does not let be built."""
+
+    def build(self):
+        raise UserError("scene.tasks: no scripted expert")
+
+
 def requests(seeds, actor) -> list[RolloutRequest]:
     return [RolloutRequest(SUITE, TASK, seed, actor, 16, 8) for seed in seeds]
 
@@ -58,6 +66,12 @@ def test_episodes_depend_neither_on_the_number_of_workers_nor_on_earlier_episode
 def test_an_exception_in_a_worker_names_task_and_seed_and_its_cause():
     with pytest.raises(SimulatorError, match=r"(?s)PushCube-v1 seed 11 failed.*no such weights"):
         list(collect(requests([11], Failing()), workers=1, description="failing"))
+
+
+def test_a_users_mistake_that_a_worker_meets_is_told_as_one():
+    with pytest.raises(UserError) as told:
+        list(collect(requests([11], Mistaken()), workers=1, description="mistaken"))
+    assert str(told.value) == "scene.tasks: no scripted expert"
 
 
 def test_a_killed_worker_is_an_error_and_not_a_hang():

@@ -1,7 +1,7 @@
 """A rollout worker: `python -m worldvla.sim.worker FD`, started by `worldvla.sim.workers` alone.
 
-Reads one `RolloutRequest` at a time from the pipe, answers with the `Episode`, or with the
-text of the exception that it raised.
+Reads one `RolloutRequest` at a time from the pipe, answers with the `Episode`, with the `UserError`
+that it raised, or with the text of any other exception.
 """
 
 import pickle
@@ -10,6 +10,7 @@ import sys
 import traceback
 from multiprocessing.connection import Connection
 
+from worldvla.errors import UserError
 from worldvla.sim import suites
 from worldvla.sim.actors import Actor
 from worldvla.sim.protocol import Simulator
@@ -36,6 +37,8 @@ def serve(pipe: Connection) -> None:
             if where not in simulators:
                 simulators[where] = suites.make(*where)
             answer = rollout(simulators[where], actors[recipe], request)
+        except UserError as error:
+            answer = error
         except Exception:
             answer = traceback.format_exc()
         try:

@@ -16,6 +16,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 
 from worldvla.episodes.episode import Episode, initial_state_digest
+from worldvla.errors import UserError
 from worldvla.sim import suites
 from worldvla.sim.protocol import SimulatorError
 from worldvla.sim.rollout import RolloutRequest
@@ -32,9 +33,9 @@ def default_workers() -> int:
 def collect(requests: Iterable[RolloutRequest], workers: int, description: str) -> Iterator[Episode]:
     """Episodes in request order, as they are made. `workers` 0 means one per core.
 
-    Raises `UserError` before anything starts when a task is unknown, and `SimulatorError`
-    naming task and seed when an episode fails or a worker dies. Leaving the iteration ends
-    the workers.
+    Raises `UserError` before anything starts when a task is unknown, and when a worker meets
+    one, such as a missing mesh; `SimulatorError` naming task and seed when an episode fails
+    or a worker dies. Leaving the iteration ends the workers.
     """
     requests = list(requests)
     for suite, task in {(request.suite, request.task) for request in requests}:
@@ -123,6 +124,8 @@ class _Pool:
         except (EOFError, ConnectionResetError):
             raise self._death(pipe) from None
         index, request = self._given.pop(pipe)
+        if isinstance(result, UserError):
+            raise result
         if isinstance(result, str):
             raise SimulatorError(f"{request.suite}/{request.task} seed {request.seed} failed in a worker:\n{result}")
         return index, result
