@@ -6,7 +6,7 @@ from assets.episodes import episode_content
 from assets.publication import Content, Step, loop_asset
 from worldvla.errors import UserError
 from worldvla.lake.episodes import episode_rows
-from worldvla.lake.imports import import_names
+from worldvla.lake.imports import import_names, lost_imports
 from worldvla.lake.imports import imported_episodes as episodes_of
 from worldvla.quality.admission import judge_again
 from worldvla.sim.recording import Recording
@@ -18,6 +18,12 @@ def imported_episodes(step: Step) -> Content:
     if unknown := sorted(set(names) - set(import_names(step.lake))):
         raise UserError(
             f"imports: nothing was imported as {', '.join(unknown)}; `worldvla import FORMAT PATH --name NAME`"
+        )
+    if lost := lost_imports(step.lake, names):
+        places = ", ".join(f"{count} of {name} ({path})" for (name, path), count in lost.items())
+        raise UserError(
+            f"imports: episodes were removed by `worldvla retain` before a campaign took them: {places}; "
+            "give the same `worldvla import` again"
         )
     verdicts = judge_again(step.lake, episodes_of(step.lake, names), step.commit)
     rows = episode_rows(step.lake, verdicts.admitted).to_dicts()

@@ -1,5 +1,7 @@
 """Imports as Dagster assets: a campaign that lists one gets its episodes, and its successes to imitate."""
 
+from datetime import timedelta
+
 import dagster as dg
 import pytest
 
@@ -7,11 +9,13 @@ from assets.imports import ASSETS
 from assets.partitions import CAMPAIGN
 from tests.exchange.importing import files
 from tests.exchange.importing.bringing import bring
+from tests.factories import synthetic_lake
 from worldvla import campaigns
 from worldvla.lake.episodes import episode_rows, set_members
 from worldvla.lake.materializations import latest
 from worldvla.lake.store import Lake
 from worldvla.planner.observe import snapshot
+from worldvla.upkeep.retention import apply, make_plan
 
 VARIANT = "with-takes"
 
@@ -65,3 +69,20 @@ def test_an_import_of_another_chunk_is_refused_by_name(home):
         instance.add_dynamic_partitions(CAMPAIGN, [VARIANT])
         [failure] = [one for one in materialized(instance)["failures"] if "chunks of 8" in one]
         assert "episodes of takes" in failure and "--chunk 8" in failure
+
+
+def test_imports_that_retention_removed_are_named_and_come_in_again(home):
+    campaigns.make_variant("test", {"imports": ["takes"]}, VARIANT)
+    lake = synthetic_lake(home / "home" / "lake")
+    folder = files.video_folder(home / "takes")
+    bring(lake, "videos", folder, name="takes", gripper="1:-1")
+    apply(lake, make_plan(lake, [], timedelta(0)))
+    with dg.instance_for_test() as instance:
+        instance.add_dynamic_partitions(CAMPAIGN, [VARIANT])
+        [failure] = materialized(instance)["failures"]
+        assert f"3 of takes ({folder})" in failure and "worldvla import" in failure
+        bring(lake, "videos", folder, name="takes", gripper="1:-1")
+        result = dg.materialize(ASSETS, instance=instance, partition_key=VARIANT)
+        assert result.success
+    record = latest(lake)["imported_episodes", VARIANT, ""]
+    assert len(set_members(lake, record.data_version)) == 3

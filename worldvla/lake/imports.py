@@ -2,6 +2,8 @@
 
 from collections.abc import Collection
 
+import polars as pl
+
 from worldvla.lake.digests import digest
 from worldvla.lake.store import Lake, is_in
 
@@ -13,6 +15,22 @@ def imported_episodes(lake: Lake, names: Collection[str]) -> list[str]:
         return []
     where = f"{is_in('import_name', sorted(names))} AND unmappable IS NULL"
     return sorted(set(lake.frame("imports", ["episode_id"], where)["episode_id"]))
+
+
+def lost_imports(lake: Lake, names: Collection[str]) -> dict[tuple[str, str], int]:
+    """How many episodes of these imports, by name and path, are neither recorded nor in quarantine any more.
+
+    Retention removes episodes that no campaign has taken yet.
+    """
+    ids = imported_episodes(lake, names)
+    there = set(lake.frame("episodes", ["episode_id"])["episode_id"])
+    if ids and lake.exists("quarantine"):
+        there |= set(lake.frame("quarantine", ["record_id"])["record_id"])
+    if not (lost := set(ids) - there):
+        return {}
+    rows = lake.frame("imports", ["import_name", "path", "episode_id"], is_in("import_name", sorted(names)))
+    counted = rows.filter(pl.col("episode_id").is_in(lost)).group_by("import_name", "path").len()
+    return {(name, path): count for name, path, count in counted.sort("import_name", "path").iter_rows()}
 
 
 def import_names(lake: Lake) -> list[str]:
