@@ -1,6 +1,7 @@
 """Worker processes: they change nothing but the speed, and no failure of theirs is silent."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 from worldvla.episodes.episode import Source
 from worldvla.errors import UserError
-from worldvla.sim import suites
+from worldvla.sim import suites, workers
 from worldvla.sim.actors import ExpertSpec
 from worldvla.sim.protocol import SimulatorError
 from worldvla.sim.rollout import RolloutRequest, rollout
@@ -48,6 +49,13 @@ class Mistaken(Failing):
         raise UserError("scene.tasks: no scripted expert")
 
 
+@dataclass(frozen=True)
+class Stopped(Failing):
+    """An actor whose process stands still as soon as it is built."""
+
+    signal: int = signal.SIGSTOP
+
+
 def requests(seeds, actor) -> list[RolloutRequest]:
     return [RolloutRequest(SUITE, TASK, seed, actor, 16, 8) for seed in seeds]
 
@@ -77,6 +85,13 @@ def test_a_users_mistake_that_a_worker_meets_is_told_as_one():
 def test_a_killed_worker_is_an_error_and_not_a_hang():
     with pytest.raises(SimulatorError, match="PushCube-v1 seed 12 was killed by signal 9"):
         list(collect(requests([12], Failing(signal.SIGKILL)), workers=1, description="killed"))
+
+
+def test_a_worker_that_stands_still_is_an_error_and_is_ended(monkeypatch):
+    monkeypatch.setattr(workers, "PATIENCE_SECONDS", 3.0)
+    with pytest.raises(SimulatorError, match=r"PushCube-v1 seed 13 \(process \d+\)") as error:
+        list(collect(requests([13], Stopped()), workers=1, description="stopped"))
+    assert not Path(f"/proc/{re.search('process ([0-9]+)', str(error.value))[1]}").exists()
 
 
 def test_nothing_starts_for_an_unknown_task():

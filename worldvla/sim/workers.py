@@ -22,6 +22,8 @@ from worldvla.sim.protocol import SimulatorError
 from worldvla.sim.rollout import RolloutRequest
 from worldvla.training.progress import track
 
+# No episode takes so long, not even one of 520 actions on an overloaded machine; the first may wait for LIBERO's meshes.
+PATIENCE_SECONDS = 3600.0
 AHEAD = 8  # episodes a worker may finish ahead of the oldest one that is missing: bounds what is held in memory
 
 
@@ -34,8 +36,8 @@ def collect(requests: Iterable[RolloutRequest], workers: int, description: str) 
     """Episodes in request order, as they are made. `workers` 0 means one per core.
 
     Raises `UserError` before anything starts when a task is unknown, and when a worker meets
-    one, such as a missing mesh; `SimulatorError` naming task and seed when an episode fails
-    or a worker dies. Leaving the iteration ends the workers.
+    one, such as a missing mesh; `SimulatorError` naming task and seed when an episode fails,
+    a worker dies, or none answers for `PATIENCE_SECONDS`. Leaving the iteration ends the workers.
     """
     requests = list(requests)
     for suite, task in {(request.suite, request.task) for request in requests}:
@@ -90,7 +92,10 @@ class _Pool:
         for due in range(len(requests)):
             self._hand_out(waiting, due)
             while due not in finished:
-                for pipe in wait(list(self._given)):
+                answered = wait(list(self._given), PATIENCE_SECONDS)
+                if not answered:
+                    raise self._silence()
+                for pipe in answered:
                     index, episode = self._receive(pipe)
                     finished[index] = episode
                 self._hand_out(waiting, due)
@@ -129,6 +134,16 @@ class _Pool:
         if isinstance(result, str):
             raise SimulatorError(f"{request.suite}/{request.task} seed {request.seed} failed in a worker:\n{result}")
         return index, result
+
+    def _silence(self) -> SimulatorError:
+        stuck = [
+            f"{request.suite}/{request.task} seed {request.seed} (process {self._processes[pipe].pid})"
+            for pipe, (_, request) in self._given.items()
+        ]
+        return SimulatorError(
+            f"no worker has finished an episode for {PATIENCE_SECONDS:g} s, so they are ended; at work were "
+            f"{', '.join(stuck)}. The same command makes these episodes anew"
+        )
 
     def _death(self, pipe: Connection) -> SimulatorError:
         _, request = self._given[pipe]
