@@ -22,7 +22,7 @@ from worldvla.sim.protocol import SimulatorError
 from worldvla.sim.rollout import RolloutRequest
 from worldvla.training.progress import track
 
-# No episode takes so long, not even one of 520 actions on an overloaded machine; the first may wait for LIBERO's meshes.
+# No episode takes so long, not even 520 actions on an overloaded machine; the first may wait for LIBERO's meshes.
 PATIENCE_SECONDS = 3600.0
 AHEAD = 8  # episodes a worker may finish ahead of the oldest one that is missing: bounds what is held in memory
 
