@@ -10,7 +10,7 @@ from pipelines import clock
 from pipelines.definitions import defs
 from pipelines.runs import CAMPAIGN_TAG, DEADLINE_TAG, NIGHT_TAG
 from pipelines.schedules import iteration_after_campaign, schedules
-from tests.pipelines.nights import CAMPAIGN, ask, make_run, outdate, published
+from tests.pipelines.nights import CAMPAIGN, ask, make_run, outdate, published, published_record
 from worldvla.cli.campaign_lock import campaign_lock
 from worldvla.planner.graph import NODES
 
@@ -64,6 +64,15 @@ def test_the_next_iteration_starts_and_the_last_one_ends_it(asking, instance):
         assert "fresh" in tick("nightly_campaigns", instance).skip_message
         published("iteration", iteration)
     assert "all 2 iterations it asks for are done" in tick("nightly", instance).skip_message
+
+
+def test_an_iteration_that_was_skipped_is_the_next_one(tmp_path, monkeypatch, instance):
+    ask(tmp_path, monkeypatch, every_night={"iterations": 4})
+    published("campaign", "")
+    published("iteration", "0000")
+    published_record(CAMPAIGN, "0002", ONE)
+    [request] = tick("nightly", instance).run_requests
+    assert request.partition_key == f"{CAMPAIGN}|0001"
 
 
 @pytest.mark.parametrize(

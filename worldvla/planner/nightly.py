@@ -90,5 +90,6 @@ def overdue(lake: Lake, campaign: str, settings: Nightly, now: datetime) -> Over
 
 
 def _done(seen: Snapshot, campaign: str) -> int:
+    """How many iterations were completed before the first that was not."""
     keys = map(iteration_key, range(seen.iterations[campaign]))
-    return sum((RECORD, campaign, key) in seen.records for key in keys)
+    return sum(1 for _ in takewhile(lambda key: (RECORD, campaign, key) in seen.records, keys))
