@@ -204,6 +204,17 @@ def test_names_in_a_table_are_shown_and_lead_nowhere(command, lake: Lake, home: 
     assert _files(home.parent) == before
 
 
+def test_a_name_in_a_table_leads_no_lock_elsewhere(command, lake: Lake, home: Path) -> None:
+    known = next(record for record in latest(lake).values() if record.asset == "demonstrations")
+    for campaign in ("../../precious", "x" * 10_000):
+        publish(lake, replace(known, campaign=campaign), COMMIT)
+    precious = home.parent / "precious.lock"
+    precious.write_text("somebody else's")
+    status, _, err = command("retain", "--apply")
+    assert status == 0, err
+    assert precious.read_text() == "somebody else's"
+
+
 @pytest.mark.parametrize(
     "change",
     [

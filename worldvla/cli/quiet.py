@@ -12,12 +12,16 @@ if TYPE_CHECKING:
 
 @contextmanager
 def quiet(lake: "Lake") -> Iterator[None]:
-    """Holds every campaign that there is; raises `UserError` naming one that is being run."""
-    from worldvla.campaigns import campaign_names
+    """Holds every campaign that there is; raises `UserError` naming one that is being run.
+
+    A name in the lake that no campaign can have is left out: it would lead the lock's file elsewhere.
+    """
+    from worldvla.campaigns import NAME, campaign_names
 
     names = set(campaign_names())
     if lake.exists("materializations"):
-        names |= set(lake.frame("materializations", ["campaign"])["campaign"].unique())
+        recorded = lake.frame("materializations", ["campaign"])["campaign"].drop_nulls().unique()
+        names |= {name for name in recorded if NAME.fullmatch(name)}
     with ExitStack() as stack:
         for name in sorted(names):
             stack.enter_context(campaign_lock(name))
