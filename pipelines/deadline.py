@@ -22,7 +22,13 @@ WAITING = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
     description="Takes runs of a night that has ended out of the queue; ends or reports those that run, by policy.",
 )
 def nightly_deadline(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    done = [enforce(context, run) for run in late_runs(context.instance)]
+    done = []
+    for run in late_runs(context.instance):
+        try:
+            done.append(enforce(context, run))
+        except Exception as error:  # the others are late all the same, and this one is tried again
+            context.log.error(f"run {run.run_id} is past its deadline and could not be dealt with: {error}")
+            done.append(f"run {run.run_id}: {error}")
     return dg.SkipReason("; ".join(done) or "no run is past its deadline")
 
 
@@ -40,9 +46,10 @@ def enforce(context: dg.SensorEvaluationContext, run: dg.DagsterRun) -> str:
     """Deals with one late run and tells people; returns what was done."""
     instance, campaign = context.instance, run.tags[CAMPAIGN_TAG]
     waiting, ends = run.status in WAITING, _policy(campaign) == "terminate"
-    instance.add_run_tags(run.run_id, {PASSED_TAG: clock.now().isoformat()})
     if waiting or ends:
         instance.run_coordinator.cancel_run(run.run_id)
+    # Not before: where it could not be ended, the next evaluation tries again.
+    instance.add_run_tags(run.run_id, {PASSED_TAG: clock.now().isoformat()})
     if waiting:
         reason = "It had not started when its night ended, and was taken out of the queue."
     elif ends:

@@ -70,3 +70,24 @@ def test_a_running_run_is_terminated_where_the_policy_says_so(tmp_path, monkeypa
     # No process executes this run, so it stays where a request to end leaves it.
     assert status(instance, run) is dg.DagsterRunStatus.CANCELING
     assert "was terminated" in told["reason"] and told["command"].endswith("--iterations 1")
+
+
+def test_a_run_that_could_not_be_ended_is_ended_next_time_and_holds_up_no_other(
+    tmp_path, monkeypatch, instance, evaluate
+):
+    ask(tmp_path, monkeypatch, every_night={})
+    runs = [make_run(instance, dg.DagsterRunStatus.QUEUED, iteration, tags=TAGS) for iteration in ("0001", "0002")]
+    cancel = instance.run_coordinator.cancel_run
+
+    def refuses_the_newest(run_id: str) -> bool:
+        if run_id == runs[1].run_id:
+            raise OSError("the database is locked")
+        return cancel(run_id)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(instance.run_coordinator, "cancel_run", refuses_the_newest)
+        reason, told = evaluate(7)
+    assert "the database is locked" in reason and [one["run_id"] for one in told] == [runs[0].run_id]
+    assert [status(instance, run).value for run in runs] == ["CANCELED", "QUEUED"]
+    _, told = evaluate(8)
+    assert status(instance, runs[1]) is dg.DagsterRunStatus.CANCELED and told[-1]["run_id"] == runs[1].run_id
