@@ -1,6 +1,7 @@
 """What commands print: tables for people, or one JSON array of objects and nothing else."""
 
 import json
+import math
 import re
 import shutil
 import sys
@@ -24,7 +25,7 @@ def emit(
 ) -> None:
     """Prints rows on standard output; `columns` chooses what people see, JSON always has everything."""
     if as_json:
-        print(json.dumps(rows, default=_plain, ensure_ascii=False))
+        print(_json(rows))
         return
     from rich import box
     from rich.table import Table
@@ -115,6 +116,24 @@ def _plain_cell(value: Any) -> str:
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M")
     return printable(value if isinstance(value, str) else str(value))
+
+
+def _json(rows: list[dict[str, Any]]) -> str:
+    try:
+        return json.dumps(rows, default=_plain, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(rows), default=_plain, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    """The value with null for NaN and infinity, which JSON does not have."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return _finite(value.tolist()) if hasattr(value, "tolist") else value
 
 
 def _plain(value: Any) -> Any:

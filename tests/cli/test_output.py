@@ -1,0 +1,25 @@
+"""What `--json` prints is JSON that any reader takes."""
+
+import json
+from datetime import UTC, datetime
+
+import numpy as np
+
+from worldvla.cli.output import emit
+
+
+def refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def test_numbers_that_json_does_not_have_are_null(capsys):
+    curve = {"mean": float("nan"), "steps": [1.5, float("inf"), np.float32("nan")], "pair": (float("-inf"), 2)}
+    emit([{"psnr": np.float64("inf"), "curve": curve, "at": datetime(2026, 1, 1, tzinfo=UTC), "n": 3}], True)
+    assert json.loads(capsys.readouterr().out, parse_constant=refuse) == [
+        {
+            "psnr": None,
+            "curve": {"mean": None, "steps": [1.5, None, None], "pair": [None, 2]},
+            "at": "2026-01-01T00:00:00+00:00",
+            "n": 3,
+        }
+    ]
