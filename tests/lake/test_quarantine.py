@@ -150,6 +150,17 @@ def test_a_release_makes_the_sets_without_it_stale_until_they_are_made_anew(lake
     assert find(lake, digest("demonstrations")).data_version == record.data_version
 
 
+def test_a_release_while_a_set_is_made_without_the_record_makes_it_stale(lake):
+    good, bad = damage.sound(), damage.black()
+    verdicts = admit(lake, [good, bad], COMMIT)
+    assert quarantine.release(lake, quarantine.find(lake, bad.episode_id), "fine", "ada", RELEASE) == []
+    published(lake, verdicts.refused, verdicts.admitted)
+    assert bad.episode_id in lakes.not_fresh(lake)["demonstrations", ""]
+    verdicts = judge_again(lake, [good.episode_id, bad.episode_id], COMMIT)
+    published(lake, verdicts.refused, verdicts.admitted)
+    assert ("demonstrations", "") not in lakes.not_fresh(lake)
+
+
 def test_a_lake_from_before_a_column_takes_new_rows(lake):
     """An older lake has frames without timestamps."""
     table = TABLES["frames"]

@@ -23,6 +23,10 @@ from worldvla.lake.store import Lake, is_in, quoted
 from worldvla.quality.rules import RULES, RULES_VERSION, UNMAPPABLE
 
 ORIGIN = ("suite", "task", "seed", "source", "actor", "settings")
+# Publications whose details may name records that were kept out.
+KEPT_OUT = """contains(details, '"quarantined"')"""
+
+NodeKey = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
@@ -179,19 +183,20 @@ def release(lake: Lake, record: Held, reason: str, released_by: str, commit: Com
     return nodes
 
 
-def released_to(lake: Lake) -> dict[tuple[str, str, str], tuple[datetime, set[str]]]:
-    """The nodes that published a set without a record released since: the latest release, and the records' ids.
+def released_to(lake: Lake, published: Mapping[NodeKey, datetime]) -> dict[NodeKey, set[str]]:
+    """The nodes whose publication of this moment kept records out that were released, and the records' ids.
 
-    A node that was materialized after the release has seen it.
+    The publication itself says what it kept out, so one that was under way at the release is found, too.
     """
-    nodes: dict[tuple[str, str, str], tuple[datetime, set[str]]] = {}
-    if lake.exists("quarantine_releases"):
-        columns = ["record_id", "released_at", "withheld_from"]
-        for record_id, instant, withheld in lake.frame("quarantine_releases", columns).iter_rows():
-            for node in withheld or ():
-                asset, campaign, iteration = node.split("/")
-                last, ids = nodes.get((asset, campaign, iteration), (instant, set()))
-                nodes[asset, campaign, iteration] = (max(last, instant), ids | {record_id})
+    if not releases(lake):
+        return {}
+    let_in = {one.row["record_id"] for one in held(lake) if one.status == "released"}
+    columns = ["asset", "campaign", "iteration", "materialized_at", "details"]
+    nodes = {}
+    for *node, moment, details in lake.frame("materializations", columns, KEPT_OUT).iter_rows():
+        found = let_in & set(json.loads(details).get("quarantined", ()))
+        if found and published.get(tuple(node)) == moment:
+            nodes[tuple(node)] = found
     return nodes
 
 

@@ -92,9 +92,8 @@ def observe_sets(lake: Lake, records: Records, members: pl.DataFrame | None = No
     named = {key: record.data_version for key, record in records.items() if GRAPH[key[0]].holds_episodes}
     observed = observe_versions(lake, set(named.values()), members) if named else {}
     sets = {key: observed[version] for key, version in named.items() if version in observed}
-    for key, (instant, ids) in released_to(lake).items():
-        if key in named and records[key].materialized_at < instant:
-            sets[key] = replace(sets.get(key, Observed(named[key], 0)), released=tuple(sorted(ids)))
+    for key, ids in released_to(lake, {key: records[key].materialized_at for key in named}).items():
+        sets[key] = replace(sets.get(key, Observed(named[key], 0)), released=tuple(sorted(ids)))
     return sets
 
 
