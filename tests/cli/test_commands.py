@@ -170,6 +170,16 @@ def test_a_killed_loop_leaves_no_run_behind(home):
         pass
 
 
+def test_ctrl_c_ends_a_loop_with_a_word_on_how_to_go_on(home):
+    process = start("loop", "--campaign", "test", start_new_session=True)
+    run_pid = _child(process.pid)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to all processes of the command
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err.splitlines()[-1] == "stopped; the same command goes on from here"
+    assert not _lives(run_pid)
+
+
 def test_help_needs_none_of_the_heavy_libraries():
     code = f"import sys, worldvla.cli.main; print([name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -23,6 +23,7 @@ from worldvla.cli.output import say
 from worldvla.errors import UserError
 
 EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
 LONGEST_MESSAGE = 2000
 
 app = typer.Typer(
@@ -55,9 +56,11 @@ def main() -> None:
     except UserError as error:
         say(f"error: {_shortened(str(error))}")
         sys.exit(EXIT_USER_ERROR)
-    except KeyboardInterrupt:
-        say("stopped; the same command goes on from here")
-        sys.exit(130)
+    except SystemExit as end:
+        # Typer makes this of Ctrl-C, and says nothing.
+        if end.code == EXIT_INTERRUPTED:
+            say("stopped; the same command goes on from here")
+        raise
 
 
 def _shortened(message: str) -> str:
