@@ -92,6 +92,14 @@ def test_release_lets_in_and_says_who_and_why(lake):
     assert missing.exit_code == 2 and existing(lake, [TRUNCATED.episode_id]) == set()
 
 
+def test_a_user_without_a_name_is_asked_who_releases(lake, monkeypatch):
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)
+    assert refused("release", BLACK.episode_id[:8], "--reason", "lamp off").startswith("--by: ")
+    assert existing(lake, [BLACK.episode_id]) == set()
+
+
 def test_the_command_itself_prints_json_alone_and_a_mistake_in_one_line(lake):
     def run(*arguments: str) -> subprocess.CompletedProcess:
         command = [sys.executable, "-m", "worldvla.cli.main", "quarantine", *arguments]

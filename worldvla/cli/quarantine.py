@@ -116,19 +116,27 @@ def release(
     as_json: Json = False,
 ) -> None:
     """Put a record into the lake as it is; the rules that it breaks will not keep it out again."""
-    from getpass import getuser
-
     from worldvla.lake import quarantine
     from worldvla.lake.commit import Commit
     from worldvla.lake.store import Lake
 
     lake = Lake.default()
     one = quarantine.find(lake, record)
-    nodes = quarantine.release(lake, one, reason, by or getuser(), Commit(run_id="", asset="release"))
+    nodes = quarantine.release(lake, one, reason, by or _logged_in(), Commit(run_id="", asset="release"))
     released = quarantine.find(lake, one.row["record_id"])
     where = "; `worldvla rematerialize` lets it into " + ", ".join(nodes) if nodes else ""
     output.say(f"released {one.row['record_id']} from {', '.join(one.broken)}{where}")
     output.emit([_row(released) | {"stale": nodes}], as_json, "released", [*SHOWN[:2], *SHOWN[5:9]])
+
+
+def _logged_in() -> str:
+    """The user's name; a container may run under a number that has none."""
+    from getpass import getuser
+
+    try:
+        return getuser()
+    except (KeyError, OSError):
+        raise UserError("--by: the user who runs this has no name here; say who releases the record") from None
 
 
 def _row(one: "Held") -> dict[str, Any]:
