@@ -54,6 +54,13 @@ def test_a_dry_run_then_a_pin_then_the_real_thing(lake: Lake) -> None:
     assert not has_model(lake, model) and lakes.not_fresh(lake) == {}
 
 
+@pytest.mark.parametrize("days", ["-1", "nan", "1e6", "1e12"])
+def test_days_that_no_date_lies_back_are_a_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: str) -> None:
+    monkeypatch.setenv("WORLDVLA_HOME", str(tmp_path))
+    status, out, err = run("--keep-days", days)
+    assert (status, out) == (2, "") and "--keep-days" in err and "Traceback" not in err
+
+
 @pytest.mark.slow
 def test_the_champion_of_an_abandoned_campaign_is_kept(lake: Lake) -> None:
     model = latest(lake)["base_policy", "abandoned", ""].data_version

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from worldvla.lake.store import Lake
     from worldvla.upkeep.retention import Plan
 
+MOST_DAYS = 36_500  # a century; some more, and there is no such date
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON array of objects.")]
 
 app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
@@ -22,7 +23,7 @@ def retain(
     context: typer.Context,
     apply: Annotated[bool, typer.Option("--apply", help="Remove it; without this, only say what would go.")] = False,
     keep_days: Annotated[
-        float, typer.Option(min=0, help="What was published or recorded in the last days stays, whoever needs it.")
+        float, typer.Option(min=0, max=MOST_DAYS, help="What was published or recorded in the last days stays, whoever needs it.")
     ] = 7.0,
     as_json: AsJson = False,
 ) -> None:
