@@ -23,7 +23,10 @@ def retain(
     context: typer.Context,
     apply: Annotated[bool, typer.Option("--apply", help="Remove it; without this, only say what would go.")] = False,
     keep_days: Annotated[
-        float, typer.Option(min=0, max=MOST_DAYS, help="What was published or recorded in the last days stays, whoever needs it.")
+        float,
+        typer.Option(
+            min=0, max=MOST_DAYS, help="What was published or recorded in the last days stays, whoever needs it."
+        ),
     ] = 7.0,
     as_json: AsJson = False,
 ) -> None:
