@@ -69,6 +69,14 @@ def test_either_library_draws_whoever_imported_mujoco_first(tmp_path, library):
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
 
 
+def test_a_library_that_cannot_draw_here_is_named_with_what_to_set(tmp_path):
+    """As in a container that has a GPU and no EGL driver for it."""
+    answer = python(PLAY, WORLDVLA_HOME=str(tmp_path), MUJOCO_GL="egl", __EGL_VENDOR_LIBRARY_FILENAMES="/nowhere")
+    assert answer.returncode == 1
+    [said] = [line for line in answer.stderr.splitlines() if line.startswith("worldvla.errors.UserError: ")]
+    assert "MUJOCO_GL: egl cannot draw here" in said and "set MUJOCO_GL=osmesa" in said
+
+
 def test_a_folder_without_the_assets_is_refused(tmp_path, monkeypatch):
     (tmp_path / "scenes").mkdir()
     monkeypatch.setenv(installation.ASSETS, str(tmp_path))

@@ -6,8 +6,11 @@ by whomever, and frees its pictures in the context of whichever renderer drew la
 
 import atexit
 import os
+from typing import Any
 
 import numpy as np
+
+from worldvla.errors import UserError
 
 MAXIMUM_SHAPES = 2000
 
@@ -20,7 +23,7 @@ class Camera:
 
         self._model = model
         self._viewport = mujoco.MjrRect(0, 0, size, size)
-        self._gl = _gl_context()(size, size)
+        self._gl = _gl_context(size)
         self._gl.make_current()
         self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
@@ -51,9 +54,17 @@ class Camera:
         self._gl.free()
 
 
-def _gl_context() -> type:
-    if os.environ["MUJOCO_GL"] == "osmesa":
-        from mujoco.osmesa import GLContext
-    else:
-        from mujoco.egl import GLContext
-    return GLContext
+def _gl_context(size: int) -> Any:
+    """A context of the library that `MUJOCO_GL` names; `UserError` where that cannot draw on this machine."""
+    library = os.environ["MUJOCO_GL"]
+    try:
+        if library == "osmesa":
+            from mujoco.osmesa import GLContext
+        else:
+            from mujoco.egl import GLContext
+        return GLContext(size, size)
+    except (ImportError, RuntimeError) as error:
+        raise UserError(
+            f"MUJOCO_GL: {library} cannot draw here ({error}); set MUJOCO_GL=osmesa, which needs libOSMesa.so.8 "
+            "(`make system`), or MUJOCO_GL=egl, which needs a driver with EGL"
+        ) from error
