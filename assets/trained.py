@@ -27,9 +27,8 @@ class Trained(Protocol):
 @contextmanager
 def tracked(step: Step, table: str, version: str, rows: int) -> Iterator[TrainingRun]:
     """The MLflow run of this step's training, which reads `rows` rows of `table` named by the digest `version`."""
-    dataset = step.lake.open(table)
-    tag_training(step.lake, table, step.fingerprint, dataset.version)
-    reference = DatasetReference(table, dataset.uri, dataset.version, version, rows)
+    kept = tag_training(step.lake, table, step.fingerprint)
+    reference = DatasetReference(table, step.lake.open(table).uri, kept, version, rows)
     parameters = {section: getattr(step.config, section) for section in step.node.reads}
     plain = {name: value if isinstance(value, int) else value.model_dump() for name, value in parameters.items()}
     name = f"{step.node.name} {step.iteration}".strip()

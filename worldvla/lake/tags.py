@@ -71,9 +71,14 @@ def tag_iteration(lake: Lake, campaign: str, iteration: str, versions: dict[str,
         lake.tag(table, f"iteration.{campaign}.{iteration}", version, move=True)
 
 
-def tag_training(lake: Lake, table: str, fingerprint: str, version: int) -> None:
-    """Keeps the version that the training with this fingerprint reads."""
-    lake.tag(table, f"training-{fingerprint}", version, move=True)
+def tag_training(lake: Lake, table: str, fingerprint: str) -> int:
+    """Keeps the newest version for the training with this fingerprint, and returns its number.
+
+    A training that was killed keeps the version that it told MLflow when it began.
+    """
+    name = f"training-{fingerprint}"
+    lake.tag(table, name, lake.version(table))
+    return lake.tags(table)[name]
 
 
 def pin(lake: Lake, name: str, model: str | None = None) -> list[dict]:
