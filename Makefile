@@ -16,7 +16,7 @@ BIN := .venv/bin
 help: ## list the targets
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
 
-setup: ## the virtual environment and the system packages (every target below does this first)
+setup: ## the virtual environment and the system packages (demo, test, ui, lint and benchmarks do this first)
 	@bash setup/setup.sh
 
 system: ## the system packages alone: the part that may need root
