@@ -38,7 +38,7 @@ lint: setup ## ruff's rules and format, mypy
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-benchmark-%: setup ## run benchmarks/NAME.py from a clean state
+benchmark-%: setup ## run benchmarks/NAME.py, which writes benchmarks/results/NAME.json
 	@test -f benchmarks/$(subst -,_,$*).py || { echo "no benchmarks/$(subst -,_,$*).py"; ls benchmarks; exit 2; }
 	@$(BIN)/python -m benchmarks.$(subst -,_,$*)
 
