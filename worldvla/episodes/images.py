@@ -39,8 +39,3 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
     if image.shape[:2] == (size, size):
         return image
     return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BOX))
-
-
-def as_observed(image: np.ndarray, size: int) -> np.ndarray:
-    """What a model sees of a rendered frame: encoded as it would be stored, decoded, resized."""
-    return resize(decode_image(encode_image(image)), size)
