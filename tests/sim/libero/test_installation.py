@@ -1,10 +1,15 @@
 """LIBERO asks nobody, writes nowhere but in `WORLDVLA_HOME`, and says what it lacks."""
 
+import hashlib
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -21,6 +26,7 @@ simulator.reset(3)
 simulator.render()
 """
 PACKAGES = [Path(importlib.util.find_spec(name).origin).parent for name in ("libero", "robosuite")]
+COMMIT = "0" * 40
 LOCATE = "from worldvla.sim.libero import installation; installation.assets()"
 
 
@@ -93,6 +99,71 @@ def test_what_cannot_be_downloaded_is_asked_for_by_name(tmp_path):
         "worldvla.errors.UserError: LIBERO's meshes are not here and lerobot/libero-assets cannot be"
     )
     assert last.endswith("name a folder that holds them in WORLDVLA_LIBERO_ASSETS")
+
+
+class Hub(ThreadingHTTPServer):
+    """A hub that holds one file of each part; `broken` of them cannot be had."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), HubHandler)
+        self.files = {f"{part}/a.xml": part.encode() for part in installation.PARTS}
+        self.broken: set[str] = set()
+
+
+class HubHandler(BaseHTTPRequestHandler):
+    def do_HEAD(self) -> None:
+        self.answer()
+
+    def do_GET(self) -> None:
+        self.answer()
+
+    def answer(self) -> None:
+        _, _, file = self.path.partition(f"/resolve/{COMMIT}/")
+        status, headers = 200, {"X-Repo-Commit": COMMIT, "ETag": f'"{hashlib.sha1(file.encode()).hexdigest()}"'}
+        if file:
+            status, body = 404 if file in self.server.broken else 200, self.server.files[file]
+        elif "/tree/" in self.path:
+            sizes = {name: len(data) for name, data in self.server.files.items()}
+            body = json.dumps(
+                [{"type": "file", "path": n, "size": s, "oid": COMMIT} for n, s in sizes.items()]
+            ).encode()
+        else:
+            siblings = [{"rfilename": name} for name in self.server.files]
+            body = json.dumps({"id": "lerobot/libero-assets", "sha": COMMIT, "siblings": siblings}).encode()
+        self.send_response(status)
+        for name, value in (headers | {"Content-Length": str(len(body))}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def log_message(self, *arguments) -> None: ...
+
+
+def test_an_interrupted_download_goes_on_and_leaves_nothing_in_the_home_directory(tmp_path):
+    home, var = tmp_path / "home", tmp_path / "var"
+    home.mkdir()
+    with Hub() as hub:
+        threading.Thread(target=hub.serve_forever, daemon=True).start()
+        program = f"import os; os.environ.pop('{installation.ASSETS}', 0); {LOCATE}; print(installation.assets())"
+        environment = {
+            "HOME": str(home),
+            "WORLDVLA_HOME": str(var),
+            "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}",
+        }
+        hub.broken = {"scenes/b.xml"}
+        hub.files["scenes/b.xml"] = b"late"
+        interrupted = python(program, **environment)
+        assert interrupted.returncode == 1 and "cannot be downloaded" in interrupted.stderr.splitlines()[-1]
+        hub.broken = set()
+        with ThreadPoolExecutor(2) as threads:
+            answers = list(threads.map(lambda _: python(program, **environment), range(2)))
+        hub.shutdown()
+    folder = var / "libero" / "assets"
+    assert [answer.stdout.splitlines()[-1:] for answer in answers] == [[str(folder)]] * 2, answers[0].stderr
+    for name, data in hub.files.items():
+        assert (folder / name).read_bytes() == data
+    assert list(home.iterdir()) == []
 
 
 def test_assets_that_hf_libero_downloaded_before_are_used(tmp_path, libero_assets):

@@ -6,6 +6,7 @@ make folders in the home directory. All of them take what they need from a folde
 """
 
 import ctypes
+import fcntl
 import importlib.util
 import os
 import sys
@@ -58,21 +59,36 @@ def _settings() -> Path:
 
 
 def _download() -> Path:
-    """hf-libero's normal download, into `WORLDVLA_HOME`: its own goes to the user's home directory."""
-    from huggingface_hub import snapshot_download
+    """hf-libero's normal download, into `WORLDVLA_HOME`: its own goes to the user's home directory.
 
+    The folder appears when it is complete. Workers start at the same time: one downloads, the others wait for it;
+    a download that was interrupted goes on.
+    """
     prepare()
+    folder = _downloads()
+    draft = folder.with_name("assets.partial")
+    # The hub's library, where nobody has imported it yet, would keep its own files in the home directory.
+    os.environ.setdefault("HF_HOME", str(_settings() / "huggingface"))
+    from huggingface_hub import snapshot_download
     from libero.libero.utils.download_utils import HF_ASSETS_REPO_ID
 
-    folder = _downloads()
-    try:
-        snapshot_download(repo_id=HF_ASSETS_REPO_ID, repo_type="dataset", local_dir=folder)
-    except Exception as error:
-        raise UserError(
-            f"LIBERO's meshes are not here and {HF_ASSETS_REPO_ID} cannot be downloaded "
-            f"({type(error).__name__}: {error}); name a folder that holds them in {ASSETS}"
-        ) from error
-    return _complete(folder)
+    with open(_settings() / "assets.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.is_dir():
+            return _complete(folder)
+        try:
+            snapshot_download(
+                repo_id=HF_ASSETS_REPO_ID,
+                repo_type="dataset",
+                local_dir=draft,
+                cache_dir=_settings() / "huggingface" / "hub",
+            )
+        except Exception as error:
+            raise UserError(
+                f"LIBERO's meshes are not here and {HF_ASSETS_REPO_ID} cannot be downloaded "
+                f"({type(error).__name__}: {error}); name a folder that holds them in {ASSETS}"
+            ) from error
+        return _complete(draft).rename(folder)
 
 
 @cache
