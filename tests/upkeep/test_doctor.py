@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from worldvla.errors import UserError
 from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import episode_rows, load_bank, write_episodes
 from worldvla.lake.faults import file_sizes
-from worldvla.lake.materializations import latest
+from worldvla.lake.materializations import latest, publish
 from worldvla.lake.models import has_model
 from worldvla.lake.store import Lake
 from worldvla.upkeep.doctor import examine, repair, steps
@@ -123,6 +124,12 @@ def test_dangling_references_are_found(lake: Lake) -> None:
     assert publication.subject == "demo/0000/rl_policy"
     assert all(one.repaired for one in repair(lake, [publication]))
     assert ("rl_policy", "demo", "0000") not in latest(lake)
+
+
+def test_what_older_code_published_under_another_name_is_no_damage(lake: Lake) -> None:
+    demonstrations = latest(lake)["demonstrations", "demo", ""]
+    publish(lake, replace(demonstrations, asset="teleoperated_demonstrations"), COMMIT)
+    assert errors(lake) == []
 
 
 def test_an_episode_without_all_its_frames_is_found(lake: Lake) -> None:
