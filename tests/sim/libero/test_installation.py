@@ -183,3 +183,7 @@ def test_a_missing_mesh_is_named(tmp_path, libero_assets, monkeypatch):
     monkeypatch.setenv(installation.ASSETS, str(folder))
     with pytest.raises(UserError, match=f"milk_and_place_it_in_the_basket needs {mesh}, which is not there; unset"):
         suites.make("libero_object", "pick_up_the_milk_and_place_it_in_the_basket", rendering=False)
+    monkeypatch.delenv(installation.ASSETS)
+    monkeypatch.setattr(installation, "assets", lambda: folder)
+    with pytest.raises(UserError, match=f"which is not there; remove {folder} to have all"):
+        suites.make("libero_object", "pick_up_the_milk_and_place_it_in_the_basket", rendering=False)

@@ -9,6 +9,7 @@ sign here is 1 for open. At full deflection the controller is sent 5 cm and 0.5 
 1/20 s, of which it covers a part.
 """
 
+import os
 import re
 from pathlib import Path
 
@@ -264,7 +265,8 @@ def _make(suite: str, task: str):
         missing = re.search(rf"{re.escape(str(folder))}/[^'\"\s]+", str(error))
         if missing is None or Path(missing[0]).exists():
             raise
+        anew = f"unset {ASSETS}" if os.environ.get(ASSETS) else f"remove {folder}"
         raise UserError(
-            f"scene.suite: {suite}/{task} needs {missing[0]}, which is not there; unset {ASSETS} to have all of "
-            "LIBERO's assets downloaded, or name a folder there that holds them"
+            f"scene.suite: {suite}/{task} needs {missing[0]}, which is not there; {anew} to have all of LIBERO's "
+            f"assets downloaded, or name a folder that holds them in {ASSETS}"
         ) from error
