@@ -150,6 +150,17 @@ def test_with_root_postgresql_is_installed_and_not_started(machine: Machine) -> 
     assert (machine.apt / "settings" / "createcluster.conf").read_text() == "create_main_cluster = false\n"
 
 
+def test_where_postgresql_cannot_be_installed_its_tests_are_skipped(machine: Machine) -> None:
+    machine.command("id", "echo 0")
+    for name in ("env", "mkdir", "tee", "sleep", "kill"):
+        (machine.bin / name).symlink_to(shutil.which(name))
+    machine.command("apt-get", "echo 'the mirror is down'; exit 100")
+    answer = machine.run("ensure_postgres; echo the tests")
+    assert (answer.returncode, answer.stdout) == (0, "the tests\n")
+    assert "Updating the package lists failed (exit 100)" in answer.stderr
+    assert "The tests on PostgreSQL will be skipped" in answer.stderr
+
+
 def test_without_root_the_tests_on_postgresql_are_skipped_with_the_command_to_run(machine: Machine) -> None:
     machine.command("apt-get", "exit 1")
     answer = machine.run("ensure_postgres")
