@@ -64,6 +64,7 @@ def test_list_says_where_each_record_came_from_and_filters(lake):
         assert [row["record"] for row in answer("list", *filters)] == [episode.episode_id for episode in expected]
     assert "there is no rule 'dark'" in refused("list", "--rule", "dark")
     assert "none of quarantined" in refused("list", "--status", "gone")
+    assert "--iteration: '0..3' is no number" in refused("list", "--iteration", "0..3")
 
 
 def test_show_has_every_fact_and_writes_what_people_look_at(lake, tmp_path):

@@ -49,7 +49,9 @@ def list_records(
         raise UserError(f"--rule: there is no rule {rule!r}; there are: {', '.join(names)}")
     if status is not None and status not in STATUSES:
         raise UserError(f"--status: {status!r} is none of {', '.join(STATUSES)}")
-    number = iteration_key(int(iteration)) if iteration is not None and iteration.isdecimal() else iteration
+    if iteration is not None and not iteration.isdecimal():
+        raise UserError(f"--iteration: {iteration!r} is no number; give that of one iteration, such as 3 or 0003")
+    number = None if iteration is None else iteration_key(int(iteration))
     wanted = {"campaign": campaign, "iteration": number, "asset": asset, "task": task, "source": source}
     found = [
         one
