@@ -171,3 +171,8 @@ def test_what_cannot_be_read_is_refused_at_once(lake: Lake, episodes: list[Episo
     short.delete("frames", "step = 4")
     with pytest.raises(UserError, match=f"frames are missing of episode {episodes[0].episode_id}"):
         loader(short, [episodes[0]])
+    long = written(tmp_path / "long", [episodes[0], episodes[1]])
+    row = long.frame("frames").row(0, named=True)
+    long.insert("frames", [row | {"step": LENGTHS[0] + 1}], Commit("run", "damage"))
+    with pytest.raises(UserError, match=f"outside of its episode: {episodes[0].episode_id}"):
+        loader(long, [episodes[0], episodes[1]])

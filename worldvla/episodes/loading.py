@@ -128,6 +128,7 @@ class WindowLoader:
     def _located(self, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Row in the table int64 [N] and action float32 [N, 7] of every frame; zero for the last of an episode."""
         first = dict(zip(self.ids, self._starts.tolist(), strict=True))
+        beyond = dict(zip(self.ids, (self._starts + lengths + 1).tolist(), strict=True))
         wanted = pa.array(self.ids)
         rows = np.full(int((lengths + 1).sum()), -1, np.int64)
         actions = np.zeros((len(rows), 7), np.float32)
@@ -136,8 +137,12 @@ class WindowLoader:
             found = np.flatnonzero(pa.compute.is_in(batch["episode_id"], wanted).to_numpy(zero_copy_only=False))
             if len(found):
                 part = batch.take(pa.array(found))
-                begin = np.array([first[one] for one in part["episode_id"].to_pylist()])
+                names = part["episode_id"].to_pylist()
+                begin = np.array([first[one] for one in names])
                 at = begin + part["step"].to_numpy()
+                # It would stand for a frame of a neighbour.
+                if (outside := np.flatnonzero((at < begin) | (at >= [beyond[one] for one in names]))).size:
+                    raise UserError(f"a frame has a step that is outside of its episode: {names[outside[0]]}")
                 rows[at] = offset + found
                 acted = part["action"].is_valid().to_numpy(zero_copy_only=False)
                 actions[at[acted]] = part["action"].drop_null().flatten().to_numpy().reshape(-1, 7)
