@@ -49,6 +49,7 @@ def test_a_variant_is_named_by_its_settings_and_keeps_them(tmp_path, monkeypatch
         ({"scene": 3}, "scene"),
         ({"world_model.frame_stride": 3}, "does not divide scene.chunk 8"),
         ({"curation.heldout": 2}, "curation.heldout"),
+        ({"curation.heldout": 0.6, "curation.validation": 0.5}, "curation: .* leave no states to train on"),
     ],
 )
 def test_a_wrong_setting_is_named(settings, message, tmp_path, monkeypatch):

@@ -66,6 +66,12 @@ class Curation(Section):
     heldout: float = Field(gt=0, lt=1, description="share of initial states")
     exclude: list[Label] = Field(description="labels of episodes that nothing is trained on")
 
+    @model_validator(mode="after")
+    def check_shares(self) -> "Curation":
+        if self.heldout + self.validation >= 1:
+            raise ValueError(f"heldout {self.heldout} and validation {self.validation} leave no states to train on")
+        return self
+
 
 class Autoencoder(Section):
     patch: int = Field(gt=0, description="pixels a side folded into channels before the first convolution")
