@@ -5,7 +5,8 @@ import polars as pl
 
 from assets.partitions import CAMPAIGN, ITERATION, LOOP
 from assets.publication import Content, Step, loop_asset
-from worldvla.curation.sans import curate, learned_from
+from worldvla.curation.sans import Origin, curate, learned_from
+from worldvla.errors import UserError
 from worldvla.lake.digests import rows_version
 from worldvla.lake.episodes import episode_rows
 from worldvla.lake.store import Lake
@@ -37,9 +38,7 @@ def incoming_failures(context: dg.AssetExecutionContext) -> dg.DataVersionsByPar
 
 def sans(step: Step) -> Content:
     """Success And Near-Success: every episode's label and split, with the rule and the values that decided."""
-    origins: dict[str, tuple[str, str | None]] = {}
-    for asset in GRAPH["raw_episodes"].parents:
-        origins |= dict.fromkeys(step.members(asset), (asset, None))
+    origins = _raw_origins(step)
     for number in range(int(step.iteration)):
         iteration = iteration_key(number)
         origins |= dict.fromkeys(step.members("failure_rollouts", iteration), (FEEDBACK, iteration))
@@ -57,6 +56,20 @@ def sans(step: Step) -> Content:
             "splits and labels": dg.MetadataValue.table([dg.TableRecord(row) for row in counts]),
         },
     )
+
+
+def _raw_origins(step: Step) -> dict[str, Origin]:
+    """Which recorded set each raw episode came from; of sets that were published since, what raw_episodes has."""
+    recorded: dict[str, Origin] = {}
+    for asset in GRAPH["raw_episodes"].parents:
+        recorded |= dict.fromkeys(step.members(asset), (asset, None))
+    raw = step.members("raw_episodes")
+    if gone := set(raw) - recorded.keys():
+        raise UserError(
+            f"sans: {len(gone)} episodes of raw_episodes are in none of the sets that it is made from any more; "
+            f"`worldvla rematerialize --campaign {step.campaign}` makes it anew first"
+        )
+    return {episode: recorded[episode] for episode in raw}
 
 
 def sans_rows(step: Step, split: str) -> pl.DataFrame:

@@ -1,6 +1,7 @@
-"""What learns from SANS where a campaign excludes labels: nothing that another campaign made of all of them."""
+"""SANS is curated from the raw episodes that it names as read; what learns from it leaves excluded labels out."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -8,14 +9,20 @@ import pytest
 
 from assets.partitions import CAMPAIGN, ITERATION, partition_key
 from assets.policy import ASSETS
-from tests.factories import synthetic_lake
+from assets.publication import Step
+from assets.sans import sans
+from tests.factories import synthetic_episode, synthetic_lake
 from worldvla import campaigns
+from worldvla.errors import UserError
 from worldvla.lake.commit import Commit
+from worldvla.lake.episodes import set_members, write_episodes, write_set
 from worldvla.lake.materializations import latest, publish
 from worldvla.lake.store import Lake
 from worldvla.planner.fingerprints import changed_sections, config_digest
 from worldvla.planner.graph import GRAPH
 
+COMMIT = Commit("run", "demonstrations", "demo")
+NOW = datetime.now(UTC)
 WITHOUT = "demo-without-near-success"
 
 
@@ -51,3 +58,25 @@ def test_excluded_labels_are_configuration_of_what_leaves_them_out(home: Path) -
     for asset in ("world_model", "keyframes"):
         before, after = (config_digest(GRAPH[asset], campaign) for campaign in (everything, without))
         assert "curation" not in before and changed_sections(before, after) == ["curation"]
+
+
+def test_sets_published_after_the_raw_episodes_do_not_change_what_sans_holds(home: Path) -> None:
+    lake: Lake = synthetic_lake(home / "lake")
+    records = latest(lake)
+    demonstrations, raw = records["demonstrations", "demo", ""], records["raw_episodes", "demo", ""]
+    nothing = write_set(lake, [], COMMIT)
+    publish(lake, replace(demonstrations, asset="imported_episodes", data_version=nothing), COMMIT)
+
+    def republish(ids: list[str]) -> None:
+        publish(lake, replace(demonstrations, data_version=write_set(lake, ids, COMMIT), materialized_at=NOW), COMMIT)
+
+    def curated() -> set[str]:
+        version = sans(Step(GRAPH["sans"], "demo", "0000", lake, "run")).data_version
+        return set(lake.frame("sans", ["episode_id"], f"sans_version = '{version}'")["episode_id"])
+
+    members = set_members(lake, demonstrations.data_version)
+    republish([*members, *write_episodes(lake, [synthetic_episode(77)], COMMIT)])
+    assert curated() == set(set_members(lake, raw.data_version))
+    republish(members[1:])
+    with pytest.raises(UserError, match="1 episodes of raw_episodes are in none"):
+        curated()
