@@ -6,7 +6,7 @@ import dagster as dg
 
 from assets.actors import policy_actor
 from assets.publication import Content, Step, loop_asset
-from worldvla.lake.episodes import episode_rows, write_set
+from worldvla.lake.episodes import episode_rows, set_members, write_set
 from worldvla.sim.actors import ActorSpec, ExpertSpec
 from worldvla.sim.recording import Recording, record
 from worldvla.sim.rollout import RolloutRequest
@@ -82,13 +82,16 @@ def recorded(step: Step, plan: Iterable[tuple[str, Sequence[int]]], actor: Actor
 
 def episode_content(step: Step, recording: Recording) -> Content:
     """The set of the episodes that may be members; `details["quarantined"]` names those that may not."""
+    version = write_set(step.lake, [row["episode_id"] for row in recording.rows], step.commit)
+    members = set(set_members(step.lake, version))
+    rows = [row for row in recording.rows if row["episode_id"] in members]
     refused = {"quarantined": sorted(recording.refused)} if recording.refused else {}
     command = f"{len(recording.refused)} episodes: `worldvla quarantine list --campaign {step.campaign}`"
     return Content(
-        write_set(step.lake, [row["episode_id"] for row in recording.rows], step.commit),
-        details={**counts(recording.rows), **refused},
+        version,
+        details={**counts(rows), **refused},
         metadata={
-            **table_metadata(recording.rows),
+            **table_metadata(rows),
             **({"quarantined": dg.MetadataValue.md(command)} if recording.refused else {}),
         },
         real_steps=recording.steps,
