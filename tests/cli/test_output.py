@@ -1,9 +1,10 @@
-"""What `--json` prints is JSON that any reader takes."""
+"""What `--json` prints is JSON that any reader takes, and what people see is what is stored."""
 
 import json
 from datetime import UTC, datetime
 
 import numpy as np
+import pytest
 
 from worldvla.cli.output import emit
 
@@ -23,3 +24,11 @@ def test_numbers_that_json_does_not_have_are_null(capsys):
             "n": 3,
         }
     ]
+
+
+@pytest.mark.parametrize("text", ["[/x]", "\\[/x]", "a\\", "[red]b", "\\\\[bold]c", "[link=http://x]y"])
+def test_brackets_and_backslashes_in_a_table_are_text(capsys, text):
+    emit([{"reason": text, text: "header"}], False, f"of {text}")
+    assert capsys.readouterr().out.count(text) == 3
+    emit([{"id": f"{text}{record}"} | {f"field {n}": n for n in range(13)} for record in range(2)], False)
+    assert capsys.readouterr().out.count(text) == 2

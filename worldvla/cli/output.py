@@ -28,6 +28,7 @@ def emit(
         print(_json(rows))
         return
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
     if not rows:
@@ -36,11 +37,11 @@ def emit(
     names = list(columns or rows[0])
     if len(names) > WIDEST and len(rows) <= len(names):
         rows, names = _transposed(rows, names)
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title and escape(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     whole = _kept_whole(rows, names)
     for name in names:
         numeric = all(isinstance(row.get(name), int | float) or row.get(name) is None for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=name in whole)
+        table.add_column(escape(name), justify="right" if numeric else "left", overflow="fold", no_wrap=name in whole)
     for row in rows:
         table.add_row(*(_cell(row.get(name)) for name in names))
     _console().print(table)
@@ -73,7 +74,7 @@ def printable(text: str) -> str:
 def _transposed(rows: list[dict[str, Any]], names: list[str]) -> tuple[list[dict[str, Any]], list[str]]:
     """One row a field, one column a record, headed by the record's first field."""
     first, *rest = names
-    heads = [_cell(row[first]) for row in rows]
+    heads = [_plain_cell(row[first]) for row in rows]
     return [{first: name, **{head: row[name] for head, row in zip(heads, rows, strict=True)}} for name in rest], [
         first,
         *heads,
@@ -103,9 +104,12 @@ def _console() -> Any:
 
 
 def _cell(value: Any) -> str:
+    """As rich reads it, which takes words in brackets for its own."""
+    from rich.markup import escape
+
     text = _plain_cell(value)
     colour = COLOURS.get(text)
-    return f"[{colour}]{text}[/{colour}]" if colour else text.replace("[", "\\[")
+    return f"[{colour}]{text}[/{colour}]" if colour else escape(text)
 
 
 def _plain_cell(value: Any) -> str:
