@@ -52,7 +52,7 @@ def expect_of_alignments(data: pd.DataFrame, scope: Scope) -> list[Expectation]:
 
 
 def read_evaluations(lake: Lake, scope: Scope) -> pd.DataFrame:
-    """The evaluated episodes of the policies that the scope compares, by its protocol's number of seeds."""
+    """The evaluated episodes, under every protocol, of the policies that the scope compares."""
     policies = [scope.parents[name] for name in ("base_policy", "rl_policy") if name in scope.parents]
     return lake.frame("evaluations", where=is_in("policy_id", policies)).to_pandas()
 
