@@ -6,6 +6,7 @@ checks that run before anything is published, the one row that publishes, and wh
 is told. A crash before that row leaves the lake as readers see it unchanged.
 """
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -164,6 +165,8 @@ def _materialize(
                 )
             record = _record(step, content, seconds())
         publish(step.lake, record, step.commit)
+        # Not before: a model that nothing publishes is found by nobody, and its training would begin anew.
+        shutil.rmtree(checkpoint_directory(step.fingerprint), ignore_errors=True)
         spent_file(step.fingerprint).unlink(missing_ok=True)
         yield from _feedback(step)
     except UserError as error:

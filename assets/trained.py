@@ -1,6 +1,5 @@
 """What every training asset does around its training: track it, store the model, remember what it read."""
 
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
@@ -8,7 +7,7 @@ from typing import Protocol
 import dagster as dg
 
 from assets.publication import Step
-from worldvla.home import checkpoint_directory, mlflow_place
+from worldvla.home import mlflow_place
 from worldvla.lake.digests import canonical_json
 from worldvla.lake.models import read_model, write_membership, write_model
 from worldvla.lake.tags import tag_training
@@ -44,10 +43,7 @@ def store(
     members: Sequence[tuple[str, str]],
     set_version: str,
 ) -> str:
-    """Stores the model with its parents (role to model id) and its training episodes (id, label); returns its id.
-
-    The training's checkpoints are removed once the model is safe in the lake.
-    """
+    """Stores the model with its parents (role to model id) and its training episodes (id, label); returns its id."""
     from worldvla.training.weights import model_digest
 
     kind, weights = step.node.name, model.to_bytes()
@@ -58,7 +54,6 @@ def store(
     ids, labels = [episode for episode, _ in members], [label for _, label in members]
     write_membership(step.lake, model_id, ids, labels, set_version, step.commit)
     write_model(step.lake, kind, model.config, weights, parents, run.last, run.run_id, registered, step.commit)
-    shutil.rmtree(checkpoint_directory(step.fingerprint), ignore_errors=True)
     return model_id
 
 

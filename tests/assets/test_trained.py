@@ -1,15 +1,23 @@
-"""What surrounds a training: the version of the lake that MLflow names is the one that is kept."""
+"""What surrounds a training: what MLflow names is kept, and so are checkpoints until the model is published."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
+import assets.publication
+from assets.alignment import ASSETS
+from assets.partitions import CAMPAIGN
 from assets.publication import Step
 from assets.trained import tracked
-from tests.factories import synthetic_episode
+from tests.factories import synthetic_episode, synthetic_lake
+from worldvla.errors import UserError
+from worldvla.home import checkpoint_directory
 from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import write_episodes
+from worldvla.lake.materializations import latest, publish
 from worldvla.lake.store import Lake
 from worldvla.planner.graph import GRAPH
 from worldvla.tracking.training_run import client
@@ -30,3 +38,29 @@ def test_a_training_that_was_killed_keeps_the_version_that_it_told_mlflow(
     [read] = client().get_run(resumed.run_id).inputs.dataset_inputs
     told = json.loads(read.dataset.source)["version"]
     assert told < lake.version("episodes") and lake.tags("episodes") == {f"training-{step.fingerprint}": told}
+
+
+def test_checkpoints_stay_until_the_model_is_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLDVLA_HOME", str(tmp_path / "home"))
+    lake = synthetic_lake(tmp_path / "home" / "lake")
+    publish(lake, replace(latest(lake)["raw_episodes", "demo", ""], campaign="test"), Commit("run", "raw_episodes"))
+    checkpoints = checkpoint_directory(Step(GRAPH["judge"], "test", "", lake, "run").fingerprint)
+
+    def no_room(*_: object) -> None:
+        raise UserError("no room to write table materializations")
+
+    with dg.instance_for_test() as instance:
+        instance.add_dynamic_partitions(CAMPAIGN, ["test"])
+
+        def made() -> bool:
+            judge = dg.AssetSelection.assets("judge")
+            return dg.materialize(
+                ASSETS, selection=judge, instance=instance, partition_key="test", raise_on_error=False
+            ).success
+
+        with monkeypatch.context() as patch:
+            patch.setattr(assets.publication, "publish", no_room)
+            assert not made()
+        assert list(checkpoints.iterdir())
+        assert made() and not checkpoints.exists()
+    assert lake.open("models").count_rows("kind = 'judge'") == 1
