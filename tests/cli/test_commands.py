@@ -20,6 +20,7 @@ from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import set_members
 from worldvla.lake.materializations import latest, publish
 from worldvla.lake.store import Lake
+from worldvla.planner.plan import Run
 
 HEAVY = ("torch", "mlflow", "dagster", "lance", "polars", "duckdb", "pydantic")
 KEYS = ["asset", "campaign", "iteration", "version", "materialized_at", "state", "reason"]
@@ -102,6 +103,17 @@ def test_nothing_stale_means_nothing_runs(lake):
     rows = answer("loop", "--campaign", "test", "--iterations", "2")
     assert [row["iteration"] for row in rows] == ["0000", "0001"]
     assert lake.version("materializations") == before
+
+
+def test_a_named_asset_that_was_never_made_is_said(home):
+    lakes.launcher(Lake(home / "lake"))(Run("test", "", ("demonstrations",), {}))
+    left_out = "left out: base_policy of test, never materialized; add --only-cause missing, or use worldvla loop"
+    for more in ((), ("--dry-run",), ("--dry-run", "--upstream")):
+        status, out, err = run("rematerialize", "base_policy", "--campaign", "test", *more)
+        assert (status, out, err.splitlines()) == (0, "", [left_out, "nothing is stale"])
+    assert "never materialized" not in run("rematerialize", "demonstrations", "--dry-run")[2]
+    planned = answer("rematerialize", "base_policy", "--only-cause", "missing", "--upstream", "--dry-run")
+    assert planned[-1]["asset"] == "base_policy"
 
 
 def test_campaigns_lists_the_file_and_the_variants(home):

@@ -14,7 +14,7 @@ from worldvla.cli.status import row
 if TYPE_CHECKING:
     from worldvla.planner.cost import Expected
     from worldvla.planner.forecast import Forecast
-    from worldvla.planner.plan import Plan, Run
+    from worldvla.planner.plan import Plan, Run, Selection
     from worldvla.planner.state import Key, NodeState
 
 COLUMNS = ["campaign", "iteration", "asset", "expected_seconds", "expected_real_steps", "past_runs", "reason"]
@@ -56,6 +56,7 @@ def rematerialize(
         plan = decide(states, selection, selection.choose(states))
         costs = expected(lake, (state.key for state in in_scope(states, plan.runs)), seen.campaigns)
         cast = forecast(states, plan.runs, costs)
+        _say_missing(states, selection, plan)
         if dry_run or not plan.runs:
             _report(plan, states, costs, cast, as_json, explain)
     if dry_run or not plan.runs:
@@ -157,6 +158,17 @@ def _sentences(cast: "Forecast", runs: int) -> list[str]:
         f"again; {cast.fresh:,} nodes stay fresh"
     )
     return sentences
+
+
+def _say_missing(states: list["NodeState"], selection: "Selection", plan: "Plan") -> None:
+    """Assets that were asked for by name and never made: who names one expects it."""
+    planned = {key for run in plan.runs for key in run.keys} | {state.key for state in plan.blocked}
+    named = [state for state in states if selection.assets and selection.matches(state) and state.key not in planned]
+    missing = [state for state in named if state.state == "missing" and not selection.makes(state)]
+    for state in missing[:MOST]:
+        output.say(f"left out: {_name(state)}, never materialized; add --only-cause missing, or use worldvla loop")
+    if len(missing) > MOST:
+        output.say(f"left out: {len(missing) - MOST} more that were never materialized")
 
 
 def _say_held(plan: "Plan") -> None:
