@@ -197,3 +197,6 @@ def test_the_lock_of_a_killed_run_is_a_note_and_that_of_a_living_one_is_not(lake
         assert examine(lake, home(lake)) == []
     [finding] = examine(lake, home(lake))
     assert (finding.check, finding.severity, finding.subject) == ("leftovers", "note", str(lock))
+    os.utime(lock, (time.time() - 7200,) * 2)
+    assert all(one.repaired for one in repair(lake, examine(lake, home(lake))))
+    assert not lock.exists() and examine(lake, home(lake)) == []

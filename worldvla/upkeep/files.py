@@ -109,7 +109,12 @@ def leftovers(home: Path, published: set[str]) -> Iterator[Finding]:
         if path.name in published:
             yield _leftover(path, "checkpoints of a training whose model is published")
     for path in sorted((home / "dagster" / "processes").glob("*.lock")):
-        if not _held(path):
+        if _held(path):
+            continue
+        # Without its file a run counts as ended, too; a process that has just begun is about to hold it.
+        if now - path.stat().st_mtime > ABANDONED_SECONDS:
+            yield _leftover(path, "lock of a process that was killed, whose run, if it had one, has ended")
+        else:
             problem = "lock of a run that was killed: Dagster believes that it runs until the next run settles it"
             yield Finding("leftovers", "note", "", str(path), problem, "worldvla loop")
 
