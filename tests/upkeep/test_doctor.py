@@ -189,6 +189,16 @@ def test_what_a_killed_writer_left_is_a_note_and_is_removed(lake: Lake) -> None:
     assert [one.check for one in examine(lake, home(lake))] == ["orphaned rows"]
 
 
+def test_what_a_published_computation_left_is_removed_and_what_goes_on_is_not(lake: Lake) -> None:
+    published = latest(lake)["world_model", "demo", "0000"].fingerprint
+    folder = home(lake) / "checkpoints"
+    for name in (published, "under-way"):
+        (folder / name).mkdir(parents=True)
+        (folder / f"{name}.seconds").write_text("3600.0")
+    assert all(one.repaired for one in repair(lake, examine(lake, home(lake))))
+    assert sorted(path.name for path in folder.iterdir()) == ["under-way", "under-way.seconds"]
+
+
 def test_the_lock_of_a_killed_run_is_a_note_and_that_of_a_living_one_is_not(lake: Lake) -> None:
     lock = home(lake) / "dagster" / "processes" / "run.lock"
     lock.parent.mkdir(parents=True)

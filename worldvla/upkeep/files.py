@@ -106,8 +106,8 @@ def leftovers(home: Path, published: set[str]) -> Iterator[Finding]:
         if now - path.stat().st_mtime > ABANDONED_SECONDS:
             yield _leftover(path, "half of a checkpoint, from a save that was killed")
     for path in sorted((home / "checkpoints").glob("*")):
-        if path.name in published:
-            yield _leftover(path, "checkpoints of a training whose model is published")
+        if path.name.removesuffix(".seconds") in published:
+            yield _leftover(path, "checkpoints, or the clock, of a computation whose content is published")
     for path in sorted((home / "dagster" / "processes").glob("*.lock")):
         if _held(path):
             continue
