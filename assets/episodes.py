@@ -6,7 +6,9 @@ import dagster as dg
 
 from assets.actors import policy_actor
 from assets.publication import Content, Step, loop_asset
+from worldvla.config import Scene
 from worldvla.lake.episodes import episode_rows, set_members, write_set
+from worldvla.sim import suites
 from worldvla.sim.actors import ActorSpec, ExpertSpec
 from worldvla.sim.recording import Recording, record
 from worldvla.sim.rollout import RolloutRequest
@@ -31,9 +33,15 @@ def demonstrations(step: Step) -> Content:
             attempts += recording.steps
             seed = seeds.stop
             if seed - DEMONSTRATION > _ATTEMPTS_PER_DEMONSTRATION * wanted:
-                raise dg.Failure(f"the expert of {task} succeeded {len(successes)} times in {seed - DEMONSTRATION}")
+                raise dg.Failure(_too_few(step.config.scene, task, len(successes), seed - DEMONSTRATION))
         kept += successes
     return episode_content(step, Recording(kept, refused, attempts))
+
+
+def _too_few(scene: Scene, task: str, successes: int, attempts: int) -> str:
+    needed, allowed = suites.horizon(scene.suite, task), scene.max_steps
+    short = f"; it may need {needed} actions, and scene.max_steps is {allowed}" if needed > allowed else ""
+    return f"the expert of {task} succeeded {successes} times in {attempts}{short}"
 
 
 def perturbed_demonstrations(step: Step) -> Content:

@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
-from assets.episodes import episode_content
+import dagster as dg
+import pytest
+import yaml
+
+from assets.episodes import demonstrations, episode_content
 from assets.publication import Step
 from tests.factories import synthetic_episode
 from worldvla.lake.commit import Commit
@@ -22,3 +26,13 @@ def test_retracted_episodes_are_neither_members_nor_counted(tmp_path: Path) -> N
     assert set(set_members(lake, content.data_version)) == set(ids[1:])
     assert content.details == {"episodes": 2, "successes": 2, "steps": 16}
     assert content.metadata["dagster/row_count"] == 2 and content.real_steps == 24
+
+
+def test_an_expert_without_the_time_it_needs_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLDVLA_HOME", str(tmp_path))
+    (tmp_path / "campaigns").mkdir()
+    short = {"campaign": "test", "set": {"scene.max_steps": 8, "demonstrations.per_task": 1}}
+    (tmp_path / "campaigns" / "short.yaml").write_text(yaml.safe_dump(short))
+    step = Step(GRAPH["demonstrations"], "short", "", Lake(tmp_path / "lake"), "run")
+    with pytest.raises(dg.Failure, match=r"PushCube-v1 succeeded 0 times in 4; it may need \d+ actions, .* is 8"):
+        demonstrations(step)
