@@ -16,7 +16,7 @@ from worldvla import campaigns
 PLAN = {"libero-spatial": 2, "libero-object": 2, "libero-goal": 2}
 GAINS = {"0000": 0.127, "0001": 0.293}
 # What differs between suites and between nothing else.
-OF_A_SUITE = ("suite", "max_steps")
+OF_A_SUITE = ("suite", "suite_version", "max_steps")
 AVERAGE = "average of the suites"
 THEIRS = (
     "World-VLA-Loop reports, for two tasks a suite, bases of 83.9 and 87.9 % (Spatial), 73.9 and 73.9 % (Object), 91.9 "

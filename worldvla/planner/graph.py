@@ -116,7 +116,7 @@ NODES: tuple[Node, ...] = (
         "evaluation",
         "iteration",
         ("rl_policy", "base_policy"),
-        "2",
+        "3",
         ("scene", "curation", "rl", "evaluation"),
         "simulator",
     ),

@@ -12,6 +12,7 @@ from worldvla.episodes.episode import Episode
 from worldvla.lake.commit import Commit
 from worldvla.lake.digests import digest
 from worldvla.lake.store import Lake, is_in
+from worldvla.sim import suites
 from worldvla.sim.actors import ActorSpec
 from worldvla.sim.rollout import RolloutRequest
 from worldvla.sim.workers import collect
@@ -24,6 +25,7 @@ def protocol(suite: str, max_steps: int, chunk: int, temperature: float, first_s
     """Everything that shapes a success rate besides the policy and the number of seeds."""
     return {
         "suite": suite,
+        "suite_version": suites.version(suite),
         "success": "any state of the episode",
         "termination": "end of the chunk with the first success",
         "max_steps": max_steps,
