@@ -117,8 +117,8 @@ def loop_asset(
 ) -> dg.AssetsDefinition:
     """The Dagster asset of the node that `compute` is named after, with its own checks and those of its tables.
 
-    `recalled`: whether content that was computed before stands for it; not where `compute` keeps rows of the
-    campaign and iteration themselves.
+    `recalled`: whether content that was computed before stands for it; not where `compute` keeps something of
+    the campaign itself: its rows, its champion.
     """
     node = GRAPH[compute.__name__]
 

@@ -25,7 +25,7 @@ def evaluation(step: Step) -> Content:
     states = evaluation_states(scene.suite)
     conditions = protocol(scene.suite, scene.max_steps, scene.chunk, settings.temperature, EVALUATION, states)
     base, new = step.parents["base_policy"], step.parents["rl_policy"]
-    reigning = champion(step.campaign) or base
+    reigning = _reigning(step, base, new)
     with ExitStack() as stack:
         contenders = dict.fromkeys((base, new, reigning))
         actors = [stack.enter_context(policy_actor(step, policy, settings.temperature)) for policy in contenders]
@@ -62,6 +62,19 @@ def evaluation(step: Step) -> Content:
         checks=(_exploitation(found),),
         real_steps=real_steps,
     )
+
+
+def _reigning(step: Step, base: str, new: str) -> str:
+    """The champion that the new policy has to beat; also where an attempt that was killed promoted it already."""
+    reigning = champion(step.campaign)
+    if reigning not in (None, new):
+        return reigning
+    evaluations = [
+        (iteration, record)
+        for (asset, campaign, iteration), record in step.records.items()
+        if (asset, campaign) == ("evaluation", step.campaign) and iteration < step.iteration
+    ]
+    return max(evaluations)[1].details["champion"]["after"] if evaluations else base
 
 
 def _exploitation(found: dict | None) -> Check:
@@ -105,7 +118,7 @@ def compare(before: list[dict], after: list[dict]) -> dict:
 
 
 ASSETS: list[dg.AssetsDefinition] = [
-    loop_asset(evaluation, checks=("exploitation",)),
+    loop_asset(evaluation, checks=("exploitation",), recalled=False),
     loop_asset(policy_rollouts),
     loop_asset(failure_rollouts),
 ]
