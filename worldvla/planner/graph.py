@@ -2,7 +2,9 @@
 
 `assets/` builds its Dagster assets from these nodes, the planner compares against them,
 so both always speak of the same graph. Raise a node's `code_version` when a change to
-the code behind it may change its content.
+the code behind it may change its content. What is recorded is recognized by its origin: where
+a simulator or an expert acts otherwise, raise the suite's or the expert's version as well, or
+the episodes of before are taken again.
 """
 
 from dataclasses import dataclass
