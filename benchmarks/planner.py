@@ -23,8 +23,9 @@ import yaml
 from benchmarks.planner_lake import build, campaigns_text
 from benchmarks.result import figure, write
 from worldvla.home import campaigns_file
-from worldvla.lake.episodes import retract, set_members
+from worldvla.lake.episodes import set_members
 from worldvla.lake.materializations import latest
+from worldvla.lake.retractions import retract_episodes
 from worldvla.lake.store import Lake
 from worldvla.planner.observe import snapshot
 
@@ -73,7 +74,7 @@ def measure(home: Path, source: str, iterations: int) -> list[dict]:
     if not full:
         return figures
     failures = latest(lake)["failure_rollouts", names[0], "0000"].data_version
-    retract(lake, set_members(lake, failures)[0], "camera moved")
+    retract_episodes(lake, [set_members(lake, failures)[0]], "camera moved")
     after = f"{where}, one episode retracted"
     figures += command(f"{after}: status --json", nodes, target, "status", "--json")
     figures += command(f"{after}: rematerialize --dry-run --json", nodes, None, "rematerialize", "--dry-run", "--json")

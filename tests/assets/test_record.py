@@ -11,10 +11,9 @@ from assets.partitions import CAMPAIGN, ITERATION, partition_key
 from assets.record import ASSETS
 from tests.planner.lakes import launcher
 from worldvla import campaigns
-from worldvla.lake.episodes import retract
 from worldvla.lake.materializations import latest
 from worldvla.lake.query import run_audit
-from worldvla.lake.retractions import restore_episodes
+from worldvla.lake.retractions import restore_episodes, retract_episodes
 from worldvla.lake.store import Lake
 from worldvla.lake.tags import vectors
 from worldvla.planner.graph import GRAPH
@@ -70,7 +69,7 @@ def test_the_row_follows_a_retraction_that_is_taken_back(lake: Lake, instance: d
     close(lake, "test", instance)
     first = versions()
     episode = lake.frame("episodes", ["episode_id"])["episode_id"][0]
-    retract(lake, episode, "camera moved")
+    retract_episodes(lake, [episode], "camera moved")
     close(lake, "test", instance)
     assert versions() != first
     restore_episodes(lake, [episode])

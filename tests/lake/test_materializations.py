@@ -6,9 +6,10 @@ import pytest
 
 from tests.factories import synthetic_episode
 from worldvla.lake.commit import Commit
-from worldvla.lake.episodes import retract, write_episodes, write_set
+from worldvla.lake.episodes import write_episodes, write_set
 from worldvla.lake.materializations import Materialization, find, latest, publish
 from worldvla.lake.models import write_model
+from worldvla.lake.retractions import retract_episodes
 from worldvla.lake.store import Lake
 
 COMMIT = Commit("run", "demonstrations", "demo")
@@ -62,7 +63,7 @@ def test_find_passes_over_sets_that_are_no_longer_whole(lake: Lake) -> None:
     assert find(lake, "g") is None
     lake.delete("episodes", f"episode_id = '{ids[2]}'")
     assert find(lake, "f") == older
-    retract(lake, ids[0], "bad")
+    retract_episodes(lake, [ids[0]], "bad")
     assert find(lake, "f") is None
 
 
@@ -81,5 +82,5 @@ def test_find_wants_all_rows_of_sans_and_their_episodes(lake: Lake) -> None:
     assert find(lake, "f") is not None
     publish(lake, replace(RECORD, asset="sans", iteration="0001", details={"rows": 3}, fingerprint="g"), COMMIT)
     assert find(lake, "g") is None
-    retract(lake, ids[0], "bad")
+    retract_episodes(lake, [ids[0]], "bad")
     assert find(lake, "f") is None

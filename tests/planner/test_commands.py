@@ -8,8 +8,9 @@ import pytest
 
 from tests.planner import lakes
 from worldvla.cli.main import main
-from worldvla.lake.episodes import retract, set_members
+from worldvla.lake.episodes import set_members
 from worldvla.lake.materializations import latest
+from worldvla.lake.retractions import retract_episodes
 from worldvla.lake.store import Lake
 
 
@@ -20,7 +21,7 @@ def retracted(tmp_path_factory) -> tuple[Path, str]:
     lake = Lake(home / "lake")
     lakes.loop(lake)
     episode = set_members(lake, latest(lake)["policy_rollouts", "test", "0000"].data_version)[0]
-    retract(lake, episode, "camera moved")
+    retract_episodes(lake, [episode], "camera moved")
     return home, episode
 
 

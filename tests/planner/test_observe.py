@@ -10,8 +10,9 @@ from tests.planner import lakes
 from tests.planner.lakes import CAMPAIGN
 from worldvla.errors import UserError
 from worldvla.lake.commit import Commit
-from worldvla.lake.episodes import retract, set_members
+from worldvla.lake.episodes import set_members
 from worldvla.lake.materializations import latest, publish
+from worldvla.lake.retractions import retract_episodes
 from worldvla.lake.store import Lake
 from worldvla.planner.causes import chain
 from worldvla.planner.feedback import incoming_version
@@ -72,7 +73,7 @@ def test_a_deleted_failure_reaches_the_next_iteration_through_the_back_edge(lake
 def test_a_retracted_failure_changes_what_the_next_iteration_reads(lake):
     episode = member(lake, "policy_rollouts", "0000")
     before = incoming_versions(lake, CAMPAIGN)
-    retract(lake, episode, "gripper stuck")
+    retract_episodes(lake, [episode], "gripper stuck")
     stale = lakes.not_fresh(lake)
     assert ("policy_rollouts", "0000") not in stale
     assert stale["failure_rollouts", "0000"] == "policy_rollouts lost 1 retracted episode (gripper stuck)"

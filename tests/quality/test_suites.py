@@ -13,8 +13,9 @@ from worldvla import campaigns
 from worldvla.curation.sans import curate
 from worldvla.lake import quarantine
 from worldvla.lake.commit import Commit
-from worldvla.lake.episodes import retract, write_episodes, write_set
+from worldvla.lake.episodes import write_episodes, write_set
 from worldvla.lake.materializations import latest
+from worldvla.lake.retractions import retract_episodes
 from worldvla.lake.store import Lake
 from worldvla.lake.tables import TABLES
 from worldvla.quality.admission import admit
@@ -237,7 +238,7 @@ def test_a_broken_row_of_any_table_is_named(lake, name, asset, column, value, ex
 def test_the_books_of_a_real_lake_hold(tmp_path):
     lake = synthetic_lake(tmp_path)
     episode = lake.frame("episodes", ["episode_id"])["episode_id"][0]
-    retract(lake, episode, "camera moved")
+    retract_episodes(lake, [episode], "camera moved")
     admit(lake, [damage.black(), damage.truncated()], COMMIT)
     quarantine.release(lake, quarantine.find(lake, damage.black().episode_id), "fine", "ada", COMMIT)
     names = ["materializations", "retractions", "quarantine", "quarantine_releases"]

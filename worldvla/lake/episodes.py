@@ -9,7 +9,6 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from itertools import islice
 
 import numpy as np
@@ -198,14 +197,6 @@ def observed_versions(lake: Lake, versions: Iterable[str]) -> dict[str, tuple[st
         whole = rows.filter(pl.col("retracted").is_null() & pl.col("content_digest").is_not_null())
         observed[version] = (set_version(whole.select("episode_id", "content_digest").rows()), gone, out)
     return observed
-
-
-def retract(lake: Lake, episode_id: str, reason: str) -> None:
-    """Withdraws an episode: it stays recorded, but every set that holds it is no longer whole."""
-    if not existing(lake, [episode_id]):
-        raise UserError(f"the lake has no episode {episode_id}")
-    row = {"episode_id": episode_id, "reason": reason, "retracted_at": datetime.now(UTC)}
-    lake.insert("retractions", [row], Commit(run_id="", asset="retraction"))
 
 
 def retracted(lake: Lake) -> pl.DataFrame:
