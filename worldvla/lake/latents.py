@@ -13,6 +13,7 @@ from worldvla.errors import UserError
 from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import load_bank
 from worldvla.lake.store import LONGEST_IN_LIST, Lake, is_in, quoted
+from worldvla.training.progress import track
 
 # Episodes decoded, encoded and written at once: bounds the pictures in memory and what a kill loses.
 ENCODED_AT_ONCE = 128
@@ -34,8 +35,9 @@ def cached_latents(
     """
     present = encoded(lake, autoencoder)
     missing = [episode for episode in bank.episode_ids if episode not in present]
-    for first in range(0, len(missing), ENCODED_AT_ONCE):
-        group = load_bank(lake, missing[first : first + ENCODED_AT_ONCE], image_size)
+    groups = [missing[first : first + ENCODED_AT_ONCE] for first in range(0, len(missing), ENCODED_AT_ONCE)]
+    for episodes in track(groups, f"latents of {len(missing)} episodes", len(groups)):
+        group = load_bank(lake, episodes, image_size)
         made = [encode(group.images[group.frames_of(index)]) for index in range(len(group))]
         write_latents(lake, autoencoder, dict(zip(group.episode_ids, made, strict=True)), commit)
     return read_latents(lake, autoencoder, bank)
