@@ -21,6 +21,27 @@ def test_psnr_is_what_its_definition_gives():
     assert np.allclose(psnr(shifted, shifted + 10), 20 * np.log10(255 / 10), atol=1e-4)
 
 
+def test_ssim_is_the_mean_over_windows_inside_the_picture():
+    """Wang et al. 2004, equation 13, written out; the pictures differ in their middle, as imagined ones do."""
+    weights = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
+    window = np.outer(weights, weights) / weights.sum() ** 2
+    imagined = REAL.copy()
+    imagined[:, 10:22, 10:22] = degraded(60)[:, 10:22, 10:22]
+
+    def means(values):
+        return np.einsum("ijkl,kl->ij", np.lib.stride_tricks.sliding_window_view(values, window.shape), window)
+
+    def similarity(x, y):
+        x, y = x.astype(np.float64), y.astype(np.float64)
+        mx, my, c1, c2 = means(x), means(y), (0.01 * 255) ** 2, (0.03 * 255) ** 2
+        vx, vy, vxy = means(x * x) - mx**2, means(y * y) - my**2, means(x * y) - mx * my
+        return ((2 * mx * my + c1) * (2 * vxy + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))).mean()
+
+    for real, other, value in zip(REAL, imagined, ssim(REAL, imagined), strict=True):
+        by_definition = np.mean([similarity(real[..., colour], other[..., colour]) for colour in range(3)])
+        assert abs(value - by_definition) < 1e-4
+
+
 def test_worse_pictures_are_farther_by_every_measure():
     near, far = degraded(10), degraded(60)
     assert (psnr(REAL, near) > psnr(REAL, far)).all()

@@ -20,7 +20,7 @@ def protocol(
     """Everything besides the world model that shapes the numbers, with `digest` over it all."""
     ids = sorted(episode_ids)
     conditions = {
-        "measurement": "alignment 2",
+        "measurement": "alignment 3",
         "start": "first frame",
         "actions": "recorded",
         "end": "the recorded episode's",
@@ -35,6 +35,7 @@ def protocol(
         "episode_set": digest(ids),
         "seed": seed,
         "psnr_ceiling_db": PSNR_CEILING_DB,
+        "ssim": "Gaussian windows of 11 pixels that lie inside the picture",
         "flip": {"pixels_per_degree": FLIP_PIXELS_PER_DEGREE, "viewing_width": FLIP_VIEWING_WIDTH},
         "lpips": None,
     }
