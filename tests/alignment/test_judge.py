@@ -55,6 +55,12 @@ def test_one_outcome_alone_is_refused():
         train(whole.select(np.flatnonzero(~whole.success)), SETTINGS, SIZE, 0, Checkpointer(None))
 
 
+def test_a_training_that_diverges_is_refused():
+    wild = SETTINGS.model_copy(update={"learning_rate": 1e36})
+    with pytest.raises(UserError, match="judge: the training diverged.*lower judge.learning_rate"):
+        train(bank(6), wild, SIZE, 0, Checkpointer(None))
+
+
 def test_augmentation_is_light_and_repeatable():
     pixels = torch.rand(4, 3, 16, 16, generator=generator(0, "pixels"))
     once, again = (augment(pixels, generator(0, "augment")) for _ in range(2))

@@ -62,3 +62,9 @@ def test_it_learns_and_resumes_to_the_same_bytes(bank, architecture, tmp_path):
 def test_nothing_to_learn_from_is_said(bank, architecture):
     with pytest.raises(UserError, match="demonstrations.per_task"):
         fine_tune(bank.select(np.zeros(0)), architecture, CHUNK, 0, Checkpointer(None))
+
+
+def test_a_training_that_diverges_is_refused(bank, architecture):
+    wild = architecture.model_copy(update={"learning_rate": 1e36})
+    with pytest.raises(UserError, match="sft: the training diverged.*lower policy.learning_rate"):
+        fine_tune(bank, wild, CHUNK, 0, Checkpointer(None))

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from tests.rl.conftest import CHUNK, Line, arrived
+from worldvla.errors import UserError
 from worldvla.rl import grpo
 from worldvla.rl.exploitation import WINDOW
 from worldvla.rl.imagined_rollouts import JudgedDynamics, imagine
@@ -102,3 +103,9 @@ def test_training_stops_where_the_judge_sees_none_of_the_success(policy, starts,
     exploited = improve(*arguments, blind, MAX_STEPS, 0, Checkpointer(None))
     assert watched.updates == rl.updates
     assert 2 * WINDOW <= exploited.updates < rl.updates
+
+
+def test_a_training_that_diverges_is_refused(policy, starts, rl):
+    wild = rl.model_copy(update={"learning_rate": 1e36, "minibatch": 10**6})
+    with pytest.raises(UserError, match="rl: the training diverged: at step 2 .*lower rl.learning_rate"):
+        improve(policy, lambda _: Line(), starts, wild, THRESHOLD, arrived, MAX_STEPS, 0, Checkpointer(None))

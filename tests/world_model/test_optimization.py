@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from worldvla.errors import UserError
 from worldvla.training.checkpoint import Checkpointer
 from worldvla.training.progress import ignore
 from worldvla.world_model.optimization import Validation, optimize
@@ -62,3 +63,16 @@ def test_an_interrupted_training_keeps_the_same_weights(tmp_path, until):
     kept, module = train(scores, tmp_path)
     assert kept == 10
     assert module.weight.item() == train(scores)[1].weight.item()
+
+
+def test_a_training_that_diverges_is_refused_and_saves_no_such_weights(tmp_path):
+    module, checkpointer = nn.Linear(1, 1), Checkpointer(tmp_path, every_seconds=0)
+
+    def loss_at(step):
+        loss = ((module(torch.ones(4, 1)) - 3) ** 2).mean()
+        return loss * (float("nan") if step == 7 else 1), {}
+
+    with pytest.raises(UserError, match="line: the training diverged: at step 10 loss or gradient is nan"):
+        optimize("line", module, loss_at, STEPS, 0.1, 0.9, checkpointer, ignore)
+    step, groups = checkpointer.load("line")
+    assert step == 5 and groups["weights"]["weight"].isfinite().all()

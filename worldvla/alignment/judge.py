@@ -20,6 +20,7 @@ from worldvla.errors import UserError
 from worldvla.training import weights
 from worldvla.training.checkpoint import Checkpointer, load_optimizer_tensors, optimizer_tensors
 from worldvla.training.device import device, generator
+from worldvla.training.divergence import refuse_divergence
 from worldvla.training.progress import Log, ignore, track
 
 THRESHOLD = 0.5  # probability from which a frame shows success
@@ -99,7 +100,8 @@ def train(
     checkpointer: Checkpointer,
     log: Log = ignore,
 ) -> Judge:
-    """A judge of the frames of `bank`, half of each batch successes; raises UserError when the bank lacks an outcome.
+    """A judge of the frames of `bank`, half of each batch successes; raises UserError when the bank lacks an outcome
+    or the training diverges.
 
     A pure function of its arguments on one machine, interrupted or not.
     """
@@ -135,6 +137,7 @@ def train(
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
+        refuse_divergence(STAGE, step + 1, loss.item())
         if (step + 1) % LOG_EVERY == 0 or step + 1 == settings.steps:
             accuracy = ((logits > 0) == (labels > 0.5)).float().mean()
             log(step + 1, {"judge/loss": loss.item(), "judge/accuracy": accuracy.item()})

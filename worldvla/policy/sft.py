@@ -17,6 +17,7 @@ from worldvla.policy.discretization import to_tokens
 from worldvla.policy.vla import Policy
 from worldvla.training.checkpoint import Checkpointer, load_optimizer_tensors, optimizer_tensors
 from worldvla.training.device import device, generator
+from worldvla.training.divergence import refuse_divergence
 from worldvla.training.progress import Log, ignore, track
 
 STAGE = "sft"
@@ -35,7 +36,8 @@ def fine_tune(
     log: Log = ignore,
     start: Policy | None = None,
 ) -> Policy:
-    """A policy cloned from `bank`, or a copy of `start` cloned further; raises UserError when the bank holds no action.
+    """A policy cloned from `bank`, or a copy of `start` cloned further; raises UserError when the bank holds no action
+    or the training diverges.
 
     A pure function of its arguments on one machine, interrupted or not: batches and
     augmentation depend on (seed, step) alone.
@@ -69,6 +71,7 @@ def fine_tune(
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
         optimizer.step()
+        refuse_divergence(STAGE, step + 1, norm.item())
         if (step + 1) % LOG_EVERY == 0:
             log(step + 1, {"sft/loss": loss.item(), "sft/gradient_norm": norm.item()})
         checkpointer.save(STAGE, step + 1, {"policy": policy.state_dict(), "optimizer": optimizer_tensors(optimizer)})

@@ -20,6 +20,7 @@ from worldvla.rl.keyframes import NEAR_FAILURE
 from worldvla.rl.starts import StartStates
 from worldvla.training.checkpoint import Checkpointer, load_optimizer_tensors, optimizer_tensors
 from worldvla.training.device import device, generator
+from worldvla.training.divergence import refuse_divergence
 from worldvla.training.progress import Log, Stopwatch, ignore, track
 from worldvla.world_model.imagination import Imagination
 from worldvla.world_model.model import WorldModel
@@ -86,7 +87,10 @@ def improve(
     checkpointer: Checkpointer,
     log: Log = ignore,
 ) -> RLResult:
-    """`train` with any dynamics: `dynamics(update)` opens those of one update; `success_threshold` as of `imagine`."""
+    """`train` with any dynamics: `dynamics(update)` opens those of one update; `success_threshold` as of `imagine`.
+
+    Raises `UserError` where the training diverges.
+    """
     policy = Policy.from_bytes(policy.config, policy.to_bytes()).to(device())
     optimizer = torch.optim.AdamW(policy.parameters(), lr=rl.learning_rate, betas=(0.9, 0.95), weight_decay=0.0)
     first, history = 0, []
@@ -110,6 +114,8 @@ def improve(
         metrics = summary(rollouts, starts) | learn(
             policy, optimizer, rollouts, rl, generator(seed, STAGE, "order", update)
         )
+        # A policy whose logits are no numbers acts alike in all of a group, which then has no gradient.
+        refuse_divergence(STAGE, update + 1, metrics["gradient_norm"] + rollouts.log_prob.mean().item())
         metrics |= {"imagined_steps": float(world.imagined_steps)}
         metrics |= {"seconds_imagining": seconds_imagining, "seconds": watch()}
         history.append(metrics)

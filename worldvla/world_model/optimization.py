@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from worldvla.training.checkpoint import Checkpointer, load_optimizer_tensors, optimizer_tensors
+from worldvla.training.divergence import refuse_divergence
 from worldvla.training.progress import Log, Stopwatch, track
 from worldvla.world_model.muon import Muon
 
@@ -58,6 +59,7 @@ def optimize(
     Returns the step after which that average was taken: the last, or the one that `validation` kept.
     `loss_at(step)` must be a pure function of the step and the weights, `validation.score()` of the
     weights: then a training resumed from `checkpointer` ends at the same bytes as one never interrupted.
+    Raises `UserError` where it diverges, before weights that are no numbers are saved.
     """
     parameters = dict(module.named_parameters())
     average = {name: parameter.detach().clone() for name, parameter in parameters.items()}
@@ -83,6 +85,9 @@ def optimize(
         loss.backward()
         norm = nn.utils.clip_grad_norm_(parameters.values(), GRADIENT_NORM)
         optimizer.step()
+        saving = (step + 1) % SAVE_EVERY == 0 or step + 1 == steps
+        if saving:
+            refuse_divergence(stage, step + 1, float(norm))
         decay = min(ema_decay, (1 + step) / (10 + step))
         with torch.no_grad():
             torch._foreach_lerp_(list(average.values()), list(parameters.values()), 1 - decay)
@@ -96,7 +101,7 @@ def optimize(
             log(step + 1, {"validation_score": score})
             if score >= kept.best - error:
                 kept = Kept({name: one.clone() for name, one in average.items()}, max(score, kept.best), step + 1)
-        if (step + 1) % SAVE_EVERY == 0 or step + 1 == steps:
+        if saving:
             groups = {"weights": parameters, "average": average, "optimizer": optimizer_tensors(optimizer)}
             if kept.step:
                 groups["kept"] = kept.tensors()
