@@ -133,6 +133,21 @@ def test_fine_tuning_changes_the_dynamics_and_leaves_the_rest(bank, model):
     assert changed == {"dynamics", "reward_head"}
 
 
+def test_a_label_without_a_share_is_not_drawn_for_its_success(bank, model):
+    labels = ["success" if success else "failure" for success in bank.success]
+    latents = bank_latents(model.autoencoder, bank)
+
+    def tuned(rows):
+        some = bank.select(rows)
+        given = [labels[row] for row in rows]
+        frames = np.concatenate([np.arange(one.start, one.stop) for one in map(bank.frames_of, rows)])
+        return fine_tune(model, some, latents[frames], given, toy_architecture(), only, 1, Checkpointer(None), ignore)
+
+    only = FINE_TUNING.model_copy(update={"sampling": {"success": 0.0, "near_success": 0.0, "failure": 1.0}})
+    failures, successes = np.flatnonzero(~bank.success), np.flatnonzero(bank.success)
+    assert tuned(np.concatenate([failures, successes])).to_bytes() == tuned(failures).to_bytes()
+
+
 def test_fine_tuning_ends_with_the_weights_that_validate_best(bank, model):
     labels = ["success" if success else "failure" for success in bank.success]
     latents, logged, seen = bank_latents(model.autoencoder, bank), {}, []

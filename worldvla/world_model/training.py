@@ -150,7 +150,8 @@ def fine_tune(
     label_of_window = np.asarray(labels)[windows.episode]
     groups = [(label_of_window == label, share) for label, share in sorted(fine_tuning.sampling.items())]
     by_label = mixture(groups)
-    success = mixture([(windows.succeeds & (by_label > 0), 1.0)]) if windows.succeeds.any() else by_label
+    succeeds = windows.succeeds & (by_label > 0)
+    success = mixture([(succeeds, 1.0)]) if succeeds.any() else by_label
     validation = Validation(partial(score, tuned), fine_tuning.validate_every) if score else None
     _train_dynamics(
         tuned,
