@@ -91,18 +91,18 @@ def _imagined(where: str, rows: list[dict], target: bool) -> list[Figure]:
         mean(f"{where}: PSNR of the first frame repeated", rows, "static_psnr", "dB"),
         mean(f"{where}: FLIP, a distance", rows, "flip", ""),
         *alignment_shares(where, rows, least(VISUAL), least(REWARD)),
-        share(f"{where}: the judge on real frames", _agreement(rows, "judged_success_real")),
     ]
 
 
 def alignment_shares(
     where: str, rows: list[dict], visual: float | None = None, reward: float | None = None
 ) -> list[Figure]:
-    """How often the judge, on imagined frames, and the reward head tell the true outcome; `visual` and `reward` are
-    targets."""
+    """How often the judge, on imagined frames, and the reward head tell the true outcome, and how often the judge does
+    on the real ones: no visual alignment means more than that. `visual` and `reward` are targets."""
     return [
         share(f"{where}: visual alignment", _agreement(rows, "judged_success_imagined"), visual),
         share(f"{where}: reward alignment", _agreement(rows, "reward_success"), reward),
+        share(f"{where}: the judge on real frames", _agreement(rows, "judged_success_real")),
     ]
 
 

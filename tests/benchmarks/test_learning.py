@@ -197,6 +197,8 @@ def test_an_ablation_shows_what_its_last_world_model_tells(tmp_path: Path) -> No
     visual = figures.pop(f"{name}, last world model, all tasks: visual alignment")
     assert (visual["value"], visual["n"], visual["target"]) == (0.6, 10, None)
     assert figures.pop(f"{name}, last world model, all tasks: reward alignment")["value"] == 0.7
+    # A judge of its own: trained on what the ablation leaves it.
+    assert figures.pop(f"{name}, last world model, all tasks: the judge on real frames")["value"] == 0.9
     assert not figures
 
 
