@@ -101,7 +101,7 @@ NODES: tuple[Node, ...] = (
         "alignment",
         "iteration",
         ("world_model", "sans", "judge"),
-        "3",
+        "4",
         ("seed", "scene", "imagination", "alignment"),
         "training",
     ),
