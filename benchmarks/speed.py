@@ -4,7 +4,8 @@ One run measures everything: the largest matrix product in the machine's fast pr
 steps a second of autoencoder, video transformer and policy, frames that the world model imagines
 a second beside those that one simulator process renders, and GRPO updates a minute. A world model
 that imagines every n-th frame (`world_model.frame_stride`) carries out n actions a frame: frames
-are compared with frames, and the actions are given beside them. Each with the settings of the
+are compared with frames, all of them decoded to pictures. The actions are given beside them, as
+reinforcement learning carries them out, which looks at the last frame of a chunk alone. Each with the settings of the
 presets named; the share of the matrix throughput counts the matrix arithmetic that a step really
 does (forward, backward, imagined history, orthogonalization). Where a preset compiles its kernels
 (`execution.compile`), what that changes is measured without it, too.
@@ -16,7 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -72,6 +73,8 @@ def main() -> None:
         "episodes": EPISODES,
         "training steps timed": STEPS - WARM_UP,
         "rollouts imagined at once": ROLLOUTS,
+        "imagined": "every imagined frame decoded; of the actions imagined, the last frame of each chunk alone",
+        "GRPO": f"the faster of {UPDATES} updates",
         "simulator": "one process, the scripted expert, every step rendered",
         "campaigns": settings,
     }
@@ -86,17 +89,15 @@ def measure(name: str, config: Campaign, peak: float) -> list[dict[str, Any]]:
     without = []
     if config.execution.compile:
         model, rates = trained_world_model(bank, config)
-        imagined = imagined_actions(model, bank, config) / model.frame_stride
         without = [
             figure(f"{name}: world model training, not compiled", rates["wm"], "steps/s"),
-            figure(f"{name}: imagined, not compiled", imagined, "frames/s"),
+            figure(f"{name}: imagined, not compiled", imagined_frames(model, bank, config), "frames/s"),
             figure(f"{name}: GRPO, not compiled", grpo_updates(model, bank, config), "updates/min"),
         ]
     with fusing(config.execution.compile):
         model, rates = trained_world_model(bank, config)
-        actions = imagined_actions(model, bank, config)
+        imagined, actions = imagined_frames(model, bank, config), imagined_actions(model, bank, config)
         updates = grpo_updates(model, bank, config)
-    imagined = actions / model.frame_stride
     shares = {stage: rate * flop[stage] / peak for stage, rate in rates.items()}
     share = "share of the matrix throughput"
     policy = policy_steps(bank_of(frames, config.policy.image_size), config)
@@ -201,18 +202,28 @@ def train(bank: FrameBank, config: Campaign, autoencoder: int, dynamics: int, lo
     return pretrain(bank, architecture, config.scene.chunk, config.seed, Checkpointer(None), log)
 
 
+def imagined_frames(model: WorldModel, bank: FrameBank, config: Campaign) -> float:
+    """Frames a second of ROLLOUTS rollouts imagined at once, each of them decoded to a picture."""
+    return imagining(model, bank, config, "all") / model.frame_stride
+
+
 def imagined_actions(model: WorldModel, bank: FrameBank, config: Campaign) -> float:
     """Actions a second of ROLLOUTS rollouts imagined at once, one frame a chunk decoded, as RL does."""
+    return imagining(model, bank, config, "last")
+
+
+def imagining(model: WorldModel, bank: FrameBank, config: Campaign, decode: Literal["all", "last"]) -> float:
+    """Actions a second."""
     world = Imagination(model, config.imagination.denoising_steps, config.seed)
     state = world.start(bank.images[np.resize(bank.starts, ROLLOUTS)])
     random = np.random.default_rng(config.seed)
     actions = random.uniform(-1, 1, (ROLLOUTS, model.chunk, bank.actions.shape[1])).astype(np.float32)
     for _ in range(2):  # kernels are compiled where they are to be
-        state = world.step(state, actions, decode="last").state
+        state = world.step(state, actions, decode=decode).state
     before = world.imagined_steps
     begin = time.perf_counter()
     for _ in range(config.scene.max_steps // model.chunk):
-        state = world.step(state, actions, decode="last").state
+        state = world.step(state, actions, decode=decode).state
     return (world.imagined_steps - before) / (time.perf_counter() - begin)
 
 
