@@ -11,6 +11,7 @@ from assets.publication import Content, Step, loop_asset
 from worldvla.alignment.intervals import paired_difference, proportion
 from worldvla.lake.digests import rows_version
 from worldvla.lake.episodes import episode_rows, write_set
+from worldvla.planner.partitions import iteration_key
 from worldvla.rl.exploitation import verdict
 from worldvla.sim.evaluation import evaluate, protocol
 from worldvla.sim.seed_ranges import EVALUATION
@@ -30,7 +31,7 @@ def evaluation(step: Step) -> Content:
         contenders = dict.fromkeys((base, new, reigning))
         actors = [stack.enter_context(policy_actor(step, policy, settings.temperature)) for policy in contenders]
         workers = step.config.execution.workers
-        rows, real_steps = evaluate(step.lake, actors, conditions, seeds, workers, step.commit, "evaluation")
+        rows = evaluate(step.lake, actors, conditions, seeds, workers, step.commit, "evaluation")
     gain, contest = compare(rows[base], rows[new]), compare(rows[reigning], rows[new])
     chosen = new if contest["low"] > 0 else reigning
     promote(step.campaign, chosen)
@@ -60,8 +61,15 @@ def evaluation(step: Step) -> Content:
             "champion": chosen,
         },
         checks=(_exploitation(found),),
-        real_steps=real_steps,
+        real_steps=steps_taken(step.iteration, rows[base], rows[new]),
     )
+
+
+def steps_taken(iteration: str, base: list[dict], new: list[dict]) -> int:
+    """Real steps that an iteration's evaluation cost, whichever attempt or campaign took them: those of its new policy,
+    and in the first iteration those of the base policy, which the others read."""
+    rows = [*base, *new] if iteration == iteration_key(0) else new
+    return sum(row["steps"] for row in rows)
 
 
 def _reigning(step: Step, base: str, new: str) -> str:

@@ -44,8 +44,8 @@ def evaluate(
     workers: int,
     commit: Commit,
     description: str,
-) -> tuple[dict[str, list[dict]], int]:
-    """By actor name, rows of table `evaluations` on each task's seeds, by task and seed; and the real steps taken.
+) -> dict[str, list[dict]]:
+    """By actor name, rows of table `evaluations` on each task's seeds, by task and seed.
 
     `settings` is a `protocol`. What was evaluated before under the same protocol is read, not
     repeated, and results are kept as they come, so a killed evaluation goes on where it stopped.
@@ -60,14 +60,12 @@ def evaluate(
         for task, seed in wanted
         if (actor.name, task, seed) not in known
     ]
-    steps = 0
     episodes = collect(requests, workers, description)
     while batch := list(islice(episodes, _BATCH)):
         rows = [_row(name, episode) for episode in batch]
         lake.insert("evaluations", rows, commit)
         known |= {_key(row): row for row in rows}
-        steps += sum(episode.length for episode in batch)
-    return {actor.name: [known[(actor.name, *key)] for key in wanted] for actor in actors}, steps
+    return {actor.name: [known[(actor.name, *key)] for key in wanted] for actor in actors}
 
 
 def _row(protocol_digest: str, episode: Episode) -> dict[str, Any]:

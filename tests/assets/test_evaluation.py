@@ -1,0 +1,40 @@
+"""What an evaluation says that it cost."""
+
+from pathlib import Path
+
+import pytest
+
+from assets.rollouts import steps_taken
+from worldvla.lake.commit import Commit
+from worldvla.lake.digests import digest
+from worldvla.lake.store import Lake
+from worldvla.policy.actor import PolicySpec
+from worldvla.sim.evaluation import evaluate, protocol
+
+SEEDS = {"PushCube-v1": range(900_000, 900_003)}
+
+
+@pytest.mark.parametrize(("iteration", "steps"), [("0000", 3 * 40 + 3 * 16), ("0001", 3 * 16)])
+def test_steps_that_an_attempt_before_took_are_counted(tmp_path: Path, iteration: str, steps: int) -> None:
+    """All episodes are there, as where an evaluation was killed at its end, or is made anew for another setting."""
+    lake, settings = Lake(tmp_path), protocol("maniskill_tabletop", 48, 8, 0.6, 900_000, "heldout")
+    commit = Commit("run", "evaluation")
+    rows = [
+        {
+            "policy_id": policy,
+            "protocol": digest(settings),
+            "task": task,
+            "seed": seed,
+            "initial_state_digest": str(seed),
+            "success": True,
+            "steps": length,
+            "best_progress": 1.0,
+        }
+        for policy, length in (("base", 40), ("new", 16))
+        for task, seeds in SEEDS.items()
+        for seed in seeds
+    ]
+    lake.insert("evaluations", rows, commit)
+    actors = [PolicySpec("", {}, policy, 0.6) for policy in ("base", "new")]
+    known = evaluate(lake, actors, settings, SEEDS, 1, commit, "evaluation")
+    assert steps_taken(iteration, known["base"], known["new"]) == steps
