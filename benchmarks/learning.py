@@ -31,7 +31,7 @@ ABLATIONS = {
     "tabletop-without-near-success": 2,
     "tabletop-without-reward-head": 2,
     "tabletop-without-second-iteration": 1,
-    "tabletop-supervised": 2,
+    "tabletop-supervised": 1,
 }
 SEEDS = ("two-tasks-seed-0", "two-tasks-seed-1", "two-tasks-seed-2")
 PLAN = {CAMPAIGN: 2, **ABLATIONS, **dict.fromkeys(SEEDS, 2)}

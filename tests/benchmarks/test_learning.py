@@ -31,7 +31,7 @@ from worldvla.planner.observe import snapshot
 from worldvla.planner.plan import Selection
 
 PUSH, LIFT = "PushCube-v1", "LiftPegUpright-v1"
-SUPERVISED = "tabletop-supervised"
+JUDGED = "tabletop-without-reward-head"
 
 
 def run_fresh(lake: Lake, campaign: str, iterations: int, base: dict[str, int], new: dict[str, dict[str, int]]) -> None:
@@ -49,7 +49,7 @@ def half_finished(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     lake = Lake(tmp_path_factory.mktemp("lake"))
     base, better = {PUSH: 8, LIFT: 8}, {PUSH: 15, LIFT: 15}
     run_fresh(lake, "tabletop", 2, base, {"0000": better, "0001": {PUSH: 20, LIFT: 19}})
-    run_fresh(lake, SUPERVISED, 1, base, {"0000": {PUSH: 10, LIFT: 8}})
+    run_fresh(lake, JUDGED, 1, base, {"0000": {PUSH: 10, LIFT: 8}})
     return lake
 
 
@@ -68,19 +68,19 @@ def test_a_half_finished_home_is_reported_with_what_is_missing(
     hours = by_name["tabletop iteration 0000: all assets"]
     assert (hours["value"], hours["target"]) == (pytest.approx(0.5), HOURS)
     # Of an ablation's two iterations one is there: what it came to is not known yet.
-    assert not any(name.startswith((SUPERVISED, "two", "tabletop less")) for name in by_name)
+    assert not any(name.startswith((JUDGED, "two", "tabletop less")) for name in by_name)
     assert [one for one in seen.missing if one.startswith("tabletop ")] == []
     for expected in (
-        f"{SUPERVISED} 0001 evaluation: missing",
+        f"{JUDGED} 0001 evaluation: missing",
         "two-tasks-seed-2 0000 alignment: missing",
         "two-tasks-seed-2 0000 iteration_record: missing",
     ):
         assert any(one.startswith(expected) for one in seen.missing), seen.missing
     described = json.loads(json.dumps(protocol(seen) | own))
-    assert set(described["evaluation"]) == {"tabletop", SUPERVISED}
+    assert set(described["evaluation"]) == {"tabletop", JUDGED}
     assert described["evaluation"]["tabletop"]["temperature"] == PROTOCOL["temperature"]
     assert described["evaluation"]["tabletop"]["seeds"][PUSH] == {"n": 20, "first": 900_000, "last": 900_019}
-    assert described["settings"][SUPERVISED]["rl"] == {"method": "supervised"}
+    assert described["settings"][JUDGED]["rl"] == {"reward": "judge"}
     assert described["seconds by asset"]["tabletop"]["evaluation 0001"] == 1800.0
     assert described["missing"] == seen.missing
     assert (tmp_path / "learning.png").read_bytes().startswith(b"\x89PNG")
@@ -89,17 +89,17 @@ def test_a_half_finished_home_is_reported_with_what_is_missing(
         "tabletop (base policy)",
         "tabletop 0000",
         "tabletop 0001",
-        f"{SUPERVISED} 0000",
+        f"{JUDGED} 0000",
     ]
     assert "| +35.0 points (" in table[3]
     # The table says itself what is not in it: the evaluations of its campaigns, and nothing else.
     assert table[6:9] == ["", "Missing:", ""]
-    lacking = [one for one in table[9:] if one.startswith(f"- {SUPERVISED} 0001 evaluation: missing")]
-    assert len(lacking) == 1 and len(table[9:]) == 6 and all(" evaluation: " in one for one in table[9:])
+    lacking = [one for one in table[9:] if one.startswith(f"- {JUDGED} 0001 evaluation: missing")]
+    assert len(lacking) == 1 and len(table[9:]) == 5 and all(" evaluation: " in one for one in table[9:])
 
 
 def test_the_steps_of_the_table_are_those_of_the_audit(half_finished: Lake) -> None:
-    rows = interaction(look(half_finished, {"tabletop": 2, SUPERVISED: 2}))
+    rows = interaction(look(half_finished, {"tabletop": 2, JUDGED: 2}))
     audited = {
         (row["campaign"], row["iteration"]): row["real_steps"]
         for row in run_audit(half_finished, "interaction", {}).to_dicts()
@@ -125,14 +125,14 @@ def test_the_picture_shows_the_rows(half_finished: Lake, tmp_path: Path) -> None
 
 def test_what_is_stale_is_missing_and_gives_no_figures(half_finished: Lake, tmp_path: Path) -> None:
     lake = half_finished
-    record = latest(lake)["rl_policy", SUPERVISED, "0000"]
+    record = latest(lake)["rl_policy", JUDGED, "0000"]
     old = replace(record, code_version="0", materialized_at=datetime.now(UTC))
-    publish(lake, old, Commit("run", "rl_policy", SUPERVISED, "0000"))
+    publish(lake, old, Commit("run", "rl_policy", JUDGED, "0000"))
     try:
-        seen = look(lake, {SUPERVISED: 1})
-        assert seen.iterations("evaluation", SUPERVISED) == []
-        assert seen.iterations("alignment", SUPERVISED) == ["0000"]
-        [reason] = [one for one in seen.missing if one.startswith(f"{SUPERVISED} 0000 evaluation: stale")]
+        seen = look(lake, {JUDGED: 1})
+        assert seen.iterations("evaluation", JUDGED) == []
+        assert seen.iterations("alignment", JUDGED) == ["0000"]
+        [reason] = [one for one in seen.missing if one.startswith(f"{JUDGED} 0000 evaluation: stale")]
         assert "code version" in reason
     finally:
         publish(lake, replace(record, materialized_at=datetime.now(UTC)), Commit("run", "rl_policy"))
