@@ -204,7 +204,7 @@ class ReinforcementLearning(Section):
     )
     reward: Literal["head", "judge"] = Field(description="who says which imagined frames show success")
     exploitation_gap: float = Field(
-        gt=0, description="share of rollouts by which imagined success may outgrow what the judge sees; RL stops there"
+        gt=0, description="share of rollouts, imagined as successes, that the judge may miss more of than at first"
     )
     updates: int = Field(ge=1)
     groups: int = Field(ge=1, description="start states an update")

@@ -110,7 +110,7 @@ NODES: tuple[Node, ...] = (
         "rl_policy",
         "iteration",
         ("base_policy", "world_model", "alignment", "keyframes", "judge"),
-        "5",
+        "6",
         ("seed", "scene", "imagination", "keyframes", "policy", "rl"),
         "training",
     ),
