@@ -74,7 +74,9 @@ def world_model(step: Step) -> Content:
             if chosen
             else None,
         )
-        model.config["success_thresholds"] = calibrate(model, validation, config.imagination, config.seed)
+        model.config["success_thresholds"] = calibrate(
+            model, validation, config.scene.tasks, config.imagination, config.seed
+        )
         model_id = store(step, run, model, {"pretrained_world_model": parent.model_id}, members, version)
         metadata = model_metadata(run, model_id, len(rows))
     return Content(model_id, details={"episodes": len(rows), "frames": bank.frame_count}, metadata=metadata)

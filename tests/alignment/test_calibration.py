@@ -33,8 +33,8 @@ def test_scores_that_say_nothing_give_some_threshold():
 
 
 def test_every_task_gets_a_threshold_that_the_model_then_uses(world_model):
-    thresholds = calibrate(world_model, bank(episodes=24), IMAGINATION, 0)
-    assert set(thresholds) == {"toy", "other"}
+    thresholds = calibrate(world_model, bank(episodes=24), ["toy", "rare"], IMAGINATION, 0)
+    assert set(thresholds) == {"toy", "other", "rare"}
     assert bank(episodes=24).success[np.array(bank(episodes=24).tasks) == "toy"].sum() >= FEWEST
     assert world_model.success_threshold("toy") == DEFAULT_SUCCESS_THRESHOLD
     world_model.config["success_thresholds"] = thresholds
@@ -44,13 +44,13 @@ def test_every_task_gets_a_threshold_that_the_model_then_uses(world_model):
 
 def test_a_task_of_few_episodes_takes_the_threshold_of_all(world_model):
     few = bank(episodes=12)
-    assert len(set(calibrate(world_model, few, IMAGINATION, 0).values())) == 1
+    assert len(set(calibrate(world_model, few, [], IMAGINATION, 0).values())) == 1
 
 
 def test_without_both_outcomes_nothing_is_calibrated(world_model):
     whole = bank()
-    assert calibrate(world_model, whole.select(np.flatnonzero(whole.success)), IMAGINATION, 0) == {}
-    assert calibrate(world_model, whole.select(np.array([], np.int64)), IMAGINATION, 0) == {}
+    assert calibrate(world_model, whole.select(np.flatnonzero(whole.success)), ["toy"], IMAGINATION, 0) == {}
+    assert calibrate(world_model, whole.select(np.array([], np.int64)), ["toy"], IMAGINATION, 0) == {}
 
 
 def test_the_area_is_the_share_of_pairs_in_the_right_order():

@@ -6,6 +6,8 @@ the validation split, imagined whole as in alignment; no held-out episode is ask
 episodes a training is told, as it goes, how well its rewards order the outcomes.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from worldvla.alignment.replay import dream
@@ -17,15 +19,19 @@ from worldvla.world_model.model import WorldModel
 FEWEST = 4  # episodes of either outcome below which a task takes the threshold of all tasks together
 
 
-def calibrate(world_model: WorldModel, bank: FrameBank, imagination: ImaginationConfig, seed: int) -> dict[str, float]:
-    """Thresholds by task, for the tasks of `bank`, of validation episodes at the world model's image size.
+def calibrate(
+    world_model: WorldModel, bank: FrameBank, tasks: Sequence[str], imagination: ImaginationConfig, seed: int
+) -> dict[str, float]:
+    """Thresholds by task, for `tasks` and those of `bank`, of validation episodes at the world model's image size.
 
-    Empty where the bank lacks an outcome: the model then keeps its default.
+    A task of which the bank holds few episodes, or none, takes that of all together. Empty where the bank lacks an
+    outcome: the model then keeps its default.
     """
     if not len(bank) or bank.success.all() or not bank.success.any():
         return {}
     best = _highest_rewards(world_model, bank, imagination, seed)
-    together, thresholds = best_threshold(best, bank.success), {}
+    together = best_threshold(best, bank.success)
+    thresholds = dict.fromkeys(sorted({*tasks, *bank.tasks}), together)
     for task, rows in _rows_by_task(bank).items():
         enough = min(bank.success[rows].sum(), (~bank.success[rows]).sum()) >= FEWEST
         thresholds[task] = best_threshold(best[rows], bank.success[rows]) if enough else together
