@@ -42,8 +42,7 @@ def sample_sigma(count: int, generator: torch.Generator) -> torch.Tensor:
     """float32 [count] noise levels: six in ten are 1, where sampling starts; the rest are uniform.
 
     Given the actions the future is nearly determined, so the first denoising step decides
-    most of a frame and deserves the share: with one in four the reward head told 52 of 74
-    outcomes right, with six in ten 54, at 0.2 dB more (docs/experiments.md).
+    most of a frame and deserves the share.
     """
     sigma = torch.rand(count, generator=generator) * (1 - SMALLEST_SIGMA) + SMALLEST_SIGMA
     return torch.where(torch.rand(count, generator=generator) < PURE_NOISE_SHARE, torch.ones(()), sigma)

@@ -8,9 +8,8 @@ class RewardHead(nn.Module):
     """One scalar r̂ a frame, regressed on the progress of the task, which is 1 at success alone.
 
     Regressed on success itself, r̂ has few frames to learn from, and none says how near a
-    miss was; progress told 86 % of pairs of a success and a failure apart where that told
-    82 % (docs/experiments.md). From which r̂ on a frame counts as success is calibrated
-    afterwards (`worldvla.alignment.calibration`).
+    miss was. From which r̂ on a frame counts as success is calibrated afterwards
+    (`worldvla.alignment.calibration`).
 
     Every place of the latent grid judges its neighbourhood with the same weights and says
     how much its word counts; r̂ is the mean by those softmax weights. What matters is how
