@@ -15,11 +15,11 @@ from worldvla.lake.episodes import (
     load_images,
     observed_version,
     observed_versions,
-    retract,
     set_members,
     write_episodes,
     write_set,
 )
+from worldvla.lake.retractions import retract_episodes
 from worldvla.lake.store import Lake
 
 COMMIT = Commit("run", "demonstrations", "demo")
@@ -143,8 +143,8 @@ def test_a_set_is_observed_without_what_is_missing_or_retracted(lake: Lake) -> N
     version, other = write_set(lake, ids, COMMIT), write_set(lake, ids[:1], COMMIT)
     assert observed_version(lake, version) == (version, [], [])
     lake.delete("episodes", f"episode_id = '{ids[3]}'")
-    retract(lake, ids[2], "the camera was blocked")
-    retract(lake, ids[2], "again")
+    retract_episodes(lake, [ids[2]], "the camera was blocked")
+    retract_episodes(lake, [ids[2]], "again")
     observed, missing, retracted = observed_version(lake, version)
     assert (missing, retracted) == ([ids[3]], [ids[2]])
     assert set_members(lake, other) == ids[:1]
@@ -152,4 +152,4 @@ def test_a_set_is_observed_without_what_is_missing_or_retracted(lake: Lake) -> N
     assert write_set(lake, [ids[0], ids[1], ids[2]], COMMIT) == observed
     assert existing(lake, [*ids, "unheard"]) == set(ids[:3])
     with pytest.raises(UserError, match="unheard"):
-        retract(lake, "unheard", "no reason")
+        retract_episodes(lake, ["unheard"], "no reason")
