@@ -28,3 +28,10 @@ def worldvla_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("WORLDVLA_HOME", str(home))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         yield home
+
+
+@pytest.fixture(autouse=True)
+def own_tracking() -> Iterator[None]:
+    """MLflow writes the address it was told into the environment, where the next test's commands would find it."""
+    yield
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
