@@ -13,6 +13,7 @@ from assets.partitions import CAMPAIGN
 from assets.publication import Step
 from assets.trained import tracked
 from tests.factories import synthetic_episode, synthetic_lake
+from worldvla import campaigns
 from worldvla.errors import UserError
 from worldvla.home import checkpoint_directory
 from worldvla.lake.commit import Commit
@@ -43,19 +44,20 @@ def test_a_training_that_was_killed_keeps_the_version_that_it_told_mlflow(
 def test_checkpoints_stay_until_the_model_is_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLDVLA_HOME", str(tmp_path / "home"))
     lake = synthetic_lake(tmp_path / "home" / "lake")
-    publish(lake, replace(latest(lake)["raw_episodes", "demo", ""], campaign="test"), Commit("run", "raw_episodes"))
-    checkpoints = checkpoint_directory(Step(GRAPH["judge"], "test", "", lake, "run").fingerprint)
+    often = campaigns.make_variant("test", {"execution.checkpoint_seconds": 1e-6}, "often")
+    publish(lake, replace(latest(lake)["raw_episodes", "demo", ""], campaign=often), Commit("run", "raw_episodes"))
+    checkpoints = checkpoint_directory(Step(GRAPH["judge"], often, "", lake, "run").fingerprint)
 
     def no_room(*_: object) -> None:
         raise UserError("no room to write table materializations")
 
     with dg.instance_for_test() as instance:
-        instance.add_dynamic_partitions(CAMPAIGN, ["test"])
+        instance.add_dynamic_partitions(CAMPAIGN, [often])
 
         def made() -> bool:
             judge = dg.AssetSelection.assets("judge")
             return dg.materialize(
-                ASSETS, selection=judge, instance=instance, partition_key="test", raise_on_error=False
+                ASSETS, selection=judge, instance=instance, partition_key=often, raise_on_error=False
             ).success
 
         with monkeypatch.context() as patch:
