@@ -26,7 +26,7 @@ def evaluation(step: Step) -> Content:
     states = evaluation_states(scene.suite)
     conditions = protocol(scene.suite, scene.max_steps, scene.chunk, settings.temperature, EVALUATION, states)
     base, new = step.parents["base_policy"], step.parents["rl_policy"]
-    reigning = _reigning(step, base, new)
+    reigning = reigning_policy(step, base, new)
     with ExitStack() as stack:
         contenders = dict.fromkeys((base, new, reigning))
         actors = [stack.enter_context(policy_actor(step, policy, settings.temperature)) for policy in contenders]
@@ -72,7 +72,7 @@ def steps_taken(iteration: str, base: list[dict], new: list[dict]) -> int:
     return sum(row["steps"] for row in rows)
 
 
-def _reigning(step: Step, base: str, new: str) -> str:
+def reigning_policy(step: Step, base: str, new: str) -> str:
     """The champion that the new policy has to beat; also where an attempt that was killed promoted it already."""
     reigning = champion(step.campaign)
     if reigning not in (None, new):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from assets.publication import Step
-from assets.rollouts import _reigning
+from assets.rollouts import reigning_policy
 from worldvla.lake.commit import Commit
 from worldvla.lake.materializations import Materialization, publish
 from worldvla.lake.store import Lake
@@ -37,7 +37,7 @@ def evaluated(lake: Lake, iteration: str, champion: str) -> None:
 
 
 def reigning(lake: Lake, iteration: str, new: str) -> str:
-    return _reigning(Step(GRAPH["evaluation"], "test", iteration, lake, "run"), "base", new)
+    return reigning_policy(Step(GRAPH["evaluation"], "test", iteration, lake, "run"), "base", new)
 
 
 @pytest.mark.slow
