@@ -30,11 +30,10 @@ def calibrate(
     if not len(bank) or bank.success.all() or not bank.success.any():
         return {}
     best = _highest_rewards(world_model, bank, imagination, seed)
-    together = best_threshold(best, bank.success)
-    thresholds = dict.fromkeys(sorted({*tasks, *bank.tasks}), together)
+    thresholds = dict.fromkeys(sorted({*tasks, *bank.tasks}), best_threshold(best, bank.success))
     for task, rows in _rows_by_task(bank).items():
-        enough = min(bank.success[rows].sum(), (~bank.success[rows]).sum()) >= FEWEST
-        thresholds[task] = best_threshold(best[rows], bank.success[rows]) if enough else together
+        if min(bank.success[rows].sum(), (~bank.success[rows]).sum()) >= FEWEST:
+            thresholds[task] = best_threshold(best[rows], bank.success[rows])
     return thresholds
 
 
