@@ -13,7 +13,7 @@ from typing import Literal
 from worldvla.quality.rules import RULES_VERSION
 
 # Recording judges every episode by the quality rules: another version of them may change who is a member.
-_RECORDED = f"1+rules.{RULES_VERSION}"
+_RECORDED = f"2+rules.{RULES_VERSION}"
 
 Scope = Literal["campaign", "iteration"]
 

@@ -15,7 +15,7 @@ import os
 
 import numpy as np
 
-from worldvla.sim import shaders
+from worldvla.sim import arm, shaders
 from worldvla.sim.culling import Culling
 from worldvla.sim.protocol import ACTION_SIZE, Observation, SimulatorError, Snapshot, StepResult
 from worldvla.sim.tabletop import TASKS
@@ -149,6 +149,7 @@ def _make(task: str, rendering: bool):
     from mani_skill.utils.sapien_utils import look_at
 
     logging.getLogger("mani_skill ").setLevel(logging.ERROR)
+    arm.register()
     # Every reset collects garbage, and walking the imported modules takes most of its time.
     gc.freeze()
     camera = TASKS[task]

@@ -8,11 +8,10 @@ bitwise the same.
 
 import hashlib
 import shutil
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from worldvla.home import home
+from worldvla.sim.cache import cached
 
 NAME = "worldvla"
 _DECLARATION = "layout(set = {set}, binding = 8) uniform sampler2D samplerBRDFLUT;"
@@ -48,18 +47,13 @@ def register() -> str:
 
 
 def _write(installed: Path, lighting: str, composition: str) -> Path:
-    """The pack's folder under the project's home, named by its content; written once, by whoever comes first."""
-    digest = hashlib.sha256((lighting + composition).encode()).hexdigest()[:16]
-    pack = home() / "cache" / f"shaders-{digest}"
-    if not pack.exists():
-        pack.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(dir=pack.parent))
+    """The pack's folder, named by its content."""
+
+    def fill(draft: Path) -> None:
         for name in ("common", "minimal"):
             shutil.copytree(installed / name, draft / name)
         (draft / "minimal" / "gbuffer.frag").write_text(lighting)
         (draft / "minimal" / "composite0.frag").write_text(composition)
-        try:
-            draft.rename(pack)
-        except OSError:
-            shutil.rmtree(draft)
-    return pack / "minimal"
+
+    digest = hashlib.sha256((lighting + composition).encode()).hexdigest()[:16]
+    return cached(f"shaders-{digest}", fill) / "minimal"
