@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 
 from worldvla.sim import arm
-from worldvla.sim.arm import clustered
 from worldvla.sim.maniskill import ManiSkillSimulator
 
 
@@ -41,13 +40,3 @@ def test_states_are_the_same_to_the_bit_and_pictures_almost(monkeypatch):
     error = np.mean((images - original_images) ** 2)
     assert 0 < error
     assert 10 * np.log10(255**2 / error) > 30
-
-
-def test_vertices_of_a_cell_become_their_mean():
-    vertices = np.array([[0, 0, 0], [0.2, 0, 0], [3, 0, 0], [0, 3, 0]])
-    faces = np.array([[0, 2, 3], [1, 3, 2], [0, 1, 2]])
-    moved, kept = clustered(vertices, faces, 1.0)
-    assert len(moved) == 3
-    assert np.allclose(moved[kept[0]], [[0.1, 0, 0], [3, 0, 0], [0, 3, 0]])
-    assert sorted(kept[0]) == sorted(kept[1])
-    assert len(set(kept[2])) == 2

@@ -1,9 +1,6 @@
-"""The arm in no more triangles than its pictures can show.
+"""ManiSkill's Panda in no more triangles than its pictures can show: a third of 136,000.
 
-On a processor a picture's cost is its triangles, and ManiSkill's Panda has 136,000, many to a pixel. Here vertices
-that share a cell of CELL become one (Rossignac and Borrel 1993, "Multi-resolution 3D approximations for rendering
-complex scenes"), which leaves a third of them. Only what is drawn changes: bodies, collisions and joints are
-ManiSkill's, so that states are the same to the bit.
+Only what is drawn changes: bodies, collisions and joints are ManiSkill's, so that states are the same to the bit.
 """
 
 import hashlib
@@ -13,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from worldvla.sim.cache import cached
+from worldvla.sim.meshes import clusters, triangles
 
 CELL = 0.005  # metres; a pixel of the suite's cameras covers more
 CREASE = np.radians(30)  # where faces meet at more than this, the light has an edge
@@ -50,23 +48,11 @@ def _coarsen(path: Path) -> None:
 
     scene = trimesh.load_scene(path, process=False)
     for name, mesh in list(scene.geometry.items()):
-        coarse = trimesh.Trimesh(*clustered(mesh.vertices, mesh.faces, CELL), process=False)
-        coarse.update_faces(coarse.nondegenerate_faces() & coarse.unique_faces())
+        vertices, cluster = clusters(mesh.vertices, CELL)
+        faces = cluster[mesh.faces]
+        coarse = trimesh.Trimesh(vertices, faces[triangles(faces)], process=False)
         coarse.remove_unreferenced_vertices()
         coarse = trimesh.graph.smooth_shade(coarse, angle=CREASE)
         coarse.visual = trimesh.visual.TextureVisuals(material=mesh.visual.material)
         scene.geometry[name] = coarse
     scene.export(path)
-
-
-def clustered(vertices: np.ndarray, faces: np.ndarray, cell: float) -> tuple[np.ndarray, np.ndarray]:
-    """The mesh with the vertices of each cubic cell moved to their mean and made one.
-
-    `vertices` float [V, 3] and `faces` int [F, 3] to float [W, 3] and int [F, 3]. Faces may have become
-    lines or points.
-    """
-    _, cluster = np.unique(np.round(vertices / cell).astype(int), axis=0, return_inverse=True)
-    cluster = cluster.ravel()
-    size = np.bincount(cluster)
-    mean = np.stack([np.bincount(cluster, vertices[:, axis]) / size for axis in range(3)], axis=1)
-    return mean, cluster[faces]

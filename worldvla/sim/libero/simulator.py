@@ -20,6 +20,7 @@ from worldvla.sim.libero import tasks
 from worldvla.sim.libero.camera import Camera
 from worldvla.sim.libero.initial import shipped_index, shipped_states
 from worldvla.sim.libero.installation import ASSETS, package, use_assets
+from worldvla.sim.libero.meshes import coarsen
 from worldvla.sim.libero.progress import distances, progress, satisfied
 from worldvla.sim.protocol import ACTION_SIZE, Observation, SimulatorError, Snapshot, StepResult
 
@@ -38,6 +39,8 @@ class LiberoSimulator:
         self.instruction = tasks.instruction(task)
         self._env = _make(suite, task)
         self._rendering = rendering
+        if rendering:
+            coarsen(self._model)
         self._camera: Camera | None = None
         self._seed: int | None = None
         self._shipped = shipped_states(suite, task)
