@@ -11,6 +11,7 @@ from tests.factories import synthetic_episode
 from worldvla.episodes.episode import Episode
 from worldvla.errors import UserError
 from worldvla.exchange import lerobot_layout as layout
+from worldvla.exchange.exporting import lerobot_metadata
 from worldvla.exchange.exporting.run import Video, make_writer
 from worldvla.lake.store import Lake
 
@@ -70,6 +71,15 @@ def test_each_episode_is_where_the_metadata_says_in_the_video(tmp_path: Path, co
         )
         difference = pictures[first : first + count].astype(float) - pictures_of(episode)
         assert np.abs(difference).mean() < TOLERANCE
+
+
+def test_metadata_is_written_as_episodes_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    some = [synthetic_episode(seed) for seed in range(5)]
+    whole = pq.read_table(write(tmp_path / "whole", some) / "meta/episodes")
+    monkeypatch.setattr(lerobot_metadata, "GROUP", 2)
+    parts = write(tmp_path / "parts", some) / "meta/episodes/chunk-000/file-000.parquet"
+    assert pq.ParquetFile(parts).num_row_groups == 3
+    assert pq.read_table(parts).equals(whole)
 
 
 def test_full_files_are_followed_by_new_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

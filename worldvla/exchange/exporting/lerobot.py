@@ -17,7 +17,7 @@ from worldvla.errors import UserError
 from worldvla.exchange import lerobot_layout as layout
 from worldvla.exchange.exporting import lerobot_stats
 from worldvla.exchange.exporting.lerobot_frames import SIMULATOR_FPS, arrow_table, columns_of, features_of
-from worldvla.exchange.exporting.parquet import EPISODES_SCHEMA
+from worldvla.exchange.exporting.lerobot_metadata import EpisodesMetadata, open_metadata
 from worldvla.exchange.exporting.pictures import decoded
 from worldvla.exchange.exporting.run import Video
 from worldvla.exchange.exporting.video import VideoFile, described
@@ -26,7 +26,7 @@ MB = 2**20
 
 
 class LeRobotWriter:
-    """Writes rows and pictures as they come, metadata at the end."""
+    """Writes rows, pictures and the metadata of episodes as they come, what is said of all at the end."""
 
     def __init__(self, folder: Path, video: Video) -> None:
         if video.version not in layout.VERSIONS:
@@ -36,9 +36,10 @@ class LeRobotWriter:
         self.is_v30 = video.version == layout.V30
         self.features: dict[str, dict[str, Any]] = {}
         self.fps = 0.0
+        self.episodes = 0
         self.frames = 0
         self._tasks: dict[str, int] = {}
-        self._episodes: list[dict[str, Any]] = []
+        self._metadata: EpisodesMetadata | None = None
         self._stats = lerobot_stats.Aggregate()
         self._data: pq.ParquetWriter | None = None
         self._data_files = 0
@@ -48,7 +49,7 @@ class LeRobotWriter:
     def add(self, episode: Episode, provenance: dict[str, Any]) -> None:
         pictures = decoded(episode) if episode.images else None
         self._settle(episode, pictures)
-        number, first = len(self._episodes), self.frames
+        number, first = self.episodes, self.frames
         task = self._tasks.setdefault(episode.instruction, len(self._tasks))
         columns = columns_of(episode, self.fps, number, first, task)
         stats = {name: lerobot_stats.of_numbers(values) for name, values in columns.items()}
@@ -59,18 +60,19 @@ class LeRobotWriter:
             row |= self._write_video(number, pictures)
             stats[layout.IMAGE] = lerobot_stats.of_pictures(pictures)
         self._stats.add(stats)
-        row["stats"] = lerobot_stats.as_lists(stats)
-        row["provenance"] = provenance
-        self._episodes.append(row)
+        if self._metadata is None:
+            self._metadata = open_metadata(self.folder, self.is_v30)
+        self._metadata.add(row, lerobot_stats.as_lists(stats), provenance)
+        self.episodes += 1
         self.frames += episode.length + 1
 
     def finish(self) -> None:
         self.close()
         self._write_info()
         if self.is_v30:
-            self._write_metadata_v30()
+            self._write_summary_v30()
         else:
-            self._write_metadata_v21()
+            self._write_summary_v21()
 
     def close(self) -> None:
         if self._data is not None:
@@ -79,6 +81,9 @@ class LeRobotWriter:
         if self._videos is not None:
             self._videos.close()
             self._videos = None
+        if self._metadata is not None:
+            self._metadata.close()
+            self._metadata = None
 
     def _settle(self, episode: Episode, pictures: np.ndarray | None) -> None:
         """The first episode decides what the dataset's features are; the others must have the same."""
@@ -136,7 +141,7 @@ class LeRobotWriter:
 
     def _info(self) -> layout.Info:
         filmed = layout.IMAGE in self.features
-        count = len(self._episodes)
+        count = self.episodes
         rest: dict[str, Any] = {"total_tasks": len(self._tasks)}
         if self.is_v30:
             data, video = layout.DATA_V30, layout.VIDEO_V30
@@ -158,41 +163,17 @@ class LeRobotWriter:
     def _write_info(self) -> None:
         _write_json(self.folder / layout.INFO, self._info().as_json())
 
-    def _write_metadata_v30(self) -> None:
+    def _write_summary_v30(self) -> None:
         import pandas as pd
 
         _write_json(self.folder / layout.STATS, lerobot_stats.as_lists(self._stats.result()))
         # lerobot takes the text of a task from the index of this table.
         tasks = pd.DataFrame({"task_index": list(self._tasks.values())}, index=pd.Index(self._tasks, name="task"))
         tasks.to_parquet(self.folder / layout.TASKS_V30)
-        provenance = pa.Table.from_pylist([row.pop("provenance") for row in self._episodes], EPISODES_SCHEMA)
-        provenance = provenance.rename_columns([layout.PROVENANCE + name for name in provenance.column_names])
-        rows = [{**row, **_flat(row["stats"])} for row in self._episodes]
-        for row in rows:
-            del row["stats"]
-            row |= {"meta/episodes/chunk_index": 0, "meta/episodes/file_index": 0}
-        table = pa.Table.from_pylist(rows)
-        for name in provenance.column_names:
-            table = table.append_column(name, provenance[name])
-        path = self.folder / layout.EPISODES_V30.format(chunk_index=0, file_index=0)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, path)
 
-    def _write_metadata_v21(self) -> None:
+    def _write_summary_v21(self) -> None:
         tasks = [{"task_index": index, "task": task} for task, index in self._tasks.items()]
         _write_lines(self.folder / layout.TASKS_V21, tasks)
-        stats = [{"episode_index": row["episode_index"], "stats": row["stats"]} for row in self._episodes]
-        _write_lines(self.folder / layout.EPISODES_STATS_V21, stats)
-        episodes = [
-            {name: row[name] for name in ("episode_index", "tasks", "length")}
-            | {layout.PROVENANCE + name: value for name, value in row["provenance"].items()}
-            for row in self._episodes
-        ]
-        _write_lines(self.folder / layout.EPISODES_V21, episodes)
-
-
-def _flat(stats: dict[str, dict[str, list]]) -> dict[str, list]:
-    return {f"stats/{feature}/{name}": value for feature, one in stats.items() for name, value in one.items()}
 
 
 def _size(path: Path) -> int:
