@@ -15,13 +15,14 @@ def device() -> torch.device:
 def fast_dtype(where: torch.device | None = None) -> torch.dtype:
     """bfloat16 where the machine multiplies it faster than float32, else float32.
 
-    On a GPU the answer is what CUDA reports; on a processor, whether it has AMX. Nothing is
-    timed: the answer must not change between two runs on one machine.
+    On a GPU the answer is what CUDA reports; on a processor, whether it has AMX or at least AVX-512's bf16 products.
+    Nothing is timed: the answer must not change between two runs on one machine.
     """
     where = where or device()
     if where.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    supported = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
+    asked = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    supported = any(getattr(torch.cpu, name, lambda: False)() for name in asked)
     return torch.bfloat16 if supported else torch.float32
 
 
