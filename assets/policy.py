@@ -65,6 +65,7 @@ def rl_policy(step: Step) -> Content:
 def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
     from assets.pictures import line_plot
     from worldvla.alignment.judge import Judge
+    from worldvla.policy.sft import ChunkSamples
     from worldvla.policy.vla import Policy
     from worldvla.rl.exploitation import exploits
     from worldvla.rl.starts import StartStates
@@ -76,12 +77,16 @@ def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
         read_model(step.lake, step.parents[parent]) for parent in ("base_policy", "world_model", "judge")
     )
     ids = keyframes["episode_id"].unique().sort().to_list()
+    cloned = _successes(step, keyframes) if config.rl.cloning_weight else []
     with tracked(step, "keyframes", version, len(keyframes)) as run:
         bank = load_bank(step.lake, ids, image_size=None)
+        policy = Policy.from_bytes(base.config, base.weights)
+        successes = load_bank(step.lake, cloned, config.policy.image_size)
+        samples = ChunkSamples(policy, successes, config.policy) if cloned else None
         history, stride = config.world_model.transformer.history, config.world_model.frame_stride
         pictures = partial(load_images, step.lake, bank, image_size=config.world_model.image_size)
         result = train(
-            Policy.from_bytes(base.config, base.weights),
+            policy,
             WorldModel.from_bytes(imagined.config, imagined.weights),
             StartStates.from_bank(bank, keyframes.to_dicts(), history, stride, config.keyframes.share, pictures),
             config.rl,
@@ -92,9 +97,11 @@ def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
             config.seed,
             step.checkpoints,
             run.log,
+            samples,
         )
         parents = {"base_policy": base.model_id, "world_model": imagined.model_id}
-        model_id = store(step, run, result.policy, parents, [(episode, "start") for episode in ids], version)
+        members = dict.fromkeys(ids, "start") | dict.fromkeys(cloned, "success")
+        model_id = store(step, run, result.policy, parents, list(members.items()), version)
         metadata = model_metadata(run, model_id, len(ids))
     curves = {
         "imagined success": [update["imagined_success"] for update in result.history],
@@ -114,14 +121,13 @@ def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
 
 
 def _cloned(step: Step, keyframes: pl.DataFrame) -> Content:
-    """Every training episode has a keyframe, so these name the same real episodes that imagination starts from."""
+    """The control: no imagination."""
     from worldvla.policy.sft import fine_tune
     from worldvla.policy.vla import Policy
 
     config, version = step.config, step.parents["keyframes"]
     base = read_model(step.lake, step.parents["base_policy"])
-    rows = episode_rows(step.lake, keyframes["episode_id"].unique().sort().to_list())
-    ids = rows.filter("success")["episode_id"].to_list()
+    ids = _successes(step, keyframes)
     with tracked(step, "keyframes", version, len(keyframes)) as run:
         bank = load_bank(step.lake, ids, config.policy.image_size)
         start = Policy.from_bytes(base.config, base.weights)
@@ -131,6 +137,12 @@ def _cloned(step: Step, keyframes: pl.DataFrame) -> Content:
         metadata = model_metadata(run, model_id, len(ids))
     details = {"episodes": len(ids), "frames": bank.frame_count, "history": [], "stopped": False}
     return Content(model_id, details=details, metadata=metadata)
+
+
+def _successes(step: Step, keyframes: pl.DataFrame) -> list[str]:
+    """Of the episodes that imagination starts from those that succeed; every training episode has a keyframe."""
+    rows = episode_rows(step.lake, keyframes["episode_id"].unique().sort().to_list())
+    return rows.filter("success")["episode_id"].to_list()
 
 
 ASSETS: list[dg.AssetsDefinition] = [loop_asset(base_policy), loop_asset(keyframes), loop_asset(rl_policy)]

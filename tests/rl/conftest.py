@@ -53,8 +53,8 @@ class Line:
 
 
 @pytest.fixture
-def policy() -> Policy:
-    architecture = PolicyArchitecture(
+def architecture() -> PolicyArchitecture:
+    return PolicyArchitecture(
         image_size=SIZE,
         patch=4,
         width=32,
@@ -63,10 +63,14 @@ def policy() -> Policy:
         heads=2,
         bins=5,
         steps=1,
-        batch_size=1,
+        batch_size=8,
         learning_rate=1e-3,
         label_smoothing=0.0,
     )
+
+
+@pytest.fixture
+def policy(architecture) -> Policy:
     return Policy.create(architecture, CHUNK, seed=0).eval()
 
 
@@ -111,4 +115,5 @@ def rl() -> ReinforcementLearning:
         clip_high=0.28,
         epochs=1,
         minibatch=32,
+        cloning_weight=0.0,
     )

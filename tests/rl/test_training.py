@@ -2,8 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from tests.rl.conftest import CHUNK, Line, arrived
+from tests.rl.conftest import CHUNK, SIZE, Line, arrived
+from worldvla.episodes.frame_bank import FrameBank
 from worldvla.errors import UserError
+from worldvla.policy.sft import ChunkSamples
+from worldvla.policy.vla import Policy
 from worldvla.rl import grpo
 from worldvla.rl.exploitation import WINDOW
 from worldvla.rl.imagined_rollouts import JudgedDynamics, imagine
@@ -69,6 +72,32 @@ def test_success_rises_in_a_world_with_a_rule(policy, starts, rl):
     assert policy.to_bytes() == before, "the policy given is left as it is"
     assert result.real_steps == 0 and result.updates == rl.updates == len(result.history)
     assert result.imagined_steps == sum(row["imagined_steps"] for row in result.history) > 0
+
+
+def test_successes_are_cloned_beside(policy, starts, rl, architecture):
+    # The rule of `Line` speaks of the first dimension of an action alone; this success moves the others up, too.
+    bank = FrameBank(
+        episode_ids=["one"],
+        tasks=["line"],
+        instructions=["go"],
+        success=np.array([True]),
+        images=np.full((4, SIZE, SIZE, 3), 227, np.uint8),
+        actions=np.ones((4, 7), np.float32),
+        reward=np.zeros(4, np.float32),
+        progress=np.zeros(4, np.float32),
+        starts=np.array([0]),
+        lengths=np.array([4]),
+    )
+    rl = rl.model_copy(update={"cloning_weight": 0.3})
+    arguments = (policy, lambda update: Line(), starts, rl, THRESHOLD, arrived, MAX_STEPS, 0, Checkpointer(None))
+
+    def up(policy: Policy) -> float:
+        return policy.act(bank.images[:1], ["go"], 0.0).actions[0, :, 1:].mean().item()
+
+    alone, beside = improve(*arguments), improve(*arguments, samples=ChunkSamples(policy, bank, architecture))
+    assert up(alone.policy) < 0.5 < 0.9 < up(beside.policy)
+    assert np.mean([row["imagined_success"] for row in beside.history[-3:]]) > 0.9
+    assert beside.history[-1]["cloning_loss"] < 0.5 * beside.history[0]["cloning_loss"]
 
 
 def test_a_killed_training_resumes_to_the_same_bytes(policy, starts, rl, tmp_path):

@@ -110,7 +110,7 @@ NODES: tuple[Node, ...] = (
         "rl_policy",
         "iteration",
         ("base_policy", "world_model", "alignment", "keyframes", "judge"),
-        "6",
+        "7",
         ("seed", "scene", "imagination", "keyframes", "policy", "rl"),
         "training",
     ),

@@ -42,9 +42,6 @@ def fine_tune(
     A pure function of its arguments on one machine, interrupted or not: batches and
     augmentation depend on (seed, step) alone.
     """
-    frames, targets, valid = chunk_targets(bank, chunk)
-    if not len(frames):
-        raise UserError("policy: no successful demonstration to learn from; raise demonstrations.per_task")
     new = Policy.from_bytes(start.config, start.to_bytes()) if start else Policy.create(architecture, chunk, seed)
     policy = new.to(device()).train()
     optimizer = torch.optim.AdamW(
@@ -55,16 +52,10 @@ def fine_tune(
         first, groups = saved
         policy.load_state_dict(groups["policy"])
         load_optimizer_tensors(optimizer, groups["optimizer"])
-    images = policy.pixels(bank.images)
-    tokens = to_tokens(torch.from_numpy(targets), architecture.bins).to(device())
-    weight = torch.from_numpy(valid).float().to(device())
-    episode = bank.episode_of_frame()[frames]
+    samples = ChunkSamples(policy, bank, architecture)
     for step in track(range(first, architecture.steps), "policy fine-tuning", architecture.steps, first):
         random = generator(seed, STAGE, step)
-        rows = torch.randint(len(frames), (architecture.batch_size,), generator=random)
-        pixels = shift(images[torch.from_numpy(frames)[rows].to(device())], random)
-        logits = policy(pixels, *policy.text([bank.instructions[episode[row]] for row in rows.tolist()]))
-        loss = chunk_loss(logits, tokens[rows.to(device())], weight[rows.to(device())], architecture.label_smoothing)
+        loss = samples.loss(policy, random)
         for group in optimizer.param_groups:
             group["lr"] = architecture.learning_rate * learning_rate_scale(step, architecture.steps)
         optimizer.zero_grad(set_to_none=True)
@@ -76,6 +67,32 @@ def fine_tune(
             log(step + 1, {"sft/loss": loss.item(), "sft/gradient_norm": norm.item()})
         checkpointer.save(STAGE, step + 1, {"policy": policy.state_dict(), "optimizer": optimizer_tensors(optimizer)})
     return policy.eval()
+
+
+class ChunkSamples:
+    """Every frame of a bank that has an action, with the actions that follow it: what cloning draws from."""
+
+    def __init__(self, policy: Policy, bank: FrameBank, architecture: PolicyArchitecture):
+        """Pictures and targets as `policy` takes them, on its device; raises UserError where no episode acts."""
+        frames, targets, valid = chunk_targets(bank, policy.chunk)
+        if not len(frames):
+            raise UserError("policy: no successful demonstration to learn from; raise demonstrations.per_task")
+        where = policy.device
+        self._frames = torch.from_numpy(frames).to(where)
+        self._images = policy.pixels(bank.images)
+        self._tokens = to_tokens(torch.from_numpy(targets), policy.bins).to(where)
+        self._weight = torch.from_numpy(valid).float().to(where)
+        episode = bank.episode_of_frame()[frames]
+        self._instructions = [bank.instructions[one] for one in episode]
+        self._batch_size, self._smoothing = architecture.batch_size, architecture.label_smoothing
+
+    def loss(self, policy: Policy, random: torch.Generator) -> torch.Tensor:
+        """`chunk_loss` of a batch drawn with replacement, its pictures shifted; with gradients."""
+        drawn = torch.randint(len(self._frames), (self._batch_size,), generator=random)
+        rows = drawn.to(policy.device)
+        pixels = shift(self._images[self._frames[rows]], random)
+        logits = policy(pixels, *policy.text([self._instructions[row] for row in drawn.tolist()]))
+        return chunk_loss(logits, self._tokens[rows], self._weight[rows], self._smoothing)
 
 
 def chunk_targets(bank: FrameBank, chunk: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

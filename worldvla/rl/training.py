@@ -12,6 +12,7 @@ import torch
 
 from worldvla.config import Imagination as ImaginationConfig
 from worldvla.config import ReinforcementLearning
+from worldvla.policy.sft import ChunkSamples
 from worldvla.policy.vla import Policy
 from worldvla.rl import grpo
 from worldvla.rl.exploitation import exploits
@@ -54,11 +55,12 @@ def train(
     seed: int,
     checkpointer: Checkpointer,
     log: Log = ignore,
+    samples: ChunkSamples | None = None,
 ) -> RLResult:
     """Improves a copy of `policy` in imagination; a pure function of its arguments, interrupted or not.
 
-    `judge` watches, and gives the reward where `rl.reward` says so. Raises ValueError when
-    policy and world model disagree about `chunk`.
+    `judge` watches, and gives the reward where `rl.reward` says so; `samples`, if any, are cloned beside it with
+    `rl.cloning_weight`. Raises ValueError when policy and world model disagree about `chunk`.
     """
     if not policy.chunk == world_model.chunk == chunk:
         raise ValueError(f"chunk is {chunk}, the policy's {policy.chunk}, the world model's {world_model.chunk}")
@@ -72,7 +74,7 @@ def train(
 
     threshold = [SHOWS_SUCCESS if by_judge else world_model.success_threshold(task) for task in starts.tasks]
     threshold = np.array(threshold, np.float32)
-    return improve(policy, open_imagination, starts, rl, threshold, judge, max_steps, seed, checkpointer, log)
+    return improve(policy, open_imagination, starts, rl, threshold, judge, max_steps, seed, checkpointer, log, samples)
 
 
 def improve(
@@ -86,6 +88,7 @@ def improve(
     seed: int,
     checkpointer: Checkpointer,
     log: Log = ignore,
+    samples: ChunkSamples | None = None,
 ) -> RLResult:
     """`train` with any dynamics: `dynamics(update)` opens those of one update; `success_threshold` as of `imagine`.
 
@@ -112,7 +115,7 @@ def improve(
         )
         seconds_imagining = watch()
         metrics = summary(rollouts, starts) | learn(
-            policy, optimizer, rollouts, rl, generator(seed, STAGE, "order", update)
+            policy, optimizer, rollouts, rl, generator(seed, STAGE, "order", update), samples
         )
         # A policy whose logits are no numbers acts alike in all of a group, which then has no gradient.
         refuse_divergence(STAGE, update + 1, metrics["gradient_norm"] + rollouts.log_prob.mean().item())
@@ -136,13 +139,15 @@ def learn(
     rollouts: Rollouts,
     rl: ReinforcementLearning,
     random: torch.Generator,
+    samples: ChunkSamples | None = None,
 ) -> dict[str, float]:
     """Gradient steps over the chunks of informative groups, in minibatches; does nothing when there are none.
 
-    Each minibatch's loss is an unbiased estimate of the mean over the kept trajectories.
+    Each minibatch's loss is an unbiased estimate of the mean over the kept trajectories. With `samples` each step also
+    clones a batch of them.
     """
     kept = grpo.informative_groups(rollouts.returns)
-    metrics = dict.fromkeys(("loss", "ratio", "clip_fraction", "entropy", "gradient_norm"), 0.0)
+    metrics = dict.fromkeys(("loss", "ratio", "clip_fraction", "entropy", "gradient_norm", "cloning_loss"), 0.0)
     metrics |= {"groups": float(len(kept)), "groups_kept": float(kept.sum())}
     if not kept.any():
         return metrics | {"ratio": 1.0}
@@ -172,6 +177,9 @@ def learn(
             )
             optimizer.zero_grad(set_to_none=True)
             surrogate.loss.backward()
+            if samples is not None:
+                cloning_loss = samples.loss(policy, random)
+                (rl.cloning_weight * cloning_loss).backward()
             norm = torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
             optimizer.step()
             measured.append(
@@ -181,6 +189,7 @@ def learn(
                     "clip_fraction": surrogate.clip_fraction,
                     "entropy": entropy.mean().item(),
                     "gradient_norm": norm.item(),
+                    "cloning_loss": cloning_loss.item() if samples is not None else 0.0,
                 }
             )
     return metrics | {name: float(np.mean([row[name] for row in measured])) for name in measured[0]}
