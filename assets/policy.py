@@ -81,8 +81,9 @@ def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
     with tracked(step, "keyframes", version, len(keyframes)) as run:
         bank = load_bank(step.lake, ids, image_size=None)
         policy = Policy.from_bytes(base.config, base.weights)
-        successes = load_bank(step.lake, cloned, config.policy.image_size)
-        samples = ChunkSamples(policy, successes, config.policy) if cloned else None
+        samples = None
+        if cloned:
+            samples = ChunkSamples(policy, load_bank(step.lake, cloned, config.policy.image_size), config.policy)
         history, stride = config.world_model.transformer.history, config.world_model.frame_stride
         pictures = partial(load_images, step.lake, bank, image_size=config.world_model.image_size)
         result = train(
