@@ -11,6 +11,7 @@ import numpy as np
 
 from worldvla.sim.cache import cached
 from worldvla.sim.meshes import clusters, triangles
+from worldvla.sim.tabletop import VERSION
 
 CELL = 0.005  # metres; a pixel of the suite's cameras covers more
 CREASE = np.radians(30)  # where faces meet at more than this, the light has an edge
@@ -28,7 +29,7 @@ def register() -> None:
 def _description(original: Path) -> Path:
     """The URDF of the same robot with coarser visual meshes, in a folder named by what they are made of."""
     meshes = sorted((original.parent / "franka_description" / "meshes" / "visual").glob("*.glb"))
-    digest = hashlib.sha256(f"{CELL} {CREASE}".encode())
+    digest = hashlib.sha256(f"{VERSION} {CELL} {CREASE}".encode())
     for path in (original, *meshes):
         digest.update(path.read_bytes())
 
