@@ -106,6 +106,19 @@ def test_reward_head_gives_one_scalar_a_frame(model):
     assert model.reward_head(latents, latents[:, 0]).shape == (2, FRAMES)
 
 
+def test_the_reward_head_judges_as_many_places_of_finer_latents():
+    architecture = toy_architecture()
+    finer = architecture.model_copy(
+        update={"autoencoder": architecture.autoencoder.model_copy(update={"patch": 1}), "image_size": 32}
+    )
+    model = WorldModel(model_config(finer, CHUNK, 7))
+    assert model.autoencoder.latent_size == 16
+    latents = torch.randn(2, 4, 16, 16)
+    places = model.reward_head.judgement(torch.cat([latents, latents], dim=1))
+    assert places.shape[2:] == (8, 8)
+    assert model_config(architecture, CHUNK, 7)["reward_stride"] == 1
+
+
 def test_sizes_that_do_not_fold_are_refused():
     architecture = toy_architecture().model_copy(update={"image_size": 36})
     with pytest.raises(UserError, match="image_size 36"):

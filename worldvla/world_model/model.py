@@ -14,6 +14,7 @@ from worldvla.world_model.flow import preconditioning
 from worldvla.world_model.reward_head import RewardHead
 
 DEFAULT_SUCCESS_THRESHOLD = 0.8  # of the predicted reward, where nothing was calibrated
+JUDGED_PLACES = 8  # a side of a picture: where the reward head looks
 
 
 class WorldModel(nn.Module):
@@ -41,7 +42,7 @@ class WorldModel(nn.Module):
             config["action_dim"],
             **config["transformer"],
         )
-        self.reward_head = RewardHead(latent_channels)
+        self.reward_head = RewardHead(latent_channels, config.get("reward_stride", 1))
         self.register_buffer("residual_std", torch.ones(1, 1, latent_channels, 1, 1))
 
     def success_threshold(self, task: str) -> float:
@@ -93,4 +94,5 @@ def model_config(architecture: WorldModelArchitecture, chunk: int, action_dim: i
         "action_dim": action_dim,
         "autoencoder": autoencoder.model_dump(include={"patch", "latent_channels", "channels", "layers_per_block"}),
         "transformer": architecture.transformer.model_dump(),
+        "reward_stride": max(1, latent_size // JUDGED_PLACES),
     }
