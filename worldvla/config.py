@@ -215,6 +215,7 @@ class ReinforcementLearning(Section):
     clip_high: float = Field(gt=0)
     epochs: int = Field(ge=1, description="passes over an update's rollouts")
     minibatch: int = Field(gt=0, description="action chunks a gradient step")
+    kl_weight: float = Field(ge=0, description="weight of the divergence from the base policy; 0: none")
     cloning_weight: float = Field(
         ge=0, description="weight of behaviour cloning on the successes among the same real episodes; 0: none"
     )

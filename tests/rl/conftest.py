@@ -115,5 +115,6 @@ def rl() -> ReinforcementLearning:
         clip_high=0.28,
         epochs=1,
         minibatch=32,
+        kl_weight=0.0,
         cloning_weight=0.0,
     )

@@ -73,3 +73,11 @@ def test_clipping_is_asymmetric_and_one_sided(ratio, advantage, loss, moves):
     assert result.loss.item() == pytest.approx(loss, rel=1e-5)
     assert (log_prob.grad.item() != 0) == moves
     assert result.clip_fraction == float(not moves) and result.ratio == pytest.approx(ratio)
+
+
+def test_divergence_is_that_of_torch():
+    torch.manual_seed(0)
+    policy, base = torch.randn(2, 3, 4, 7, 5).log_softmax(-1)
+    expected = torch.nn.functional.kl_div(base, policy, log_target=True, reduction="none").sum(-1).mean()
+    torch.testing.assert_close(grpo.divergence(policy, base), expected)
+    assert grpo.divergence(policy, policy).item() == 0

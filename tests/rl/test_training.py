@@ -100,6 +100,23 @@ def test_successes_are_cloned_beside(policy, starts, rl, architecture):
     assert beside.history[-1]["cloning_loss"] < 0.5 * beside.history[0]["cloning_loss"]
 
 
+def test_the_base_policy_is_kept_near(policy, starts, rl):
+    def trained(weight: float):
+        heavy = rl.model_copy(update={"kl_weight": weight})
+        return improve(policy, lambda _: Line(), starts, heavy, THRESHOLD, arrived, MAX_STEPS, 0, Checkpointer(None))
+
+    def away(other: Policy) -> float:
+        images = roll(policy, starts).images
+        both = (one.log_probs(images, ["go"] * len(images), 1.0) for one in (other, policy))
+        return grpo.divergence(*both).item()
+
+    before = policy.to_bytes()
+    free, near = trained(0.0), trained(10.0)
+    assert near.history[-1]["kl"] == pytest.approx(away(near.policy), abs=0.05)
+    assert 0 < away(near.policy) < 0.2 * away(free.policy)
+    assert policy.to_bytes() == before, "the policy given is left as it is"
+
+
 def test_a_killed_training_resumes_to_the_same_bytes(policy, starts, rl, tmp_path):
     class Killed(Exception):
         pass

@@ -204,10 +204,14 @@ class Policy(nn.Module):
         self, images: np.ndarray, instructions: list[str], tokens: torch.Tensor, temperature: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Log-probability and entropy (nats), each float32 [B, K, 7], of given `tokens`, with gradients."""
-        logits = self(self.pixels(images), *self.text(instructions))
-        log_probs = torch.log_softmax(logits / temperature, dim=-1)
+        log_probs = self.log_probs(images, instructions, temperature)
         entropy = -(log_probs.exp() * log_probs).sum(-1)
         return log_probs.gather(-1, tokens.to(self.device)[..., None])[..., 0], entropy
+
+    def log_probs(self, images: np.ndarray, instructions: list[str], temperature: float) -> torch.Tensor:
+        """Log-probabilities float32 [B, K, 7, bins] of all actions, with gradients."""
+        logits = self(self.pixels(images), *self.text(instructions))
+        return torch.log_softmax(logits / temperature, dim=-1)
 
 
 class Keypoints(nn.Module):

@@ -1,7 +1,7 @@
 """Group-relative policy optimization, as pure functions of returns and log-probabilities.
 
 GRPO (Shao et al. 2024, "DeepSeekMath", section 4.1) with what its descendants changed for
-sparse success rewards: no KL term, the uniform groups dropped and the clipping asymmetric
+sparse success rewards: no KL term in the surrogate, the uniform groups dropped and the clipping asymmetric
 (Yu et al. 2025, "DAPO", equations 8, 10 and 11), the advantage not divided by the group's
 standard deviation (Liu et al. 2025, "Understanding R1-Zero-Like Training", section 3.1),
 and steps after the first success masked (masked GRPO, WoVR, arXiv 2602.13977).
@@ -80,3 +80,11 @@ def surrogate(
         counted = (weight > 0)[:, :, None].expand_as(ratio)
         active = (-clipped * advantage > -ratio * advantage)[counted]
         return Surrogate(loss, ratio[counted].mean().item(), active.float().mean().item())
+
+
+def divergence(log_probs: torch.Tensor, base_log_probs: torch.Tensor) -> torch.Tensor:
+    """KL(policy || base), nats an action dimension: the mean over all but the last dimension of [..., bins].
+
+    DeepSeekMath, equation 4, estimates it from the token taken; with so few bins it is summed exactly.
+    """
+    return (log_probs.exp() * (log_probs - base_log_probs)).sum(-1).mean()

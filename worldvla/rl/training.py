@@ -94,6 +94,7 @@ def improve(
 
     Raises `UserError` where the training diverges.
     """
+    base = policy.to(device()) if rl.kl_weight else None
     policy = Policy.from_bytes(policy.config, policy.to_bytes()).to(device())
     optimizer = torch.optim.AdamW(policy.parameters(), lr=rl.learning_rate, betas=(0.9, 0.95), weight_decay=0.0)
     first, history = 0, []
@@ -115,7 +116,7 @@ def improve(
         )
         seconds_imagining = watch()
         metrics = summary(rollouts, starts) | learn(
-            policy, optimizer, rollouts, rl, generator(seed, STAGE, "order", update), samples
+            policy, optimizer, rollouts, rl, generator(seed, STAGE, "order", update), samples, base
         )
         # A policy whose logits are no numbers acts alike in all of a group, which then has no gradient.
         refuse_divergence(STAGE, update + 1, metrics["gradient_norm"] + rollouts.log_prob.mean().item())
@@ -140,14 +141,16 @@ def learn(
     rl: ReinforcementLearning,
     random: torch.Generator,
     samples: ChunkSamples | None = None,
+    base: Policy | None = None,
 ) -> dict[str, float]:
     """Gradient steps over the chunks of informative groups, in minibatches; does nothing when there are none.
 
     Each minibatch's loss is an unbiased estimate of the mean over the kept trajectories. With `samples` each step also
-    clones a batch of them.
+    clones a batch of them; with `base` it also draws the policy back to that one, where any of the rollouts came by:
+    groups that are alike say nothing against what the others unlearn.
     """
     kept = grpo.informative_groups(rollouts.returns)
-    metrics = dict.fromkeys(("loss", "ratio", "clip_fraction", "entropy", "gradient_norm", "cloning_loss"), 0.0)
+    metrics = dict.fromkeys(("loss", "ratio", "clip_fraction", "entropy", "gradient_norm", "kl", "cloning_loss"), 0.0)
     metrics |= {"groups": float(len(kept)), "groups_kept": float(kept.sum())}
     if not kept.any():
         return metrics | {"ratio": 1.0}
@@ -177,6 +180,10 @@ def learn(
             )
             optimizer.zero_grad(set_to_none=True)
             surrogate.loss.backward()
+            if base is not None:
+                anywhere = torch.randint(len(rollouts.images), (rl.minibatch,), generator=random)
+                kl = _divergence(policy, base, rollouts, anywhere, rl.temperature)
+                (rl.kl_weight * kl).backward()
             if samples is not None:
                 cloning_loss = samples.loss(policy, random)
                 (rl.cloning_weight * cloning_loss).backward()
@@ -189,10 +196,22 @@ def learn(
                     "clip_fraction": surrogate.clip_fraction,
                     "entropy": entropy.mean().item(),
                     "gradient_norm": norm.item(),
+                    "kl": kl.item() if base is not None else 0.0,
                     "cloning_loss": cloning_loss.item() if samples is not None else 0.0,
                 }
             )
     return metrics | {name: float(np.mean([row[name] for row in measured])) for name in measured[0]}
+
+
+def _divergence(
+    policy: Policy, base: Policy, rollouts: Rollouts, rows: torch.Tensor, temperature: float
+) -> torch.Tensor:
+    """`grpo.divergence` of the policies on what these chunks [B] of the rollouts saw."""
+    images = rollouts.images[rows.numpy()]
+    instructions = [rollouts.instructions[row] for row in rows.tolist()]
+    with torch.no_grad():
+        before = base.log_probs(images, instructions, temperature)
+    return grpo.divergence(policy.log_probs(images, instructions, temperature), before)
 
 
 def summary(rollouts: Rollouts, starts: StartStates) -> dict[str, float]:
