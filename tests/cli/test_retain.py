@@ -1,8 +1,10 @@
 """`worldvla retain` as a person or a script runs it."""
 
 import json
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,26 @@ def test_a_dry_run_then_a_pin_then_the_real_thing(lake: Lake) -> None:
     freed = {row["table"]: row["freed_bytes"] for row in json.loads(out)}
     assert freed["models"] > 2**20 and freed["frames"] > 0
     assert not has_model(lake, model) and lakes.not_fresh(lake) == {}
+
+
+def test_checkpoints_that_nobody_went_on_with_go(lake: Lake, tmp_path: Path) -> None:
+    def training(name: str, days_ago: float) -> Path:
+        folder, clock = tmp_path / "checkpoints" / name, tmp_path / "checkpoints" / f"{name}.seconds"
+        folder.mkdir(parents=True)
+        (folder / "dynamics.safetensors").write_bytes(bytes(2**20))
+        clock.write_text("60")
+        for path in (folder / "dynamics.safetensors", folder, clock):
+            os.utime(path, (time.time() - 86400 * days_ago,) * 2)
+        return folder
+
+    old, new = training("old", 8), training("new", 6)
+    for apply, there in (((), True), (("--apply",), False)):
+        status, out, err = run(*apply, "--json")
+        assert status == 0, err
+        [row] = [row for row in json.loads(out) if row["table"] == "checkpoints"]
+        assert (row["rows"], row["removed_rows"]) == (4, 2) and 2**20 < row["freed_bytes"] < 2**20 + 10
+        assert old.exists() == there == old.with_suffix(".seconds").exists() and new.exists()
+    assert [row for row in json.loads(run("--json")[1]) if row["table"] == "checkpoints"][0]["rows"] == 2
 
 
 @pytest.mark.parametrize("days", ["-1", "nan", "1e6", "1e12"])

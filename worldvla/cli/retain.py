@@ -10,6 +10,7 @@ from worldvla.cli import output
 
 if TYPE_CHECKING:
     from worldvla.lake.store import Lake
+    from worldvla.upkeep.checkpoints import TrainingFiles
     from worldvla.upkeep.retention import Plan
 
 MOST_DAYS = 36_500  # a century; some more, and there is no such date
@@ -25,7 +26,9 @@ def retain(
     keep_days: Annotated[
         float,
         typer.Option(
-            min=0, max=MOST_DAYS, help="What was published or recorded in the last days stays, whoever needs it."
+            min=0,
+            max=MOST_DAYS,
+            help="What was published, recorded or checkpointed in the last days stays, whoever needs it.",
         ),
     ] = 7.0,
     as_json: AsJson = False,
@@ -38,15 +41,17 @@ def retain(
     if context.invoked_subcommand is not None:
         return
     from worldvla.cli.quiet import quiet
+    from worldvla.home import home
     from worldvla.lake.store import Lake
-    from worldvla.upkeep import retention
+    from worldvla.upkeep import checkpoints, retention
 
     lake, keep = Lake.default(), timedelta(days=keep_days)
     if not apply:
         plan = _planned(lake, keep)
-        output.emit(_rows(plan), as_json, "retention, dry run")
+        rows = _rows(plan) + _training_rows(checkpoints.look(home(), keep))
+        output.emit(rows, as_json, "retention, dry run")
         _name_models(plan)
-        freed, total = (sum(getattr(one.footprint, name) for one in plan.tables) for name in ("freed", "total"))
+        freed, total = (sum(row[name] for row in rows) for name in ("freed_bytes", "bytes"))
         output.say(f"{_size(freed)} of {_size(total)} would be freed, and more by compaction; --apply does it")
         return
     with quiet(lake):
@@ -55,10 +60,13 @@ def retain(
         with output.steps("removing", 1 + len(retention.REMOVABLE) + len(plan.tables)) as step:
             retention.apply(lake, plan, step)
         after = _bytes(lake)
+        trainings = checkpoints.look(home(), keep)
+        checkpoints.remove(trainings)
     rows = [row | {"freed_bytes": before[row["table"]] - after[row["table"]]} for row in _rows(plan)]
+    rows += _training_rows(trainings)
     output.emit(rows, as_json, "retention")
     _name_models(plan)
-    output.say(f"{_size(sum(before.values()) - sum(after.values()))} freed")
+    output.say(f"{_size(sum(row['freed_bytes'] for row in rows))} freed")
 
 
 @app.command()
@@ -135,6 +143,19 @@ def _rows(plan: "Plan") -> list[dict]:
         }
         for one in plan.tables
     ]
+
+
+def _training_rows(trainings: "list[TrainingFiles]") -> list[dict]:
+    """One row of all checkpoints, as of a table; none where there are none."""
+    gone = [one for one in trainings if one.given_up]
+    row = {
+        "table": "checkpoints",
+        "rows": len(trainings),
+        "removed_rows": len(gone),
+        "bytes": sum(one.size for one in trainings),
+        "freed_bytes": sum(one.size for one in gone),
+    }
+    return [row] if trainings else []
 
 
 def _name_models(plan: "Plan") -> None:
