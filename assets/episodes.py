@@ -1,6 +1,7 @@
 """Episodes: demonstrations, perturbed demonstrations, exploration rollouts, and their union."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 
 import dagster as dg
 
@@ -48,15 +49,19 @@ def perturbed_demonstrations(step: Step) -> Content:
     """Scripted experts that aim wrongly, from the demonstrations' initial states: near-success and failure."""
     count = step.config.perturbed.per_task
     seeds = range(DEMONSTRATION, DEMONSTRATION + count)
-    return recorded(step, ((task, seeds) for task in step.config.scene.tasks), ExpertSpec(perturbation=1.0))
+    return recorded(step, [(task, seeds, ExpertSpec(perturbation=1.0)) for task in step.config.scene.tasks])
 
 
 def exploration_rollouts(step: Step) -> Content:
     """What the base policy does by itself: the world model must know the states it gets into."""
     settings = step.config.exploration
     seeds = range(EXPLORATION, EXPLORATION + settings.per_task)
-    with policy_actor(step, step.parents["base_policy"], settings.temperature) as actor:
-        return recorded(step, ((task, seeds) for task in step.config.scene.tasks), actor)
+    with ExitStack() as stack:
+        actors = [
+            stack.enter_context(policy_actor(step, step.parents["base_policy"], temperature))
+            for temperature in settings.temperatures
+        ]
+        return recorded(step, [(task, seeds, actor) for task in step.config.scene.tasks for actor in actors])
 
 
 def raw_episodes(step: Step) -> Content:
@@ -75,9 +80,9 @@ def record_rollouts(step: Step, task: str, seeds: Sequence[int], actor: ActorSpe
     return record(step.lake, requests, execution.workers, step.commit, f"{step.node.name} {task}")
 
 
-def recorded(step: Step, plan: Iterable[tuple[str, Sequence[int]]], actor: ActorSpec) -> Content:
+def recorded(step: Step, plan: Iterable[tuple[str, Sequence[int], ActorSpec]]) -> Content:
     """The content of an asset that keeps every episode it rolls out."""
-    parts = [record_rollouts(step, task, seeds, actor) for task, seeds in plan]
+    parts = [record_rollouts(step, task, seeds, actor) for task, seeds, actor in plan]
     return episode_content(
         step,
         Recording(

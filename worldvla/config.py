@@ -50,10 +50,12 @@ class Perturbed(Section):
 
 
 class Exploration(Section):
-    """Rollouts of the base policy."""
+    """Rollouts of the base policy: hot ones show the world model what else might have been done."""
 
-    per_task: int = Field(ge=0)
-    temperature: float = Field(ge=0)
+    per_task: int = Field(ge=0, description="initial states")
+    temperatures: list[Annotated[float, Field(ge=0)]] = Field(
+        min_length=1, description="one rollout from every initial state at each"
+    )
 
 
 class Curation(Section):

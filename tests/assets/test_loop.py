@@ -114,6 +114,15 @@ def test_nothing_is_lost_doubled_or_half_written(killed):
     assert members.join(episodes, on="episode_id", how="anti").is_empty()
 
 
+def test_exploration_goes_from_every_state_at_every_temperature(undisturbed):
+    lake = Lake(undisturbed / "lake")
+    record = latest(lake)["exploration_rollouts", CAMPAIGN, ""]
+    members = lake.frame("episode_sets", where=f"set_version = '{record.data_version}'").select("episode_id")
+    episodes = lake.frame("episodes", ["episode_id", "seed", "settings"]).join(members, on="episode_id")
+    seen = episodes.select("seed", pl.col("settings").str.json_path_match("$.temperature").cast(float))
+    assert sorted(seen.rows()) == [(seed, at) for seed in (seen["seed"].min(), seen["seed"].max()) for at in (0.6, 1.0)]
+
+
 def test_everything_is_fresh_and_a_second_loop_runs_nothing(killed):
     states = run(killed, "status", "--json")
     assert {row["state"] for row in states} == {"fresh"}
