@@ -81,7 +81,7 @@ NODES: tuple[Node, ...] = (
         "pretrained_world_model",
         "campaign",
         ("raw_episodes",),
-        "7",
+        "8",
         ("seed", "scene", "curation", "world_model"),
         "training",
     ),

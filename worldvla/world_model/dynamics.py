@@ -9,6 +9,12 @@ by channel, instead of before it as further frames: attention then runs over the
 tokens only, and copying the still background needs no attention at all. The noise level put
 on the history is one more channel.
 
+Tokens are coarse: one of 4 x 4 latents has room for half of what its noise, anchor and history
+say. So a convolution looks at these first, latent by latent, and a second one draws the result
+from what the tokens decide and from what the first saw, as U-ViT's skip and last convolution do
+(Bao et al. 2023, arXiv 2209.12152): where the arm goes is the tokens' matter, its edges are
+there to be copied. That halves the steps to the same loss (docs/experiments.md).
+
 Actions enter twice (WoVR, arXiv 2602.13977): added to each frame's timestep embedding
 (AdaLN), and as cross-attention tokens: for each frame the s actions that lead to it from the
 one before. With them go the sums of all actions since the chunk's start and since the first
@@ -26,6 +32,7 @@ from torch import nn
 from worldvla.training.fusion import fused
 
 SIGMA_SCALE = 1000.0  # Cosmos' sinusoidal embedding expects timesteps of 0 to 1000
+FINE_CHANNELS = 64  # of the convolutions before and after the tokens
 # Divisors that bring the sums of actions over a chunk and over an episode to about unit size.
 CHUNK_SCALE = 2.0
 TRAVEL_SCALE = 10.0
@@ -79,8 +86,8 @@ class ChunkTransformer(CosmosTransformer3DModel):
     ):
         width, frames = heads * head_dim, chunk // frame_stride
         super().__init__(
-            in_channels=latent_channels * (2 + history) + 1,
-            out_channels=latent_channels,
+            in_channels=FINE_CHANNELS,
+            out_channels=FINE_CHANNELS,
             num_attention_heads=heads,
             attention_head_dim=head_dim,
             num_layers=layers,
@@ -93,6 +100,13 @@ class ChunkTransformer(CosmosTransformer3DModel):
             extra_pos_embed_type=None,
         )
         self.frame_stride = frame_stride
+        inputs = latent_channels * (2 + history) + 1
+        self.stem = nn.Sequential(nn.Conv2d(inputs, FINE_CHANNELS, 3, padding=1), nn.SiLU())
+        self.draw = nn.Sequential(
+            nn.Conv2d(2 * FINE_CHANNELS, FINE_CHANNELS, 3, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(FINE_CHANNELS, latent_channels, 3, padding=1),
+        )
         self.position = nn.Parameter(torch.randn(1, frames, (latent_size // patch) ** 2, width) * 0.02)
         features = (frame_stride + 2) * action_dim
         self.action_modulation = nn.Sequential(
@@ -115,7 +129,8 @@ class ChunkTransformer(CosmosTransformer3DModel):
                 nn.init.zeros_(norm.linear_2.weight)
         nn.init.zeros_(self.norm_out.linear_2.weight)
         nn.init.zeros_(self.time_embed.t_embedder.linear_2.weight)
-        nn.init.zeros_(self.proj_out.weight)
+        nn.init.zeros_(self.draw[-1].weight)
+        nn.init.zeros_(self.draw[-1].bias)
         modulation = self.action_modulation[-1]
         nn.init.zeros_(modulation.weight)
         nn.init.zeros_(modulation.bias)
@@ -136,7 +151,7 @@ class ChunkTransformer(CosmosTransformer3DModel):
         `context_sigma` [B]; `actions` [B, K, A] lead to the F frames, `travelled` [B, A] is the
         sum of all actions before them since the anchor.
         """
-        batch, frames, channels, height, width = noisy.shape
+        batch, frames, _, height, width = noisy.shape
         beside = torch.cat(
             [
                 context.flatten(1, 2),
@@ -144,8 +159,9 @@ class ChunkTransformer(CosmosTransformer3DModel):
             ],
             dim=1,
         )
-        stacked = torch.cat([noisy, beside[:, None].expand(-1, frames, -1, -1, -1)], dim=2).transpose(1, 2)
-        tokens_BFSD = self.patch_embed(stacked).flatten(2, 3)
+        stacked = torch.cat([noisy, beside[:, None].expand(-1, frames, -1, -1, -1)], dim=2).flatten(0, 1)
+        fine = self.stem(stacked.contiguous(memory_format=torch.channels_last))
+        tokens_BFSD = self.patch_embed(fine.unflatten(0, (batch, frames)).transpose(1, 2)).flatten(2, 3)
         tokens_BFSD = tokens_BFSD + self.position.to(tokens_BFSD.dtype)
 
         taken = actions.unflatten(1, (frames, self.frame_stride))
@@ -163,9 +179,11 @@ class ChunkTransformer(CosmosTransformer3DModel):
             tokens_BFSD = apply_block(block, tokens_BFSD, embedded, temb, action_tokens)
         tokens_BFSD = self.norm_out(tokens_BFSD, embedded, temb)
         patch = self.config.patch_size[-1]
-        out = self.proj_out(tokens_BFSD).unflatten(-1, (patch, patch, channels))
-        out = out.unflatten(2, (height // patch, width // patch))
-        return out.permute(0, 1, 6, 2, 4, 3, 5).reshape(batch, frames, channels, height, width)
+        decided = self.proj_out(tokens_BFSD).unflatten(-1, (patch, patch, FINE_CHANNELS))
+        decided = decided.unflatten(2, (height // patch, width // patch))
+        decided = decided.permute(0, 1, 6, 2, 4, 3, 5).reshape(batch * frames, FINE_CHANNELS, height, width)
+        both = torch.cat([decided, fine], dim=1).contiguous(memory_format=torch.channels_last)
+        return self.draw(both).unflatten(0, (batch, frames))
 
     @property
     def width(self) -> int:
