@@ -98,18 +98,12 @@ def policy_rollouts(step: Step) -> Content:
     """The new policy on collection seeds, which no evaluation uses: recorded whole."""
     scene, settings = step.config.scene, step.config.collection
     first = collection_start(step.iteration)
+    plan = [
+        (task, seeds_in_split(scene.suite, task, first, "train", settings.per_task, step.config.curation))
+        for task in scene.tasks
+    ]
     with policy_actor(step, step.parents["rl_policy"], settings.temperature) as actor:
-        return recorded(
-            step,
-            [
-                (
-                    task,
-                    seeds_in_split(scene.suite, task, first, "train", settings.per_task, step.config.curation),
-                    actor,
-                )
-                for task in scene.tasks
-            ],
-        )
+        return recorded(step, [(task, seeds, actor) for task, seeds in plan])
 
 
 def failure_rollouts(step: Step) -> Content:

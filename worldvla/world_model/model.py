@@ -42,7 +42,7 @@ class WorldModel(nn.Module):
             config["action_dim"],
             **config["transformer"],
         )
-        self.reward_head = RewardHead(latent_channels, config.get("reward_stride", 1))
+        self.reward_head = RewardHead(latent_channels, config["reward_stride"])
         self.register_buffer("residual_std", torch.ones(1, 1, latent_channels, 1, 1))
 
     def success_threshold(self, task: str) -> float:
