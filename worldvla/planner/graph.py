@@ -81,7 +81,7 @@ NODES: tuple[Node, ...] = (
         "pretrained_world_model",
         "campaign",
         ("raw_episodes",),
-        "8",
+        "9",
         ("seed", "scene", "curation", "world_model"),
         "training",
     ),

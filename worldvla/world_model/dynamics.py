@@ -9,11 +9,7 @@ by channel, instead of before it as further frames: attention then runs over the
 tokens only, and copying the still background needs no attention at all. The noise level put
 on the history is one more channel.
 
-Tokens are coarse: one of 4 x 4 latents has room for half of what its noise, anchor and history
-say. So a convolution looks at these first, latent by latent, and a second one draws the result
-from what the tokens decide and from what the first saw, as U-ViT's skip and last convolution do
-(Bao et al. 2023, arXiv 2209.12152): where the arm goes is the tokens' matter, its edges are
-there to be copied. The training loss after 700 steps is that of 1400 without (docs/experiments.md).
+Around the tokens stand convolutions that look and draw latent by latent (`convolutions.py`).
 
 Actions enter twice (WoVR, arXiv 2602.13977): added to each frame's timestep embedding
 (AdaLN), and as cross-attention tokens: for each frame the s actions that lead to it from the
@@ -30,9 +26,9 @@ from diffusers import CosmosTransformer3DModel
 from torch import nn
 
 from worldvla.training.fusion import fused
+from worldvla.world_model.convolutions import CHANNELS, Draw, Look
 
 SIGMA_SCALE = 1000.0  # Cosmos' sinusoidal embedding expects timesteps of 0 to 1000
-FINE_CHANNELS = 64  # of the convolutions before and after the tokens
 # Divisors that bring the sums of actions over a chunk and over an episode to about unit size.
 CHUNK_SCALE = 2.0
 TRAVEL_SCALE = 10.0
@@ -86,8 +82,8 @@ class ChunkTransformer(CosmosTransformer3DModel):
     ):
         width, frames = heads * head_dim, chunk // frame_stride
         super().__init__(
-            in_channels=FINE_CHANNELS,
-            out_channels=FINE_CHANNELS,
+            in_channels=CHANNELS,
+            out_channels=CHANNELS,
             num_attention_heads=heads,
             attention_head_dim=head_dim,
             num_layers=layers,
@@ -100,13 +96,8 @@ class ChunkTransformer(CosmosTransformer3DModel):
             extra_pos_embed_type=None,
         )
         self.frame_stride = frame_stride
-        inputs = latent_channels * (2 + history) + 1
-        self.stem = nn.Sequential(nn.Conv2d(inputs, FINE_CHANNELS, 3, padding=1), nn.SiLU())
-        self.draw = nn.Sequential(
-            nn.Conv2d(2 * FINE_CHANNELS, FINE_CHANNELS, 3, padding=1),
-            nn.SiLU(),
-            nn.Conv2d(FINE_CHANNELS, latent_channels, 3, padding=1),
-        )
+        self.look = Look(latent_channels * (2 + history) + 1, width)
+        self.draw = Draw(latent_channels)
         self.position = nn.Parameter(torch.randn(1, frames, (latent_size // patch) ** 2, width) * 0.02)
         features = (frame_stride + 2) * action_dim
         self.action_modulation = nn.Sequential(
@@ -123,14 +114,12 @@ class ChunkTransformer(CosmosTransformer3DModel):
         self._initialize(width)
 
     def _initialize(self, width: int) -> None:
-        """Every block starts as a plain pre-norm block (shift and scale 0, gate 1), the output as zero."""
+        """Every block starts as a plain pre-norm block: shift and scale 0, gate 1."""
         for block in self.transformer_blocks:
             for norm in (block.norm1, block.norm2, block.norm3):
                 nn.init.zeros_(norm.linear_2.weight)
         nn.init.zeros_(self.norm_out.linear_2.weight)
         nn.init.zeros_(self.time_embed.t_embedder.linear_2.weight)
-        nn.init.zeros_(self.draw[-1].weight)
-        nn.init.zeros_(self.draw[-1].bias)
         modulation = self.action_modulation[-1]
         nn.init.zeros_(modulation.weight)
         nn.init.zeros_(modulation.bias)
@@ -152,38 +141,33 @@ class ChunkTransformer(CosmosTransformer3DModel):
         sum of all actions before them since the anchor.
         """
         batch, frames, _, height, width = noisy.shape
-        beside = torch.cat(
-            [
-                context.flatten(1, 2),
-                context_sigma.to(context.dtype)[:, None, None, None].expand(-1, 1, height, width),
-            ],
-            dim=1,
-        )
-        stacked = torch.cat([noisy, beside[:, None].expand(-1, frames, -1, -1, -1)], dim=2).flatten(0, 1)
-        fine = self.stem(stacked.contiguous(memory_format=torch.channels_last))
-        tokens_BFSD = self.patch_embed(fine.unflatten(0, (batch, frames)).transpose(1, 2)).flatten(2, 3)
-        tokens_BFSD = tokens_BFSD + self.position.to(tokens_BFSD.dtype)
-
         taken = actions.unflatten(1, (frames, self.frame_stride))
         moved = taken.sum(2).cumsum(1)
         features = [taken.flatten(2), moved / CHUNK_SCALE, (travelled[:, None] + moved) / TRAVEL_SCALE]
         features = torch.cat(features, dim=-1)
         modulation, embedding = self.action_modulation(features).split([3 * self.width, self.width], dim=-1)
-        time_modulation, time_embedding = self.time_embed(tokens_BFSD, sigma * SIGMA_SCALE)
-        temb = (time_modulation[:, None] + modulation)[:, :, None].to(tokens_BFSD.dtype)
-        embedded = (time_embedding[:, None] + embedding)[:, :, None].to(tokens_BFSD.dtype)
+        time_modulation, time_embedding = self.time_embed(noisy, sigma * SIGMA_SCALE)
         action_tokens = self.action_tokens(features)
         action_tokens = action_tokens + self.action_position.to(action_tokens.dtype)
+        temb = (time_modulation[:, None] + modulation)[:, :, None].to(action_tokens.dtype)
+        embedded = (time_embedding[:, None] + embedding)[:, :, None].to(action_tokens.dtype)
+
+        level = context_sigma.to(context.dtype)[:, None, None, None].expand(-1, 1, height, width)
+        beside = torch.cat([context.flatten(1, 2), level], dim=1)
+        stacked = torch.cat([noisy, beside[:, None].expand(-1, frames, -1, -1, -1)], dim=2)
+        seen = self.look(stacked.flatten(0, 1), embedded.flatten(0, 2))
+        tokens_BFSD = self.patch_embed(seen.unflatten(0, (batch, frames)).transpose(1, 2)).flatten(2, 3)
+        tokens_BFSD = tokens_BFSD + self.position.to(tokens_BFSD.dtype)
 
         for block in self.transformer_blocks:
             tokens_BFSD = apply_block(block, tokens_BFSD, embedded, temb, action_tokens)
         tokens_BFSD = self.norm_out(tokens_BFSD, embedded, temb)
         patch = self.config.patch_size[-1]
-        decided = self.proj_out(tokens_BFSD).unflatten(-1, (patch, patch, FINE_CHANNELS))
+        decided = self.proj_out(tokens_BFSD).unflatten(-1, (patch, patch, CHANNELS))
         decided = decided.unflatten(2, (height // patch, width // patch))
-        decided = decided.permute(0, 1, 6, 2, 4, 3, 5).reshape(batch * frames, FINE_CHANNELS, height, width)
-        both = torch.cat([decided, fine], dim=1).contiguous(memory_format=torch.channels_last)
-        return self.draw(both).unflatten(0, (batch, frames))
+        decided = decided.permute(0, 1, 6, 2, 4, 3, 5).reshape(batch * frames, CHANNELS, height, width)
+        sources = torch.stack([context[:, -1], context[:, 0]], dim=1).to(decided.dtype)
+        return self.draw(decided, seen, sources).unflatten(0, (batch, frames))
 
     @property
     def width(self) -> int:
