@@ -7,7 +7,7 @@ that imagines every n-th frame (`world_model.frame_stride`) carries out n action
 are compared with frames, all of them decoded to pictures. The actions are given beside them, as
 reinforcement learning carries them out, which looks at the last frame of a chunk alone. Each with the settings of the
 presets named; the share of the matrix throughput counts the matrix arithmetic that a step really
-does (forward, backward, imagined history, orthogonalization). Where a preset compiles its kernels
+does (forward, backward, orthogonalization). Where a preset compiles its kernels
 (`execution.compile`), what that changes is measured without it, too.
 `python -m benchmarks.speed PRESET ...` measures other campaigns than `demo` and `tabletop`.
 """

@@ -52,13 +52,17 @@ def test_draws_follow_the_probabilities_and_the_generator():
     np.testing.assert_allclose(np.bincount(picked, minlength=4) / 4000, probabilities, atol=0.03)
 
 
-def test_the_previous_chunk_ends_where_the_window_begins():
+def test_chunks_follow_each_other_to_the_episodes_end():
     windows = windows_of(toy_bank(episodes=3, length=12), chunk=4, history=2, stride=2)
-    index = np.flatnonzero(windows.has_previous_chunk(np.arange(len(windows))))
-    before = windows.previous_chunk(index)
-    assert len(index) == 3 * 4
-    np.testing.assert_array_equal(windows.episode[before], windows.episode[index])
-    np.testing.assert_array_equal(windows.targets[before][:, -2:], windows.history[index])
+    index = np.arange(len(windows))
+    after, there = windows.next_chunk(index)
+    assert there.sum() == 3 * 4
+    np.testing.assert_array_equal(windows.episode[after[there]], windows.episode[there])
+    np.testing.assert_array_equal(windows.targets[there][:, -2:], windows.history[after[there]])
+    first = windows.first_chunk(index)
+    np.testing.assert_array_equal(windows.episode[first], windows.episode)
+    assert (windows.history[first, -1] - windows.anchor[first] < 4).all()
+    assert ((windows.history[index, -1] - windows.history[first, -1]) % 4 == 0).all()
 
 
 def test_a_success_between_imagined_frames_counts_for_the_next_one():

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import nn
@@ -18,6 +19,14 @@ LOG_EVERY = 25
 SAVE_EVERY = 5
 
 Loss = Callable[[int], tuple[torch.Tensor, dict[str, torch.Tensor]]]
+
+
+class Carried(Protocol):
+    """What a loss carries from one step to the next besides the weights; saved with these."""
+
+    def tensors(self) -> dict[str, torch.Tensor]: ...
+
+    def load(self, tensors: dict[str, torch.Tensor]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -53,12 +62,13 @@ def optimize(
     checkpointer: Checkpointer,
     log: Log,
     validation: Validation | None = None,
+    carried: Carried | None = None,
 ) -> int:
     """Trains `module` in place for `steps` steps of Muon; leaves the moving average of its weights in it.
 
     Returns the step after which that average was taken: the last, or the one that `validation` kept.
-    `loss_at(step)` must be a pure function of the step and the weights, `validation.score()` of the
-    weights: then a training resumed from `checkpointer` ends at the same bytes as one never interrupted.
+    `loss_at(step)` must be a pure function of the step, the weights and `carried`, `validation.score()` of
+    the weights: then a training resumed from `checkpointer` ends at the same bytes as one never interrupted.
     Raises `UserError` where it diverges, before weights that are no numbers are saved.
     """
     parameters = dict(module.named_parameters())
@@ -71,6 +81,8 @@ def optimize(
         for name, one in average.items():
             one.copy_(groups["average"][name])
         load_optimizer_tensors(optimizer, groups["optimizer"])
+        if carried is not None:
+            carried.load(groups["carried"])
         if validation and "kept" in groups:
             kept = Kept.from_tensors(groups["kept"])
 
@@ -103,6 +115,8 @@ def optimize(
                 kept = Kept({name: one.clone() for name, one in average.items()}, max(score, kept.best), step + 1)
         if saving:
             groups = {"weights": parameters, "average": average, "optimizer": optimizer_tensors(optimizer)}
+            if carried is not None:
+                groups["carried"] = carried.tensors()
             if kept.step:
                 groups["kept"] = kept.tensors()
             checkpointer.save(stage, step + 1, groups, force=step + 1 == steps)

@@ -8,11 +8,10 @@ also reaches the transformer; and the same on clean latents, which keeps the hea
 where no noise is. λ(σ) = SNR / (1 + SNR), r is the task's highest progress since the imagined
 frame before, 1 at success alone, and w is `training.reward_weight`.
 
-A rollout continues its own imagination, whose errors are unlike noise: they blur and fade.
-So the history of half the windows is the model's own one-step denoising of the chunk
-before, from which it has to find the true future (scheduled sampling, Bengio et al. 2015,
-arXiv 1506.03099); that of the others is real, noised (noisy context of WoVR). Each window is then moved by
-up to `training.shift` latent cells (`augmentation.py`).
+Half of the windows continue the model's own rollouts (`rollouts.py`). They are denoised from
+pure noise, σ = 1, as in imagination, and rewarded as there: their λ is 1. The history of the
+others is real, noised (noisy context of WoVR). Each window is moved by up to `training.shift`
+latent cells (`augmentation.py`).
 """
 
 from collections.abc import Callable, Sequence
@@ -32,11 +31,13 @@ from worldvla.world_model.autoencoder_training import spread, train_autoencoder
 from worldvla.world_model.flow import CONTEXT_SIGMA, flow_weight, reward_weight, sample_sigma
 from worldvla.world_model.model import WorldModel, model_config
 from worldvla.world_model.optimization import Validation, optimize
+from worldvla.world_model.rollouts import Rollouts
 from worldvla.world_model.windows import Windows, draw, mixture, windows_of
 
 Score = Callable[[WorldModel], tuple[float, float]]
 
-IMAGINED_SHARE = 0.5  # of windows, after a quarter of the training, continue what the model itself imagined
+ROLLOUT_SHARE = 0.5  # of windows continue what the model itself imagined,
+ROLLOUTS_BEGIN = 1 / 8  # after this share of the steps
 # Of the windows drawn, so many are drawn from those that show success, besides the share these have by nature: enough
 # for the reward head where they are rare, not so many that an uncertain future is imagined as a success.
 SUCCESS_SHARE = 0.1
@@ -190,58 +191,50 @@ def _train_dynamics(
     dtype = fast_dtype(where)
     actions = torch.from_numpy(bank.actions).to(where)
     travelled = torch.from_numpy(bank.travelled()).to(where)
-    imagined_count = round(IMAGINED_SHARE * settings.batch_size)
+    rollouts = Rollouts(windows, round(ROLLOUT_SHARE * settings.batch_size))
     progress = torch.from_numpy(bank.highest(bank.progress, model.frame_stride)).to(where)
     encoded = torch.from_numpy(latents).to(where)
 
     def at(frames: np.ndarray, values: torch.Tensor) -> torch.Tensor:
         return values[torch.from_numpy(frames).to(where)].float()
 
-    def denoise(
-        index: np.ndarray, noisy: torch.Tensor, sigma: torch.Tensor, context: torch.Tensor, level: torch.Tensor
-    ) -> torch.Tensor:
-        taken, before = at(windows.actions(index), actions), at(windows.history[index, -1], travelled)
-        return model.denoise(noisy, sigma, context, level, taken, before)
-
-    @torch.no_grad()
-    def imagine_history(index: np.ndarray, random: torch.Generator) -> torch.Tensor:
-        """The latest frames [B, history, C, h, w] of these windows, denoised in one step from those a chunk before."""
-        before = windows.previous_chunk(index)
-        anchor, recent = at(windows.anchor[before], encoded), at(windows.history[before], encoded)
-        noise = torch.randn((*windows.targets[before].shape, *encoded.shape[1:]), generator=random).to(where)
-        nothing = torch.zeros(len(before), device=where)
-        with torch.autocast(where.type, dtype, enabled=dtype != torch.float32):
-            denoised = denoise(before, noise, nothing + 1, torch.cat([anchor[:, None], recent], dim=1), nothing)
-        return torch.cat([recent, denoised * model.residual_std + recent[:, -1:]], dim=1)[:, -model.history :]
-
     def loss_at(step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         random = generator(seed, "dynamics", step)
         index = draw(probabilities, settings.batch_size, random)
+        offsets = draw_offsets(settings.batch_size, settings.shift, random)
+        sigma = sample_sigma(settings.batch_size, random)
+        context_sigma = settings.context_noise * _context_level(settings.batch_size, random)
+        rolled = rollouts.count if step >= ROLLOUTS_BEGIN * steps else 0
+        if rolled:
+            index, offsets = rollouts.lead(index, offsets)
+            sigma[:rolled], context_sigma[:rolled] = 1, 0
+        sigma, context_sigma = sigma.to(where), context_sigma.to(where)
         anchor, recent = at(windows.anchor[index], encoded), at(windows.history[index], encoded)
         future, reached = at(windows.targets[index], encoded), at(windows.targets[index], progress)
-        sigma = sample_sigma(settings.batch_size, random).to(where)
-        context_sigma = (settings.context_noise * _context_level(settings.batch_size, random)).to(where)
         recent = recent + _wide(context_sigma) * torch.randn(recent.shape, generator=random).to(where)
-        if step >= steps // 4:
-            rows = np.flatnonzero(windows.has_previous_chunk(index[:imagined_count]))
-            if len(rows):
-                recent[rows] = imagine_history(np.resize(index[rows], imagined_count), random)[: len(rows)]
-                context_sigma[rows] = CONTEXT_SIGMA
-        offsets = draw_offsets(settings.batch_size, settings.shift, random)
         frames = shift(torch.cat([anchor[:, None], recent, future], dim=1), offsets)
         anchor, recent, future = frames[:, 0], frames[:, 1 : 1 + model.history], frames[:, 1 + model.history :]
+        if rolled and len(going := rollouts.going()):
+            recent[going] = rollouts.recent().to(where)
+            context_sigma[going] = CONTEXT_SIGMA
         clean = (future - recent[:, -1:]) / model.residual_std
         noise = torch.randn(clean.shape, generator=random).to(where)
         noisy = (1 - _wide(sigma)) * clean + _wide(sigma) * noise
         with torch.autocast(where.type, dtype, enabled=dtype != torch.float32):
-            denoised = denoise(index, noisy, sigma, torch.cat([anchor[:, None], recent], dim=1), context_sigma)
+            context = torch.cat([anchor[:, None], recent], dim=1)
+            taken, before = at(windows.actions(index), actions), at(windows.history[index, -1], travelled)
+            denoised = model.denoise(noisy, sigma, context, context_sigma, taken, before)
             imagined = denoised * model.residual_std + recent[:, -1:]
             reward_error = (model.reward_head(imagined, anchor) - reached) ** 2
             clean_reward_error = (model.reward_head(future, anchor) - reached) ** 2
+        reward_scale = reward_weight(sigma)
+        if rolled:
+            rollouts.advance(recent[:rolled], imagined[:rolled])
+            reward_scale[:rolled] = 1
         # v̂ - v = (x0 - x̂0) / σ
         velocity_error = ((denoised - clean) / _wide(sigma)) ** 2
         flow = (flow_weight(sigma) * velocity_error.mean((1, 2, 3, 4))).mean()
-        reward = (reward_weight(sigma) * reward_error.mean(1)).mean() + clean_reward_error.mean()
+        reward = (reward_scale * reward_error.mean(1)).mean() + clean_reward_error.mean()
         metrics = {
             "flow_loss": flow.detach(),
             "reward_loss": reward.detach(),
@@ -251,7 +244,9 @@ def _train_dynamics(
 
     trained = torch.nn.ModuleDict({"dynamics": model.dynamics, "reward_head": model.reward_head})
     decay, named = settings.ema_decay, _named("wm", log)
-    kept = optimize("dynamics", trained, loss_at, steps, learning_rate, decay, checkpointer, named, validation)
+    kept = optimize(
+        "dynamics", trained, loss_at, steps, learning_rate, decay, checkpointer, named, validation, rollouts
+    )
     if validation:
         named(steps, {"kept_step": float(kept)})
 

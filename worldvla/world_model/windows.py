@@ -38,13 +38,14 @@ class Windows:
         """int64 [B, K]: the frames at which the actions of these windows were taken."""
         return self.history[index, -1:] + np.arange(self.chunk)
 
-    def previous_chunk(self, index: np.ndarray) -> np.ndarray:
-        """int64 [B]: the windows one chunk before these in the same episode, where `has_previous_chunk`."""
-        return index - self.chunk
+    def first_chunk(self, index: np.ndarray) -> np.ndarray:
+        """int64 [B]: the earliest windows in the same episodes from which whole chunks lead to these."""
+        return index - (self.history[index, -1] - self.anchor[index]) // self.chunk * self.chunk
 
-    def has_previous_chunk(self, index: np.ndarray) -> np.ndarray:
-        """bool [B]: whether a window's latest frame lies at least one chunk into its episode."""
-        return self.history[index, -1] - self.anchor[index] >= self.chunk
+    def next_chunk(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """int64 [B], the windows one chunk after these, and bool [B], where there is one; else they mean nothing."""
+        after = np.minimum(index + self.chunk, len(self) - 1)
+        return after, (after == index + self.chunk) & (self.episode[after] == self.episode[index])
 
 
 def windows_of(bank: FrameBank, chunk: int, history: int, stride: int) -> Windows:
