@@ -28,7 +28,7 @@ demo: setup ## two iterations of the loop on ManiSkill, then a table and a repor
 
 test: setup ## all tests, one real two-iteration loop among them
 	@bash setup/setup.sh tests
-	@$(BIN)/python -m pytest -q $(PYTEST)
+	@$(BIN)/python -m pytest -q -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 ui: setup ## Dagster's web server and daemon, MLflow beside them; Ctrl-C ends all
 	@bash setup/ui.sh $(DAGSTER_PORT) $(MLFLOW_PORT)
