@@ -1,6 +1,7 @@
 # Everything a newcomer types. `make` alone lists the targets.
 #   make ui DAGSTER_PORT=3001 MLFLOW_PORT=5001
 #   make test PYTEST="-m 'not slow' tests/lake"
+#   make test PYTEST="-n 0 --pdb tests/lake/test_store.py"   one process, as a debugger needs
 
 CAMPAIGN ?= demo
 ITERATIONS ?= 2
