@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 def pretrained_world_model(step: Step) -> Content:
-    """Autoencoder, video transformer and reward head, from scratch on the raw episodes of the training split."""
-    from worldvla.world_model.training import pretrain_autoencoder, pretrain_dynamics
+    """All of a world model, from scratch on the raw episodes of the training split."""
+    from worldvla.world_model.training import pretrain_autoencoder, pretrain_dynamics, pretrain_embodiment
 
     config, version = step.config, step.parents["raw_episodes"]
     rows = training_rows(step, "raw_episodes")
@@ -34,6 +34,7 @@ def pretrained_world_model(step: Step) -> Content:
         pictures = partial(load_images, step.lake, bank, image_size=architecture.image_size)
         model = pretrain_autoencoder(bank, pictures, architecture, config.scene.chunk, seed, checkpoints, run.log)
         latents = _latents(step, model, bank)
+        model = pretrain_embodiment(model, bank, latents, architecture, seed, checkpoints, run.log)
         model = pretrain_dynamics(model, bank, latents, architecture, seed, checkpoints, run.log)
         model_id = store(step, run, model, {}, members, version)
         metadata = model_metadata(run, model_id, len(rows))

@@ -100,7 +100,7 @@ def from_cache(folder: Path, ids: list[str]) -> np.ndarray:
 def untrained() -> WorldModel:
     config = load(CAMPAIGN)
     torch.manual_seed(0)
-    return WorldModel(model_config(config.world_model, config.scene.chunk, 7)).to(device())
+    return WorldModel(model_config(config.world_model, config.scene.chunk, 7, 18)).to(device())
 
 
 if __name__ == "__main__":

@@ -162,6 +162,7 @@ def bank_of(episodes: list, image_size: int) -> FrameBank:
         success=np.array([episode.success for episode in episodes]),
         images=np.stack([resize(decode_image(image), image_size) for one in episodes for image in one.images]),
         actions=np.concatenate(pad),
+        proprio=np.concatenate([episode.proprio for episode in episodes]),
         reward=np.concatenate([episode.reward for episode in episodes]),
         progress=np.concatenate([episode.progress for episode in episodes]),
         starts=np.concatenate([[0], np.cumsum(lengths)[:-1]]),
@@ -171,13 +172,13 @@ def bank_of(episodes: list, image_size: int) -> FrameBank:
 
 def trained_world_model(bank: FrameBank, config: Campaign) -> tuple[WorldModel, Measured]:
     """A barely trained world model; steps a second of the stages `ae` and `wm`."""
-    marks: dict[str, dict[int, float]] = {"ae": {}, "wm": {}}
+    marks: dict[str, dict[int, float]] = {}
 
     def log(step: int, metrics: dict[str, float]) -> None:
-        marks[next(iter(metrics)).partition("/")[0]][step] = time.perf_counter()
+        marks.setdefault(next(iter(metrics)).partition("/")[0], {})[step] = time.perf_counter()
 
     model = train(bank, config, STEPS, STEPS, log)
-    return model, {name: (STEPS - WARM_UP) / (stage[STEPS] - stage[WARM_UP]) for name, stage in marks.items()}
+    return model, {name: (STEPS - WARM_UP) / (marks[name][STEPS] - marks[name][WARM_UP]) for name in ("ae", "wm")}
 
 
 def matrix_arithmetic(bank: FrameBank, config: Campaign) -> Measured:
@@ -196,6 +197,7 @@ def train(bank: FrameBank, config: Campaign, autoencoder: int, dynamics: int, lo
     architecture = config.world_model.model_copy(
         update={
             "autoencoder": config.world_model.autoencoder.model_copy(update={"steps": autoencoder}),
+            "embodiment": config.world_model.embodiment.model_copy(update={"kinematics_steps": 1, "map_steps": 1}),
             "pretrain_steps": dynamics,
         }
     )
@@ -215,7 +217,8 @@ def imagined_actions(model: WorldModel, bank: FrameBank, config: Campaign) -> fl
 def imagining(model: WorldModel, bank: FrameBank, config: Campaign, decode: Literal["all", "last"]) -> float:
     """Actions a second."""
     world = Imagination(model, config.imagination.denoising_steps, config.seed)
-    state = world.start(bank.images[np.resize(bank.starts, ROLLOUTS)])
+    first = np.resize(bank.starts, ROLLOUTS)
+    state = world.start(bank.images[first], bank.proprio[first])
     random = np.random.default_rng(config.seed)
     actions = random.uniform(-1, 1, (ROLLOUTS, model.chunk, bank.actions.shape[1])).astype(np.float32)
     for _ in range(2):  # kernels are compiled where they are to be

@@ -18,12 +18,12 @@ def test_every_campaign_of_the_file_imagines_and_acts(name):
     campaign = campaigns.load(name)
     chunk, size = campaign.scene.chunk, campaign.world_model.image_size
     assert campaign.scene.max_steps % chunk == 0
-    model = WorldModel(model_config(campaign.world_model, chunk, 7)).eval()
+    model = WorldModel(model_config(campaign.world_model, chunk, 7, 18)).eval()
     imagination = Imagination(model, campaign.imagination.denoising_steps, 0)
     policy = Policy.create(campaign.policy, chunk, 0).eval()
     frame = np.zeros((1, size, size, 3), np.uint8)
     actions = policy.act(frame, ["push"], 1.0, generator(0)).actions.numpy()
-    imagined = imagination.step(imagination.start(frame), actions)
+    imagined = imagination.step(imagination.start(frame, np.zeros((1, 18), np.float32)), actions)
     frames = chunk // campaign.world_model.frame_stride
     assert imagined.images.shape == (1, frames, size, size, 3) and imagined.reward.shape == (1, frames)
 

@@ -92,6 +92,17 @@ class Autoencoder(Section):
     kl_weight: float = Field(ge=0)
 
 
+class Embodiment(Section):
+    """What the robot's own body does and looks like; learned where episodes have proprioception."""
+
+    kinematics_steps: int = Field(ge=1)
+    kinematics_learning_rate: float = Field(gt=0)
+    horizon: int = Field(ge=1, description="actions that the kinematics are rolled out for in training")
+    map_steps: int = Field(ge=1)
+    map_learning_rate: float = Field(gt=0)
+    batch_size: int = Field(gt=0, description="rollouts of the kinematics, frames of the map")
+
+
 class Transformer(Section):
     layers: int = Field(gt=0)
     heads: int = Field(gt=0)
@@ -115,6 +126,7 @@ class WorldModelArchitecture(Section):
     image_size: int = Field(gt=0, description="pixels a side that models see; frames are stored larger")
     frame_stride: int = Field(gt=0, description="every so many frames one is imagined; a divisor of scene.chunk")
     autoencoder: Autoencoder
+    embodiment: Embodiment
     transformer: Transformer
     training: WorldModelTraining
     pretrain_steps: int = Field(ge=1)

@@ -13,7 +13,7 @@ def bank(episodes: int = 12, lengths: tuple[int, ...] = (8, 12), seed: int = 0) 
     random = np.random.default_rng(seed)
     floor = random.integers(60, 100, (SIZE, SIZE, 3), dtype=np.uint8)
     floor[:, MARK] = (240, 240, 240)
-    images, actions, rewards, sizes = [], [], [], []
+    images, actions, places, rewards, sizes = [], [], [], [], []
     for episode in range(episodes):
         length = lengths[episode // 2 % len(lengths)]
         end = MARK - 2 if episode % 2 == 0 else random.integers(4, 12)
@@ -25,6 +25,7 @@ def bank(episodes: int = 12, lengths: tuple[int, ...] = (8, 12), seed: int = 0) 
         push[:-1, 0] = np.diff(x) / 4
         images.append(frames)
         actions.append(push)
+        places.append(x[:, None].astype(np.float32) / SIZE)
         rewards.append((x + 5 >= MARK).astype(np.float32))
         sizes.append(length + 1)
     reward = np.concatenate(rewards)
@@ -36,6 +37,7 @@ def bank(episodes: int = 12, lengths: tuple[int, ...] = (8, 12), seed: int = 0) 
         success=np.array([values.any() for values in rewards]),
         images=np.concatenate(images),
         actions=np.concatenate(actions),
+        proprio=np.concatenate(places),
         reward=reward,
         progress=reward,
         starts=np.concatenate([[0], sizes.cumsum()[:-1]]),

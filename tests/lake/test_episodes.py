@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,7 @@ def test_a_bank_holds_what_was_recorded_in_the_order_asked(lake: Lake) -> None:
         np.testing.assert_array_equal(bank.images[frames], expected)
         np.testing.assert_array_equal(bank.actions[frames][:-1], episode.actions)
         np.testing.assert_array_equal(bank.actions[frames][-1], np.zeros(7))
+        np.testing.assert_array_equal(bank.proprio[frames], episode.proprio)
         np.testing.assert_array_equal(bank.reward[frames], episode.reward)
         np.testing.assert_array_equal(bank.progress[frames], episode.progress)
         assert bank.instructions[position] == episode.instruction
@@ -55,7 +57,7 @@ def test_a_bank_without_its_pixels_and_some_of_its_pictures(lake: Lake) -> None:
     order = [ids[3], ids[1], ids[2]]
     bank, whole = load_bank(lake, order, None), load_bank(lake, order, 8)
     assert bank.images.shape == (whole.frame_count, 0, 0, 3) and bank.frame_count == whole.frame_count
-    for name in ("actions", "reward", "progress", "starts", "lengths"):
+    for name in ("actions", "proprio", "reward", "progress", "starts", "lengths"):
         np.testing.assert_array_equal(getattr(bank, name), getattr(whole, name))
     frames = np.array([40, 3, 16, 17, 18, 3])
     np.testing.assert_array_equal(load_images(lake, bank, frames, 8), whole.images[frames])
@@ -63,6 +65,20 @@ def test_a_bank_without_its_pixels_and_some_of_its_pictures(lake: Lake) -> None:
     lake.delete("frames", f"episode_id = '{ids[1]}' AND step = 1")
     with pytest.raises(UserError, match=f"missing of episode {ids[1]}"):
         load_images(lake, bank, frames, 8)
+
+
+def test_a_bank_knows_nothing_of_robots_that_sense_otherwise_than_most(lake: Lake) -> None:
+    episodes = [synthetic_episode(seed, length=4) for seed in range(4)]
+    other = replace(episodes[1], proprio=episodes[1].proprio[:, :3])
+    mute = replace(episodes[2], proprio=episodes[2].proprio[:, :0])
+    ids = write_episodes(lake, [episodes[0], other, mute, episodes[3]], COMMIT)
+    bank = load_bank(lake, ids, None)
+    assert bank.proprio.shape == (20, 5)
+    for index, episode in ((0, episodes[0]), (3, episodes[3])):
+        np.testing.assert_array_equal(bank.proprio[bank.frames_of(index)], episode.proprio)
+    assert np.isnan(bank.proprio[5:15]).all()
+    assert load_bank(lake, ids[1:2], None).proprio.shape == (5, 3)
+    assert load_bank(lake, ids[2:3], None).proprio.shape == (5, 0)
 
 
 def test_an_empty_bank(lake: Lake) -> None:

@@ -52,6 +52,7 @@ def bank() -> FrameBank:
         success=np.ones(len(lengths), dtype=bool),
         images=images.astype(np.uint8),
         actions=actions,
+        proprio=np.zeros((len(shade), 2), dtype=np.float32),
         reward=np.zeros(len(shade), dtype=np.float32),
         progress=np.zeros(len(shade), dtype=np.float32),
         starts=starts,

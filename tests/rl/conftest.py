@@ -37,7 +37,11 @@ class Line:
         self.imagined_steps = 0
 
     def start(
-        self, anchor: np.ndarray, history: np.ndarray | None = None, travelled: np.ndarray | None = None
+        self,
+        anchor: np.ndarray,
+        proprio: np.ndarray,
+        history: np.ndarray | None = None,
+        travelled: np.ndarray | None = None,
     ) -> Positions:
         goal = np.where(anchor.mean(axis=(1, 2, 3)) > 127, 1.0, -1.0)
         return Positions(np.zeros(len(anchor)), goal)
@@ -85,6 +89,7 @@ def starts() -> StartStates:
         history=np.repeat(np.arange(4)[:, None], 2, axis=1),
         step=np.array([0, 0, 0, 2]),
         travelled=np.zeros((4, 7), np.float32),
+        proprio=np.zeros((4, 2), np.float32),
         kind=["start", "start", "start", "near_failure"],
         tasks=["line"] * 4,
         instructions=["go"] * 4,

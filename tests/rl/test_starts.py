@@ -19,6 +19,7 @@ def bank() -> FrameBank:
         success=np.zeros(2, dtype=bool),
         images=np.arange(9, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), dtype=np.uint8),
         actions=np.arange(9, dtype=np.float32)[:, None] * np.ones((1, 7), dtype=np.float32),
+        proprio=10 + np.arange(9, dtype=np.float32)[:, None] * np.ones((1, 2), dtype=np.float32),
         reward=np.zeros(9, dtype=np.float32),
         progress=np.zeros(9, dtype=np.float32),
         starts=np.array([0, 5]),
@@ -42,6 +43,7 @@ def test_history_ends_at_the_present_and_repeats_the_first_frame(bank):
     further = StartStates.from_bank(bank, [keyframe("b", 3), keyframe("a", 4)], 3, 2, 0.0)
     assert further.images[:, 0, 0, 0][further.history].tolist() == [[5, 6, 8], [0, 2, 4]]
     assert starts.travelled[:, 0].tolist() == [0, 5, 0 + 1 + 2 + 3]
+    assert starts.proprio.tolist() == [[15, 15], [16, 16], [14, 14]]
 
 
 def test_of_a_bank_without_pixels_only_the_needed_frames_are_asked_for(bank):

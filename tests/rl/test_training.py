@@ -83,6 +83,7 @@ def test_successes_are_cloned_beside(policy, starts, rl, architecture):
         success=np.array([True]),
         images=np.full((4, SIZE, SIZE, 3), 227, np.uint8),
         actions=np.ones((4, 7), np.float32),
+        proprio=np.zeros((4, 2), np.float32),
         reward=np.zeros(4, np.float32),
         progress=np.zeros(4, np.float32),
         starts=np.array([0]),

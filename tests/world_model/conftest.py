@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from worldvla.config import WorldModelArchitecture
+from worldvla.config import WorldModelArchitecture, WorldModelFineTuning
 from worldvla.episodes.frame_bank import FrameBank
 from worldvla.training.checkpoint import Checkpointer
 from worldvla.training.progress import ignore
@@ -14,13 +14,22 @@ IMAGE_SIZE = 32
 CHUNK = 4
 STRIDE = 2
 FRAMES = CHUNK // STRIDE  # imagined of a chunk
+FINE_TUNING = WorldModelFineTuning(
+    steps=6,
+    learning_rate=1e-3,
+    sampling={"success": 0.4, "near_success": 0.4, "failure": 0.2},
+    validate_every=2,
+    calibration_episodes=4,
+)
 
 
 def toy_bank(episodes: int = 6, length: int = 9, seed: int = 0) -> FrameBank:
-    """Episodes of `length` frames; every other one ends with the square in the right half, which is success."""
+    """Episodes of `length` frames; every other one ends with the square in the right half, which is success.
+
+    The robot is the square itself; it senses where that is, and a constant."""
     random = np.random.default_rng(seed)
     floor = random.integers(60, 120, (IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
-    images, actions, rewards = [], [], []
+    images, actions, places, rewards = [], [], [], []
     for episode in range(episodes):
         push = np.zeros((length, 7), dtype=np.float32)
         push[:-1, 0] = random.uniform(0.5, 1.0, length - 1) * (1 if episode % 2 else -0.2)
@@ -30,6 +39,7 @@ def toy_bank(episodes: int = 6, length: int = 9, seed: int = 0) -> FrameBank:
             frame[12:20, at : at + 6] = (220, 30, 30)
         images.append(frames)
         actions.append(push)
+        places.append(np.stack([x, np.full(length, 0.5)], axis=1).astype(np.float32) / IMAGE_SIZE)
         rewards.append((x >= IMAGE_SIZE // 2).astype(np.float32))
     lengths = np.full(episodes, length, dtype=np.int64)
     reward = np.concatenate(rewards)
@@ -40,6 +50,7 @@ def toy_bank(episodes: int = 6, length: int = 9, seed: int = 0) -> FrameBank:
         success=np.array([values.any() for values in rewards]),
         images=np.concatenate(images),
         actions=np.concatenate(actions),
+        proprio=np.concatenate(places),
         reward=reward,
         progress=reward,
         starts=np.arange(episodes, dtype=np.int64) * length,
@@ -47,7 +58,9 @@ def toy_bank(episodes: int = 6, length: int = 9, seed: int = 0) -> FrameBank:
     )
 
 
-def toy_architecture(autoencoder_steps: int = 12, pretrain_steps: int = 12) -> WorldModelArchitecture:
+def toy_architecture(
+    autoencoder_steps: int = 12, pretrain_steps: int = 12, body_steps: int = 6
+) -> WorldModelArchitecture:
     return WorldModelArchitecture(
         image_size=IMAGE_SIZE,
         frame_stride=STRIDE,
@@ -62,6 +75,14 @@ def toy_architecture(autoencoder_steps: int = 12, pretrain_steps: int = 12) -> W
             "learning_rate": 1e-3,
             "motion_weight": 4.0,
             "kl_weight": 1e-6,
+        },
+        embodiment={
+            "kinematics_steps": body_steps,
+            "kinematics_learning_rate": 3e-3,
+            "horizon": 4,
+            "map_steps": body_steps,
+            "map_learning_rate": 3e-3,
+            "batch_size": 8,
         },
         transformer={"layers": 1, "heads": 2, "head_dim": 16, "patch": 2, "history": 2},
         training={

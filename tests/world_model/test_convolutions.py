@@ -32,11 +32,11 @@ def test_drawing_starts_as_zero_and_learns_where_to_take_from():
     torch.manual_seed(0)
     draw = Draw(latent_channels=4)
     decided, seen = torch.randn(2, 2 * FRAMES, CHANNELS, SIZE, SIZE)
-    sources = torch.randn(2, 2, 4, SIZE, SIZE)
-    assert not draw(decided, seen, sources).any()
+    body, sources = torch.randn(2 * FRAMES, 4, SIZE, SIZE), torch.randn(2, 2, 4, SIZE, SIZE)
+    assert not draw(decided, seen, body, sources).any()
     with torch.no_grad():
         draw.last.weight.add_(0.1)
-    draw(decided, seen, sources).square().sum().backward()
+    draw(decided, seen, body, sources).square().sum().backward()
     assert draw.transport.displacement.weight.grad.abs().max() > 0
 
 

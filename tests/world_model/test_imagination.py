@@ -14,8 +14,11 @@ def anchors(bank):
     return bank.images[bank.starts[:3]]
 
 
+SENSED = np.full((3, 2), 0.2, np.float32)
+
+
 def rollout(imagination, anchors, actions, decode="all"):
-    state = imagination.start(anchors)
+    state = imagination.start(anchors, SENSED)
     images, rewards = [], []
     for chunk in actions:
         imagined = imagination.step(state, chunk, decode)
@@ -47,7 +50,7 @@ def test_same_seed_same_frames(model, anchors):
 
 def test_a_state_can_be_stepped_again_to_the_same_frames(model, anchors):
     imagination = Imagination(model, 2, 0)
-    state = imagination.start(anchors)
+    state = imagination.start(anchors, SENSED)
     first, again = (imagination.step(state, chunks(0)[0]) for _ in range(2))
     np.testing.assert_array_equal(first.images, again.images)
 
@@ -70,19 +73,19 @@ def test_actions_have_consequences(model, anchors):
 def test_the_way_travelled_is_the_sum_of_all_actions(model, anchors):
     imagination = Imagination(model, 2, 0)
     begun = np.full((3, 7), 0.5, np.float32)
-    state = imagination.start(anchors, anchors[:, None], begun)
+    state = imagination.start(anchors, SENSED, anchors[:, None], begun)
     first, second = chunks(0)
     after = imagination.step(imagination.step(state, first).state, second).state.select(np.array([2, 0]))
     expected = begun + first.sum(1) + second.sum(1)
     np.testing.assert_allclose(after.travelled.numpy(), expected[[2, 0]], rtol=1e-5)
-    elsewhere = imagination.step(imagination.start(anchors, anchors[:, None]), first)
+    elsewhere = imagination.step(imagination.start(anchors, SENSED, anchors[:, None]), first)
     assert (elsewhere.images != imagination.step(state, first).images).any()
 
 
 def test_history_shorter_than_the_model_reads_is_repeated(model, bank, anchors):
     imagination = Imagination(model, 2, 0)
-    one = imagination.start(anchors, anchors[:, None])
-    many = imagination.start(anchors, np.stack([bank.images[bank.starts[:3] + 1], anchors, anchors], axis=1))
+    one = imagination.start(anchors, SENSED, anchors[:, None])
+    many = imagination.start(anchors, SENSED, np.stack([bank.images[bank.starts[:3] + 1], anchors, anchors], axis=1))
     assert one.recent.shape == many.recent.shape == (3, 2, *one.anchor.shape[1:])
     np.testing.assert_allclose(one.recent.numpy(), many.recent.numpy(), atol=1e-2)
 

@@ -87,6 +87,7 @@ def test_every_input_of_the_transformer_matters(model, bank):
         "context_sigma": torch.tensor([0.1]),
         "actions": torch.randn(1, CHUNK, 7),
         "travelled": torch.randn(1, 7),
+        "body": torch.randn(1, 1 + FRAMES, 4, size, size),
     }
     with torch.no_grad():
         output = model.denoise(**inputs)
@@ -111,18 +112,18 @@ def test_the_reward_head_judges_as_many_places_of_finer_latents():
     finer = architecture.model_copy(
         update={"autoencoder": architecture.autoencoder.model_copy(update={"patch": 1}), "image_size": 32}
     )
-    model = WorldModel(model_config(finer, CHUNK, 7))
+    model = WorldModel(model_config(finer, CHUNK, 7, 2))
     assert model.autoencoder.latent_size == 16
     latents = torch.randn(2, 4, 16, 16)
     places = model.reward_head.judgement(torch.cat([latents, latents], dim=1))
     assert places.shape[2:] == (8, 8)
-    assert model_config(architecture, CHUNK, 7)["reward_stride"] == 1
+    assert model_config(architecture, CHUNK, 7, 2)["reward_stride"] == 1
 
 
 def test_sizes_that_do_not_fold_are_refused():
     architecture = toy_architecture().model_copy(update={"image_size": 36})
     with pytest.raises(UserError, match="image_size 36"):
-        model_config(architecture, CHUNK, 7)
+        model_config(architecture, CHUNK, 7, 2)
 
 
 def test_config_is_json(model):

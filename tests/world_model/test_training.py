@@ -12,8 +12,7 @@ import pytest
 import torch
 
 from tests.factories import synthetic_episode
-from tests.world_model.conftest import CHUNK, IMAGE_SIZE, toy_architecture, toy_bank
-from worldvla.config import WorldModelFineTuning
+from tests.world_model.conftest import CHUNK, FINE_TUNING, IMAGE_SIZE, toy_architecture, toy_bank
 from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import load_bank, load_images, write_episodes
 from worldvla.lake.latents import cached_latents
@@ -23,14 +22,12 @@ from worldvla.training.fusion import can_fuse, fusing
 from worldvla.training.progress import ignore
 from worldvla.world_model.autoencoder import bank_latents, episode_latents
 from worldvla.world_model.optimization import learning_rate_at
-from worldvla.world_model.training import fine_tune, pretrain, pretrain_autoencoder, pretrain_dynamics
-
-FINE_TUNING = WorldModelFineTuning(
-    steps=6,
-    learning_rate=1e-3,
-    sampling={"success": 0.4, "near_success": 0.4, "failure": 0.2},
-    validate_every=2,
-    calibration_episodes=4,
+from worldvla.world_model.training import (
+    fine_tune,
+    pretrain,
+    pretrain_autoencoder,
+    pretrain_dynamics,
+    pretrain_embodiment,
 )
 
 
@@ -51,7 +48,7 @@ class DyingCheckpointer(Checkpointer):
             raise Killed
 
 
-@pytest.mark.parametrize("stage", ["autoencoder", "dynamics"])
+@pytest.mark.parametrize("stage", ["autoencoder", "kinematics", "embodiment_map", "dynamics"])
 def test_an_interrupted_training_ends_at_the_same_bytes(tmp_path, bank, model, stage):
     with pytest.raises(Killed):
         pretrain(bank, toy_architecture(), CHUNK, 0, DyingCheckpointer(tmp_path, stage, 5), ignore)
@@ -191,6 +188,7 @@ def test_a_lake_without_the_pixels_gives_what_a_bank_with_them_gives(tmp_path, f
         model = pretrain_autoencoder(bank, pictures, architecture, CHUNK, 0, Checkpointer(None), ignore)
         encode, name = partial(episode_latents, model.autoencoder), model.config["autoencoder_digest"]
         latents = cached_latents(lake, name, bank, IMAGE_SIZE, encode, commit)
+        model = pretrain_embodiment(model, bank, latents, architecture, 0, Checkpointer(None), ignore)
         return pretrain_dynamics(model, bank, latents, architecture, 0, Checkpointer(None), ignore)
 
     expected = pretrain(whole, architecture, CHUNK, 0, Checkpointer(None), ignore).to_bytes()

@@ -74,7 +74,8 @@ def _dream_group(imagination: Imagination, bank: FrameBank, group: np.ndarray, c
     images: dict[int, list[np.ndarray]] = {index: [] for index in group.tolist()}
     reward: dict[int, list[np.ndarray]] = {index: [] for index in group.tolist()}
     active, done = group, 0
-    state = imagination.start(bank.images[bank.starts[group]])
+    first = bank.starts[group]
+    state = imagination.start(bank.images[first], bank.proprio[first])
     while len(active):
         actions = np.stack([bank.actions[s + done : s + done + chunk] for s in bank.starts[active]])
         imagined = imagination.step(state, actions)

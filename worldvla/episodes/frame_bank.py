@@ -14,7 +14,8 @@ class FrameBank:
     """E episodes of N frames in all, concatenated in the order of `episode_ids`.
 
     Shapes: `images` uint8 [N, H, W, 3]; `actions` float32 [N, 7], the action taken at a
-    frame, zero at an episode's last frame; `reward` and `progress` float32 [N];
+    frame, zero at an episode's last frame; `proprio` float32 [N, P], what the robot senses of itself, NaN in
+    episodes where that is of another width than in most; `reward` and `progress` float32 [N];
     `starts` int64 [E], each episode's first frame; `lengths` int64 [E], its number of
     frames (actions + 1). `tasks`, `instructions`, `success` (bool) have one entry an episode.
     For readers that need no pictures `images` is of H = W = 0.
@@ -26,6 +27,7 @@ class FrameBank:
     success: np.ndarray
     images: np.ndarray
     actions: np.ndarray
+    proprio: np.ndarray
     reward: np.ndarray
     progress: np.ndarray
     starts: np.ndarray
@@ -77,6 +79,7 @@ class FrameBank:
             success=self.success[episodes],
             images=self.images[frames],
             actions=self.actions[frames],
+            proprio=self.proprio[frames],
             reward=self.reward[frames],
             progress=self.progress[frames],
             starts=np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)

@@ -9,10 +9,13 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from worldvla.episodes.episode import Episode, Source
 from worldvla.episodes.frame_bank import FrameBank
@@ -27,7 +30,7 @@ from worldvla.lake.tables import TABLES
 BANK_BATCH = 64
 IMAGES_BATCH = 4096
 DECODING_THREADS = 2
-BANK_COLUMNS = ["episode_id", "step", "action", "reward", "progress"]
+BANK_COLUMNS = ["episode_id", "step", "action", "proprio", "reward", "progress"]
 
 
 def write_episodes(lake: Lake, episodes: Iterable[Episode], commit: Commit, batch: int = 16) -> list[str]:
@@ -81,13 +84,13 @@ def load_bank(lake: Lake, ids: list[str], image_size: int | None) -> FrameBank:
         success=rows["success"].to_numpy().astype(bool),
         images=np.zeros((total, image_size or 0, image_size or 0, 3), np.uint8),
         actions=np.zeros((total, 7), np.float32),
+        proprio=np.zeros((total, 0), np.float32),
         reward=np.zeros(total, np.float32),
         progress=np.zeros(total, np.float32),
         starts=starts,
         lengths=lengths,
     )
-    _fill(lake, bank)
-    return bank
+    return replace(bank, proprio=_fill(lake, bank))
 
 
 def load_images(lake: Lake, bank: FrameBank, frames: np.ndarray, image_size: int) -> np.ndarray:
@@ -251,11 +254,15 @@ def frame_rows(episode: Episode) -> Iterator[dict]:
         }
 
 
-def _fill(lake: Lake, bank: FrameBank) -> None:
-    """Reads the frames of the bank's episodes, some episodes at a time, into its arrays; those of no pixels stay so."""
+def _fill(lake: Lake, bank: FrameBank) -> np.ndarray:
+    """Reads the frames of the bank's episodes, some episodes at a time, into its arrays; those of no pixels stay so.
+
+    Returns their proprioception, float32 [N, P], whose width is known at the end.
+    """
     columns = [*BANK_COLUMNS, "image"] if bank.images.size else BANK_COLUMNS
     start_of = dict(zip(bank.episode_ids, bank.starts.tolist(), strict=True))
     filled = np.zeros(bank.frame_count, bool)
+    senses: list[tuple[np.ndarray, pa.ListArray]] = []
     with ThreadPoolExecutor(DECODING_THREADS) as pool:
         for begin in range(0, len(bank), BANK_BATCH):
             ids = bank.episode_ids[begin : begin + BANK_BATCH]
@@ -271,12 +278,27 @@ def _fill(lake: Lake, bank: FrameBank) -> None:
             if len(flat) != len(moving) * bank.actions.shape[1]:
                 raise UserError(_wrong_actions(names, table["action"].to_pylist(), bank.actions.shape[1]))
             bank.actions[at[moving]] = flat.reshape(len(moving), -1)
+            senses.append((at, table["proprio"].combine_chunks()))
             if bank.images.size:
                 _decode_all(pool, bank.images, at, table["image"].to_pylist(), names, steps)
             filled[at] = True
     if not filled.all():
         broken = {bank.episode_ids[i] for i in np.unique(bank.episode_of_frame()[~filled])}
         raise UserError(f"frames are missing of episode {_few(broken)}: record it again")
+    return _proprioception(senses, bank.frame_count)
+
+
+def _proprioception(senses: list[tuple[np.ndarray, pa.ListArray]], frames: int) -> np.ndarray:
+    """float32 [frames, P] from lists at frames; P is the most common length, and other lists are NaN."""
+    widths = [pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False) for _, lists in senses]
+    width = int(np.bincount(np.concatenate(widths)).argmax()) if senses else 0
+    proprio = np.full((frames, width), np.nan, np.float32)
+    for (at, lists), own in zip(senses, widths, strict=True):
+        kept = np.flatnonzero(own == width)
+        proprio[at[kept]] = (
+            lists.take(pa.array(kept)).flatten().to_numpy(zero_copy_only=False).reshape(len(kept), width)
+        )
+    return proprio
 
 
 def _check_lengths(lake: Lake, rows: pl.DataFrame) -> None:

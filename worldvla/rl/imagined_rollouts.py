@@ -45,7 +45,11 @@ class Dynamics(Protocol):
     def imagined_steps(self) -> int: ...
 
     def start(
-        self, anchor: np.ndarray, history: np.ndarray | None = None, travelled: np.ndarray | None = None
+        self,
+        anchor: np.ndarray,
+        proprio: np.ndarray,
+        history: np.ndarray | None = None,
+        travelled: np.ndarray | None = None,
     ) -> Any: ...
 
     def step(self, state: Any, actions: np.ndarray, decode: Literal["all", "last"] = "all") -> Imagined: ...
@@ -76,8 +80,14 @@ class JudgedDynamics:
     def imagined_steps(self) -> int:
         return self.dynamics.imagined_steps
 
-    def start(self, anchor: np.ndarray, history: np.ndarray | None = None, travelled: np.ndarray | None = None) -> Any:
-        return self.dynamics.start(anchor, history, travelled)
+    def start(
+        self,
+        anchor: np.ndarray,
+        proprio: np.ndarray,
+        history: np.ndarray | None = None,
+        travelled: np.ndarray | None = None,
+    ) -> Any:
+        return self.dynamics.start(anchor, proprio, history, travelled)
 
     def step(self, state: Any, actions: np.ndarray, decode: Literal["all", "last"] = "all") -> Judged:
         imagined = self.dynamics.step(state, actions, "all")
@@ -133,7 +143,10 @@ def imagine(
     active = np.arange(len(rows))
     images = starts.images[starts.history[rows, -1]]
     state = dynamics.start(
-        starts.images[starts.anchor[rows]], starts.images[starts.history[rows]], starts.travelled[rows]
+        starts.images[starts.anchor[rows]],
+        starts.proprio[rows],
+        starts.images[starts.history[rows]],
+        starts.travelled[rows],
     )
     seen, acted, actors, begun = [], [], [], []
     for chunk in range(chunks.max()):

@@ -18,7 +18,8 @@ class StartStates:
     Shapes: `images` uint8 [M, H, W, 3], the frames that they need, each once; `anchor` int64 [N],
     the episode's first frame among them; `history` int64 [N, h], the latest ones, `frame_stride`
     apart, the present one last, the first repeated where there are fewer; `step` int64 [N], how
-    many actions were already taken, and `travelled` float32 [N, 7], their sum; `kind`, `tasks`,
+    many actions were already taken, `travelled` float32 [N, 7], their sum, and `proprio` float32 [N, P],
+    what the robot then senses of itself; `kind`, `tasks`,
     `instructions` and `names` (episode@step) have N entries. `near_failure_share` of the groups
     start at near-failure keyframes, where there are any.
     """
@@ -28,6 +29,7 @@ class StartStates:
     history: np.ndarray
     step: np.ndarray
     travelled: np.ndarray
+    proprio: np.ndarray
     kind: list[str]
     tasks: list[str]
     instructions: list[str]
@@ -70,6 +72,7 @@ class StartStates:
             history=place[:, 1:],
             step=step,
             travelled=bank.travelled()[bank.starts[episodes] + step],
+            proprio=bank.proprio[bank.starts[episodes] + step],
             kind=[row["kind"] for row in keyframes],
             tasks=[bank.tasks[episode] for episode in episodes],
             instructions=[bank.instructions[episode] for episode in episodes],

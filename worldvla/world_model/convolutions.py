@@ -49,25 +49,25 @@ class Look(nn.Module):
 
 
 class Draw(nn.Module):
-    """Latents [N, C, h, w] from what the tokens decided and what `Look` saw, both [N, CHANNELS, h, w].
-
-    It starts as zero.
-    """
+    """Latents [N, C, h, w] from what the tokens decided and what `Look` saw, both [N, CHANNELS, h, w], and from the
+    robot's body [N, C, h, w]. It starts as zero."""
 
     def __init__(self, latent_channels: int):
         super().__init__()
         self.join = _convolution(2 * CHANNELS, CHANNELS)
         self.transport = Transport(latent_channels)
-        self.redraw = _convolution(CHANNELS + SOURCES * MOVED_CHANNELS, CHANNELS)
+        self.redraw = _convolution(CHANNELS + SOURCES * MOVED_CHANNELS + latent_channels, CHANNELS)
         self.last = _convolution(CHANNELS, latent_channels)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
-    def forward(self, decided: torch.Tensor, seen: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, decided: torch.Tensor, seen: torch.Tensor, body: torch.Tensor, sources: torch.Tensor
+    ) -> torch.Tensor:
         """`sources` [B, SOURCES, C, h, w] are the latest frames and the anchors; each serves N / B frames."""
         joined = F.silu(self.join(_channels_last(torch.cat([decided, seen], dim=1))))
         moved = self.transport(joined, sources)
-        redrawn = F.silu(self.redraw(_channels_last(torch.cat([joined, moved], dim=1))))
+        redrawn = F.silu(self.redraw(_channels_last(torch.cat([joined, moved, body.to(joined.dtype)], dim=1))))
         return self.last(redrawn)
 
 

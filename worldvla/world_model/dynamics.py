@@ -9,7 +9,8 @@ by channel, instead of before it as further frames: attention then runs over the
 tokens only, and copying the still background needs no attention at all. The noise level put
 on the history is one more channel.
 
-Around the tokens stand convolutions that look and draw latent by latent (`convolutions.py`).
+What the robot's body will look like stands there, too (`embodiment.py`). Around the tokens stand
+convolutions that look and draw latent by latent (`convolutions.py`).
 
 Actions enter twice (WoVR, arXiv 2602.13977): added to each frame's timestep embedding
 (AdaLN), and as cross-attention tokens: for each frame the s actions that lead to it from the
@@ -96,7 +97,7 @@ class ChunkTransformer(CosmosTransformer3DModel):
             extra_pos_embed_type=None,
         )
         self.frame_stride = frame_stride
-        self.look = Look(latent_channels * (2 + history) + 1, width)
+        self.look = Look(latent_channels * (4 + history) + 1, width)
         self.draw = Draw(latent_channels)
         self.position = nn.Parameter(torch.randn(1, frames, (latent_size // patch) ** 2, width) * 0.02)
         features = (frame_stride + 2) * action_dim
@@ -133,12 +134,14 @@ class ChunkTransformer(CosmosTransformer3DModel):
         context_sigma: torch.Tensor,
         actions: torch.Tensor,
         travelled: torch.Tensor,
+        body: torch.Tensor,
     ) -> torch.Tensor:
         """The network's output for noisy latents [B, F, C, h, w] at noise levels `sigma` [B].
 
         `context` [B, 1 + history, C, h, w] is the anchor and the latest frames, noised to
         `context_sigma` [B]; `actions` [B, K, A] lead to the F frames, `travelled` [B, A] is the
-        sum of all actions before them since the anchor.
+        sum of all actions before them since the anchor; `body` [B, 1 + F, C, h, w] shows the robot
+        now and in the F frames.
         """
         batch, frames, _, height, width = noisy.shape
         taken = actions.unflatten(1, (frames, self.frame_stride))
@@ -153,8 +156,9 @@ class ChunkTransformer(CosmosTransformer3DModel):
         embedded = (time_embedding[:, None] + embedding)[:, :, None].to(action_tokens.dtype)
 
         level = context_sigma.to(context.dtype)[:, None, None, None].expand(-1, 1, height, width)
-        beside = torch.cat([context.flatten(1, 2), level], dim=1)
-        stacked = torch.cat([noisy, beside[:, None].expand(-1, frames, -1, -1, -1)], dim=2)
+        body = body.to(noisy.dtype)
+        beside = torch.cat([context.flatten(1, 2), body[:, 0], level], dim=1)
+        stacked = torch.cat([noisy, body[:, 1:], beside[:, None].expand(-1, frames, -1, -1, -1)], dim=2)
         seen = self.look(stacked.flatten(0, 1), embedded.flatten(0, 2))
         tokens_BFSD = self.patch_embed(seen.unflatten(0, (batch, frames)).transpose(1, 2)).flatten(2, 3)
         tokens_BFSD = tokens_BFSD + self.position.to(tokens_BFSD.dtype)
@@ -167,7 +171,7 @@ class ChunkTransformer(CosmosTransformer3DModel):
         decided = decided.unflatten(2, (height // patch, width // patch))
         decided = decided.permute(0, 1, 6, 2, 4, 3, 5).reshape(batch * frames, CHANNELS, height, width)
         sources = torch.stack([context[:, -1], context[:, 0]], dim=1).to(decided.dtype)
-        return self.draw(decided, seen, sources).unflatten(0, (batch, frames))
+        return self.draw(decided, seen, body[:, 1:].flatten(0, 1), sources).unflatten(0, (batch, frames))
 
     @property
     def width(self) -> int:

@@ -27,20 +27,27 @@ decode_frames = fused(FrameAutoencoder.decode)
 class ImaginationState:
     """Where B imagined rollouts stand: latents anchor [B, C, h, w], recent [B, history, C, h, w].
 
-    `travelled` [B, A] is the sum of all actions since the anchor.
+    `travelled` [B, A] is the sum of all actions since the anchor, `proprio` [B, P] where they have led the robot.
     `rollout` counts the starts of one Imagination, `chunks` the steps since; both name the noise.
     """
 
     anchor: torch.Tensor
     recent: torch.Tensor
     travelled: torch.Tensor
+    proprio: torch.Tensor
     rollout: int
     chunks: int
 
     def select(self, rows: np.ndarray | torch.Tensor) -> "ImaginationState":
         """The state of these rollouts alone, in this order: finished ones leave the batch."""
         kept = torch.as_tensor(rows, device=self.anchor.device)
-        return replace(self, anchor=self.anchor[kept], recent=self.recent[kept], travelled=self.travelled[kept])
+        return replace(
+            self,
+            anchor=self.anchor[kept],
+            recent=self.recent[kept],
+            travelled=self.travelled[kept],
+            proprio=self.proprio[kept],
+        )
 
 
 @dataclass(frozen=True)
@@ -70,10 +77,15 @@ class Imagination:
         self._rollouts = 0
 
     def start(
-        self, anchor: np.ndarray, history: np.ndarray | None = None, travelled: np.ndarray | None = None
+        self,
+        anchor: np.ndarray,
+        proprio: np.ndarray,
+        history: np.ndarray | None = None,
+        travelled: np.ndarray | None = None,
     ) -> ImaginationState:
         """Begins B rollouts: anchor uint8 [B, H, W, 3] is each episode's first frame.
 
+        `proprio` float32 [B, P] is what the robot senses of itself now; NaN, or of another width, it is not known.
         `history` uint8 [B, h, H, W, 3], oldest first, is the latest frames, `frame_stride` apart,
         where a rollout starts later; the oldest is repeated when there are fewer than the model reads.
         `travelled` float32 [B, A] is then the sum of the actions taken until there.
@@ -88,9 +100,9 @@ class Imagination:
         if travelled is None:
             travelled = np.zeros((len(anchor), self.model.config["action_dim"]), np.float32)
         self._rollouts += 1
-        return ImaginationState(
-            anchor_latents, recent, torch.from_numpy(travelled).to(self.device), self._rollouts - 1, 0
-        )
+        sensed = torch.from_numpy(self.model.sensed(proprio)).to(self.device)
+        way = torch.from_numpy(travelled).to(self.device)
+        return ImaginationState(anchor_latents, recent, way, sensed, self._rollouts - 1, 0)
 
     @torch.inference_mode()
     def step(self, state: ImaginationState, actions: np.ndarray, decode: Literal["all", "last"] = "all") -> Imagined:
@@ -105,29 +117,31 @@ class Imagination:
                 self._imagine(state.select(rows), actions_BKA[rows], noise[rows], decode)
                 for rows in self._slices(batch)
             ]
-        latents, reward, images = (torch.cat(part)[:batch] for part in zip(*parts, strict=True))
+        latents, reward, images, proprio = (torch.cat(part)[:batch] for part in zip(*parts, strict=True))
         self.imagined_steps += batch * chunk
         recent = torch.cat([state.recent, latents], dim=1)[:, -self.model.history :]
         travelled = state.travelled + actions_BKA.sum(1)
-        after = ImaginationState(state.anchor, recent, travelled, state.rollout, state.chunks + 1)
+        after = ImaginationState(state.anchor, recent, travelled, proprio, state.rollout, state.chunks + 1)
         return Imagined(images.cpu().numpy(), reward.float().cpu().numpy(), after)
 
     def _imagine(
         self, state: ImaginationState, actions_BKA: torch.Tensor, noise: torch.Tensor, decode: Literal["all", "last"]
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Latents [B, F, C, h, w], reward [B, F] and the images uint8 [B, F or 1, H, W, 3] of one slice."""
+    ) -> tuple[torch.Tensor, ...]:
+        """Latents [B, F, C, h, w], reward [B, F], images uint8 [B, F or 1, H, W, 3] and proprio [B, P] of one slice."""
         model, residual = self.model, noise
         batch = len(noise)
         context = torch.cat([state.anchor[:, None], state.recent], dim=1)
         context_sigma = torch.full((batch,), CONTEXT_SIGMA if state.chunks else 0.0, device=self.device)
+        body, proprio = model.body_ahead(state.anchor, state.proprio, actions_BKA)
         for sigma, next_sigma in zip(self.sigmas, self.sigmas[1:], strict=False):
             level = torch.full((batch,), sigma, device=self.device)
-            denoised = model.denoise(residual, level, context, context_sigma, actions_BKA, state.travelled)
+            denoised = model.denoise(residual, level, context, context_sigma, actions_BKA, state.travelled, body)
             residual = residual + (next_sigma - sigma) * (residual - denoised) / sigma
         latents = residual * model.residual_std + state.recent[:, -1:]
         reward = model.reward_head(latents, state.anchor).clamp(0, 1)
         shown = latents if decode == "all" else latents[:, -1:]
-        return latents, reward, decode_frames(model.autoencoder, shown.flatten(0, 1)).unflatten(0, shown.shape[:2])
+        images = decode_frames(model.autoencoder, shown.flatten(0, 1)).unflatten(0, shown.shape[:2])
+        return latents, reward, images, proprio
 
     def _slices(self, batch: int) -> list[torch.Tensor]:
         """The rows of a batch in slices; for compiled kernels, made for one shape, the last is filled with its end."""

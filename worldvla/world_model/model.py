@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -10,6 +11,7 @@ from worldvla.errors import UserError
 from worldvla.training import weights
 from worldvla.world_model.autoencoder import NORM_GROUPS, FrameAutoencoder
 from worldvla.world_model.dynamics import ChunkTransformer
+from worldvla.world_model.embodiment import EmbodimentMap, Kinematics
 from worldvla.world_model.flow import preconditioning
 from worldvla.world_model.reward_head import RewardHead
 
@@ -34,12 +36,15 @@ class WorldModel(nn.Module):
         self.history: int = config["transformer"]["history"]
         self.autoencoder = FrameAutoencoder(self.image_size, **config["autoencoder"])
         latent_channels, latent_size = config["autoencoder"]["latent_channels"], self.autoencoder.latent_size
+        proprio_dim, action_dim = config["proprio_dim"], config["action_dim"]
+        self.kinematics = Kinematics(proprio_dim, action_dim) if proprio_dim else None
+        self.embodiment_map = EmbodimentMap(proprio_dim, latent_channels, latent_size) if proprio_dim else None
         self.dynamics = ChunkTransformer(
             latent_channels,
             latent_size,
             self.chunk,
             self.frame_stride,
-            config["action_dim"],
+            action_dim,
             **config["transformer"],
         )
         self.reward_head = RewardHead(latent_channels, config["reward_stride"])
@@ -49,6 +54,27 @@ class WorldModel(nn.Module):
         """The predicted reward from which an imagined frame of a task counts as success."""
         return self.config["success_thresholds"].get(task, DEFAULT_SUCCESS_THRESHOLD)
 
+    def sensed(self, proprio: np.ndarray) -> np.ndarray:
+        """float32 [N, P] of proprioception [N, any]: itself, or NaN, not known, where it has another width."""
+        width = self.config["proprio_dim"]
+        return proprio if proprio.shape[1] == width else np.full((len(proprio), width), np.nan, np.float32)
+
+    @torch.no_grad()
+    def body_ahead(
+        self, anchor: torch.Tensor, proprio: torch.Tensor, actions: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The robot's body over a chunk: its maps [B, 1 + F, C, h, w], now and in the F frames, and [B, P] at its end.
+
+        `anchor` [B, C, h, w] are first frames, `proprio` [B, P] is that of now, `actions` [B, K, A] follow.
+        A model without proprioception (P = 0) shows the first frames themselves.
+        """
+        if self.kinematics is None:
+            frames = 1 + actions.shape[1] // self.frame_stride
+            return anchor[:, None].expand(-1, frames, -1, -1, -1), proprio
+        reached = self.kinematics.rollout(proprio, actions)
+        poses = torch.cat([proprio[:, None], reached[:, self.frame_stride - 1 :: self.frame_stride]], dim=1)
+        return self.embodiment_map(anchor, poses), reached[:, -1]
+
     def denoise(
         self,
         noisy: torch.Tensor,
@@ -57,10 +83,11 @@ class WorldModel(nn.Module):
         context_sigma: torch.Tensor,
         actions: torch.Tensor,
         travelled: torch.Tensor,
+        body: torch.Tensor,
     ) -> torch.Tensor:
         """x̂0 of noisy residuals [B, F, C, h, w] at noise levels [B]; the other arguments as the transformer's."""
         c_in, c_skip, c_out = (scale.view(-1, 1, 1, 1, 1) for scale in preconditioning(sigma))
-        output = self.dynamics(c_in * noisy, sigma, context, context_sigma, actions, travelled)
+        output = self.dynamics(c_in * noisy, sigma, context, context_sigma, actions, travelled, body)
         return c_skip * noisy + c_out * output.float()
 
     def to_bytes(self) -> bytes:
@@ -73,7 +100,7 @@ class WorldModel(nn.Module):
         return weights.build(cls, config, data)
 
 
-def model_config(architecture: WorldModelArchitecture, chunk: int, action_dim: int) -> dict[str, Any]:
+def model_config(architecture: WorldModelArchitecture, chunk: int, action_dim: int, proprio_dim: int) -> dict[str, Any]:
     """The configuration of a new model; raises UserError where sizes do not divide."""
     autoencoder = architecture.autoencoder
     fold = autoencoder.patch * 2 ** (len(autoencoder.channels) - 1)
@@ -92,6 +119,7 @@ def model_config(architecture: WorldModelArchitecture, chunk: int, action_dim: i
         "frame_stride": architecture.frame_stride,
         "success_thresholds": {},
         "action_dim": action_dim,
+        "proprio_dim": proprio_dim,
         "autoencoder": autoencoder.model_dump(include={"patch", "latent_channels", "channels", "layers_per_block"}),
         "transformer": architecture.transformer.model_dump(),
         "reward_stride": max(1, latent_size // JUDGED_PLACES),

@@ -12,6 +12,10 @@ Half of the windows continue the model's own rollouts (`rollouts.py`). They are 
 pure noise, σ = 1, as in imagination, and rewarded as there: their λ is 1. The history of the
 others is real, noised (noisy context of WoVR). Each window is moved by up to `training.shift`
 latent cells (`augmentation.py`).
+
+The robot's body (`embodiment.py`) is trained before and stays as it is. A window reads it as
+imagination will: rolled out from the recorded pose of its latest frame, or, where a rollout goes
+on, from that of the episode's first.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,6 +32,7 @@ from worldvla.training.progress import Log
 from worldvla.world_model.augmentation import draw_offsets, shift
 from worldvla.world_model.autoencoder import autoencoder_digest, bank_latents
 from worldvla.world_model.autoencoder_training import spread, train_autoencoder
+from worldvla.world_model.embodiment_training import train_embodiment_map, train_kinematics
 from worldvla.world_model.flow import CONTEXT_SIGMA, flow_weight, reward_weight, sample_sigma
 from worldvla.world_model.model import WorldModel, model_config
 from worldvla.world_model.optimization import Validation, optimize
@@ -53,10 +58,12 @@ def pretrain(
 ) -> WorldModel:
     """A world model trained from scratch on a bank whose images have `architecture.image_size` pixels a side.
 
-    Stages `autoencoder` and `dynamics`, both resumable; `log` gets metrics named after them.
+    Stages `autoencoder`, `kinematics`, `embodiment_map` and `dynamics`, all resumable; `log` gets metrics named after
+    them.
     """
     model = pretrain_autoencoder(bank, bank.images.__getitem__, architecture, chunk, seed, checkpointer, log)
     latents = bank_latents(model.autoencoder, bank)
+    model = pretrain_embodiment(model, bank, latents, architecture, seed, checkpointer, log)
     return pretrain_dynamics(model, bank, latents, architecture, seed, checkpointer, log)
 
 
@@ -77,7 +84,7 @@ def pretrain_autoencoder(
     windows_of(bank, chunk, architecture.transformer.history, architecture.frame_stride)
     with torch.random.fork_rng():
         torch.manual_seed(int(torch.randint(2**31, (), generator=generator(seed, "world_model", "weights"))))
-        model = WorldModel(model_config(architecture, chunk, bank.actions.shape[1])).to(device())
+        model = WorldModel(model_config(architecture, chunk, bank.actions.shape[1], bank.proprio.shape[1])).to(device())
     frames = spread(bank.frame_count, architecture.autoencoder.frames)
     train_autoencoder(
         model.autoencoder,
@@ -93,6 +100,27 @@ def pretrain_autoencoder(
     return model
 
 
+def pretrain_embodiment(
+    model: WorldModel,
+    bank: FrameBank,
+    latents: np.ndarray,
+    architecture: WorldModelArchitecture,
+    seed: int,
+    checkpointer: Checkpointer,
+    log: Log,
+) -> WorldModel:
+    """The model of `pretrain_autoencoder` with the robot's body trained, too, in place; nothing without proprioception.
+
+    `latents` are float16 [N, C, h, w] of the bank's frames. Resumable, as stages `kinematics` and `embodiment_map`.
+    """
+    if model.kinematics is not None and model.embodiment_map is not None:
+        settings, decay = architecture.embodiment, architecture.training.ema_decay
+        train_kinematics(model.kinematics, bank, settings, decay, seed, checkpointer, _named("kinematics", log))
+        body = model.embodiment_map
+        train_embodiment_map(body, bank, latents, settings, decay, seed, checkpointer, _named("embodiment_map", log))
+    return model
+
+
 def pretrain_dynamics(
     model: WorldModel,
     bank: FrameBank,
@@ -102,7 +130,7 @@ def pretrain_dynamics(
     checkpointer: Checkpointer,
     log: Log,
 ) -> WorldModel:
-    """The model of `pretrain_autoencoder` with everything else trained, too, in place.
+    """The model of `pretrain_embodiment` with everything else trained, too, in place.
 
     `latents` are float16 [N, C, h, w] of the bank's frames, which needs no images. Resumable, as stage `dynamics`.
     """
@@ -138,7 +166,7 @@ def fine_tune(
     log: Log,
     score: Score | None = None,
 ) -> WorldModel:
-    """A copy of the pre-trained `model`, trained on; the autoencoder and all statistics stay as they are.
+    """A copy of the pre-trained `model`, trained on; autoencoder, body and all statistics stay as they are.
 
     `latents` are float16 [N, C, h, w] of the bank's frames, by the model's autoencoder; the bank
     needs no images. `labels` has one of success, near_success, failure an episode; windows are
@@ -191,6 +219,7 @@ def _train_dynamics(
     dtype = fast_dtype(where)
     actions = torch.from_numpy(bank.actions).to(where)
     travelled = torch.from_numpy(bank.travelled()).to(where)
+    proprio, drifted = (torch.from_numpy(poses).to(where) for poses in _poses(model, bank))
     rollouts = Rollouts(windows, round(ROLLOUT_SHARE * settings.batch_size))
     progress = torch.from_numpy(bank.highest(bank.progress, model.frame_stride)).to(where)
     encoded = torch.from_numpy(latents).to(where)
@@ -210,10 +239,16 @@ def _train_dynamics(
             sigma[:rolled], context_sigma[:rolled] = 1, 0
         sigma, context_sigma = sigma.to(where), context_sigma.to(where)
         anchor, recent = at(windows.anchor[index], encoded), at(windows.history[index], encoded)
+        latest = windows.history[index, -1]
+        pose = torch.cat([at(latest[:rolled], drifted), at(latest[rolled:], proprio)])
         future, reached = at(windows.targets[index], encoded), at(windows.targets[index], progress)
         recent = recent + _wide(context_sigma) * torch.randn(recent.shape, generator=random).to(where)
-        frames = shift(torch.cat([anchor[:, None], recent, future], dim=1), offsets)
-        anchor, recent, future = frames[:, 0], frames[:, 1 : 1 + model.history], frames[:, 1 + model.history :]
+        taken, before = at(windows.actions(index), actions), at(latest, travelled)
+        with torch.autocast(where.type, dtype, enabled=dtype != torch.float32):
+            body, _ = model.body_ahead(anchor, pose, taken)
+        frames = shift(torch.cat([anchor[:, None], recent, future, body], dim=1), offsets)
+        anchor, recent, future, body = frames.split([1, model.history, future.shape[1], body.shape[1]], dim=1)
+        anchor = anchor[:, 0]
         if rolled and len(going := rollouts.going()):
             recent[going] = rollouts.recent().to(where)
             context_sigma[going] = CONTEXT_SIGMA
@@ -222,8 +257,7 @@ def _train_dynamics(
         noisy = (1 - _wide(sigma)) * clean + _wide(sigma) * noise
         with torch.autocast(where.type, dtype, enabled=dtype != torch.float32):
             context = torch.cat([anchor[:, None], recent], dim=1)
-            taken, before = at(windows.actions(index), actions), at(windows.history[index, -1], travelled)
-            denoised = model.denoise(noisy, sigma, context, context_sigma, taken, before)
+            denoised = model.denoise(noisy, sigma, context, context_sigma, taken, before, body)
             imagined = denoised * model.residual_std + recent[:, -1:]
             reward_error = (model.reward_head(imagined, anchor) - reached) ** 2
             clean_reward_error = (model.reward_head(future, anchor) - reached) ** 2
@@ -249,6 +283,23 @@ def _train_dynamics(
     )
     if validation:
         named(steps, {"kept_step": float(kept)})
+
+
+def _poses(model: WorldModel, bank: FrameBank) -> tuple[np.ndarray, np.ndarray]:
+    """float32 [N, P], twice: proprioception as recorded, and rolled out from each episode's first frame."""
+    recorded = model.sensed(bank.proprio)
+    if model.kinematics is None:
+        return recorded, recorded
+    where, drifted = device(), recorded.copy()
+    actions, first = bank.actions, bank.starts
+    longest = int(bank.lengths.max())
+    ahead = np.minimum(first[:, None] + np.arange(longest - 1), (first + bank.lengths - 1)[:, None])
+    with torch.inference_mode():
+        begun, taken = torch.from_numpy(recorded[first]).to(where), torch.from_numpy(actions[ahead]).to(where)
+        reached = model.kinematics.rollout(begun, taken).cpu().numpy()
+    for episode, length in enumerate(bank.lengths):
+        drifted[first[episode] + 1 : first[episode] + length] = reached[episode, : length - 1]
+    return recorded, drifted
 
 
 def _context_level(count: int, random: torch.Generator) -> torch.Tensor:

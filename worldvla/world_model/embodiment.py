@@ -1,0 +1,123 @@
+"""The robot's own body: where actions take it, and what it looks like there.
+
+Actions say exactly where the arm goes; a video model that reads them as numbers has to draw
+that from its blurred last frames. So they are first made a picture, as in iMaC's motion images
+(arXiv 2606.09813), BridgeV2W's embodiment masks and EVAC's action maps (arXiv 2505.09723). These
+render a URDF through a calibrated camera; here both steps are learned from recorded
+proprioception, so any robot and any fixed camera will do:
+
+- `Kinematics` rolls proprioception out under actions. Objects do not enter: what blocks the arm is
+  left to the video transformer.
+- `EmbodimentMap` redraws an episode's first frame with the robot in another pose.
+
+What it is worth: docs/experiments.md. Shapes: B batch, M poses, P proprioception, A action,
+C latent channels, h x w latents. Proprioception that is NaN is not known.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+WIDTH = 128  # of the kinematics
+STEP_SCALE = 0.3  # of a standard deviation: what an action changes, about
+OCTAVES = (1.0, 2.0, 4.0)  # of angles, whose sines draw more sharply than they themselves
+POSE_WIDTH = 256
+SCENE_WIDTH = 32
+CHANNELS = (128, 64, 48)  # of the map, at a quarter, a half and the whole of its size
+
+
+class Kinematics(nn.Module):
+    """Proprioception one action later. Buffers `mean` and `std` [P] are those of the training frames."""
+
+    def __init__(self, proprio_dim: int, action_dim: int):
+        super().__init__()
+        self.step = nn.Sequential(
+            nn.Linear(3 * proprio_dim + action_dim, WIDTH),
+            nn.LayerNorm(WIDTH),
+            nn.SiLU(),
+            nn.Linear(WIDTH, WIDTH),
+            nn.LayerNorm(WIDTH),
+            nn.SiLU(),
+            nn.Linear(WIDTH, WIDTH),
+            nn.LayerNorm(WIDTH),
+            nn.SiLU(),
+            nn.Linear(WIDTH, proprio_dim),
+        )
+        nn.init.zeros_(self.step[-1].weight)
+        nn.init.zeros_(self.step[-1].bias)
+        self.register_buffer("mean", torch.zeros(proprio_dim))
+        self.register_buffer("std", torch.ones(proprio_dim))
+
+    def forward(self, proprio: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        """float32 [B, P] after action [B, A] of proprio [B, P]."""
+        normalized = (proprio - self.mean) / self.std
+        change = self.step(torch.cat([normalized, proprio.sin(), proprio.cos(), action], dim=-1))
+        return proprio + STEP_SCALE * self.std * change.float()
+
+    def rollout(self, proprio: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        """float32 [B, K, P] after each of the actions [B, K, A]; in full precision, for errors add up."""
+        reached = []
+        with torch.autocast(proprio.device.type, enabled=False):
+            for action in actions.float().unbind(1):
+                proprio = self(proprio, action)
+                reached.append(proprio)
+        return torch.stack(reached, dim=1)
+
+
+class EmbodimentMap(nn.Module):
+    """Latents of the first frame with the robot in other poses; the first frame itself where a pose is not known.
+
+    Drawn from the pose at a quarter of the size and then larger, over what a convolution sees of the
+    first frame; a mask says where the drawing covers it. Buffers `mean` and `std` [P] as of `Kinematics`.
+    """
+
+    def __init__(self, proprio_dim: int, latent_channels: int, latent_size: int):
+        super().__init__()
+        self.size = latent_size
+        self.quarter = -(-latent_size // 4)
+        wide, half, full = CHANNELS
+        self.scene = nn.Conv2d(latent_channels, SCENE_WIDTH, 3, stride=2, padding=1)
+        self.pose = nn.Sequential(
+            nn.Linear((1 + 2 * len(OCTAVES)) * proprio_dim + SCENE_WIDTH, POSE_WIDTH),
+            nn.SiLU(),
+            nn.Linear(POSE_WIDTH, POSE_WIDTH),
+            nn.SiLU(),
+            nn.Linear(POSE_WIDTH, wide * self.quarter**2),
+        )
+        self.small = nn.Conv2d(wide, wide, 3, padding=1)
+        self.to_middle = nn.Conv2d(wide, 4 * half, 1)
+        self.middle = nn.Conv2d(half, half, 3, padding=1)
+        self.to_large = nn.Conv2d(half, 4 * full, 1)
+        self.background = nn.Conv2d(latent_channels, full, 3, padding=1)
+        self.place = nn.Parameter(torch.zeros(1, full, latent_size, latent_size))
+        self.large = nn.Conv2d(full, full, 3, padding=1)
+        self.last = nn.Conv2d(full, latent_channels + 1, 3, padding=1)
+        self.register_buffer("mean", torch.zeros(proprio_dim))
+        self.register_buffer("std", torch.ones(proprio_dim))
+
+    def forward(self, anchor: torch.Tensor, proprio: torch.Tensor) -> torch.Tensor:
+        """float32 [B, M, C, h, w] of first frames [B, C, h, w] and poses [B, M, P]."""
+        batch, poses = proprio.shape[:2]
+        known = proprio.isfinite().all(-1)
+        angles = proprio.nan_to_num()
+        features = [(angles - self.mean) / self.std]
+        features += [wave(octave * angles) for octave in OCTAVES for wave in (torch.sin, torch.cos)]
+        anchor_last = anchor.contiguous(memory_format=torch.channels_last)
+        scene = F.silu(self.scene(anchor_last)).float().mean((2, 3))
+        features.append(scene[:, None].expand(-1, poses, -1))
+        # In full precision: eight bits of an angle are a pixel of where the hand is.
+        with torch.autocast(anchor.device.type, enabled=False):
+            drawn = self.pose(torch.cat(features, dim=-1)).view(batch * poses, -1, self.quarter, self.quarter)
+        drawn = drawn.contiguous(memory_format=torch.channels_last)
+        drawn = drawn + self.small(F.silu(drawn))
+        drawn = F.pixel_shuffle(self.to_middle(F.silu(drawn)), 2)
+        drawn = drawn + self.middle(F.silu(drawn))
+        drawn = F.pixel_shuffle(self.to_large(F.silu(drawn)), 2)
+        drawn = drawn[..., : self.size, : self.size]
+        behind = self.background(anchor_last) + self.place
+        drawn = drawn.unflatten(0, (batch, poses)) + behind[:, None]
+        drawn = drawn.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        drawn = drawn + self.large(F.silu(drawn))
+        drawn = self.last(F.silu(drawn)).float().unflatten(0, (batch, poses))
+        cover = drawn[:, :, -1:].sigmoid() * known[:, :, None, None, None]
+        return torch.lerp(anchor.float()[:, None].expand_as(drawn[:, :, :-1]), drawn[:, :, :-1], cover)
