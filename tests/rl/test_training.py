@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -72,6 +74,17 @@ def test_success_rises_in_a_world_with_a_rule(policy, starts, rl):
     assert policy.to_bytes() == before, "the policy given is left as it is"
     assert result.real_steps == 0 and result.updates == rl.updates == len(result.history)
     assert result.imagined_steps == sum(row["imagined_steps"] for row in result.history) > 0
+
+
+def test_what_is_logged_tells_tasks_apart(policy, starts, rl):
+    both = replace(starts, tasks=["push", "pull", "push", "pull"])
+    logged = {}
+    arguments = (both, rl.model_copy(update={"updates": 1}), THRESHOLD, arrived, MAX_STEPS, 0, Checkpointer(None))
+    improve(policy, lambda update: Line(), *arguments, lambda update, metrics: logged.update(metrics))
+    shares = [logged[f"rl/imagined_success/{task}"] for task in ("pull", "push")]
+    drawn = both.draw(rl.groups, generator(0, "rl", "rollouts", 0))
+    pull = np.mean([both.tasks[row] == "pull" for row in drawn])
+    assert pull * shares[0] + (1 - pull) * shares[1] == pytest.approx(logged["rl/imagined_success"])
 
 
 def test_successes_are_cloned_beside(policy, starts, rl, architecture):

@@ -123,7 +123,7 @@ def improve(
         metrics |= {"imagined_steps": float(world.imagined_steps)}
         metrics |= {"seconds_imagining": seconds_imagining, "seconds": watch()}
         history.append(metrics)
-        log(update + 1, {f"rl/{name}": value for name, value in metrics.items()})
+        log(update + 1, {f"rl/{name}": value for name, value in (metrics | by_task(rollouts, starts)).items()})
         columns = {name: torch.tensor([row[name] for row in history], dtype=torch.float64) for name in metrics}
         checkpointer.save(
             STAGE,
@@ -212,6 +212,13 @@ def _divergence(
     with torch.no_grad():
         before = base.log_probs(images, instructions, temperature)
     return grpo.divergence(policy.log_probs(images, instructions, temperature), before)
+
+
+def by_task(rollouts: Rollouts, starts: StartStates) -> dict[str, float]:
+    """Share of imagined successes of each task that these groups have: what one task learns another may unlearn."""
+    tasks = np.array([starts.tasks[row] for row in rollouts.starts])
+    success = rollouts.returns.mean(dim=1).numpy()
+    return {f"imagined_success/{task}": float(success[tasks == task].mean()) for task in np.unique(tasks)}
 
 
 def summary(rollouts: Rollouts, starts: StartStates) -> dict[str, float]:
