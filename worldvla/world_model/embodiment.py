@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-WIDTH = 128  # of the kinematics
+WIDTH = 256  # of the kinematics
 STEP_SCALE = 0.3  # of a standard deviation: what an action changes, about
 OCTAVES = (1.0, 2.0, 4.0)  # of angles, whose sines draw more sharply than they themselves
 POSE_WIDTH = 256

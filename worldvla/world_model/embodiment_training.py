@@ -12,7 +12,7 @@ from worldvla.training.progress import Log
 from worldvla.world_model.embodiment import EmbodimentMap, Kinematics
 from worldvla.world_model.optimization import optimize
 
-SMALL_ERROR = 0.1  # standard deviations up to which an error counts squared
+SMALL_ERROR = 0.01  # standard deviations up to which an error counts squared: contact's large ones would drown the rest
 SMALLEST_STD = 1e-3
 
 
