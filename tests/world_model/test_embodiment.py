@@ -26,15 +26,15 @@ SETTINGS = toy_architecture().embodiment.model_copy(
 )
 
 
-def settled(module, train, *arguments):
+def settled(build, train, *arguments):
     torch.manual_seed(0)
+    module = build()
     train(module, *arguments, SETTINGS, 0.9, 0, Checkpointer(None), ignore)
     return module.eval()
 
 
 def test_kinematics_lead_where_the_actions_led(bank):
-    torch.manual_seed(0)
-    kinematics = settled(Kinematics(2, 7), train_kinematics, bank)
+    kinematics = settled(lambda: Kinematics(2, 7), train_kinematics, bank)
     unseen = toy_bank(seed=1)
     frames = unseen.starts
     ahead = unseen.actions[frames[:, None] + np.arange(6)]
@@ -63,7 +63,7 @@ def test_an_unknown_pose_stays_unknown_and_shows_the_first_frame():
 def test_the_map_shows_the_robot_where_it_is(bank, model):
     """At an episode's end, drawn over its first frame."""
     latents = bank_latents(model.autoencoder, bank)
-    drawn = settled(EmbodimentMap(2, *latents.shape[1:3]), train_embodiment_map, bank, latents)
+    drawn = settled(lambda: EmbodimentMap(2, *latents.shape[1:3]), train_embodiment_map, bank, latents)
     last = bank.starts + bank.lengths - 1
     anchor = torch.from_numpy(latents[bank.starts]).float()
     with torch.no_grad():

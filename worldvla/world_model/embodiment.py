@@ -105,7 +105,7 @@ class EmbodimentMap(nn.Module):
         anchor_last = anchor.contiguous(memory_format=torch.channels_last)
         scene = F.silu(self.scene(anchor_last)).float().mean((2, 3))
         features.append(scene[:, None].expand(-1, poses, -1))
-        # In full precision: eight bits of an angle are a pixel of where the hand is.
+        # In full precision: eight bits of an angle are some millimetres at the hand.
         with torch.autocast(anchor.device.type, enabled=False):
             drawn = self.pose(torch.cat(features, dim=-1)).view(batch * poses, -1, self.quarter, self.quarter)
         drawn = drawn.contiguous(memory_format=torch.channels_last)

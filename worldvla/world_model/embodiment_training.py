@@ -12,7 +12,8 @@ from worldvla.training.progress import Log
 from worldvla.world_model.embodiment import EmbodimentMap, Kinematics
 from worldvla.world_model.optimization import optimize
 
-SMALL_ERROR = 0.01  # standard deviations up to which an error counts squared: contact's large ones would drown the rest
+# Standard deviations up to which an error counts squared: the few large ones, where a controller fails, drown the rest.
+SMALL_ERROR = 0.01
 SMALLEST_STD = 1e-3
 
 

@@ -290,16 +290,13 @@ def _poses(model: WorldModel, bank: FrameBank) -> tuple[np.ndarray, np.ndarray]:
     recorded = model.sensed(bank.proprio)
     if model.kinematics is None:
         return recorded, recorded
-    where, drifted = device(), recorded.copy()
-    actions, first = bank.actions, bank.starts
-    longest = int(bank.lengths.max())
-    ahead = np.minimum(first[:, None] + np.arange(longest - 1), (first + bank.lengths - 1)[:, None])
+    where, first = device(), bank.starts
+    ahead = np.minimum(first[:, None] + np.arange(bank.lengths.max() - 1), (first + bank.lengths - 1)[:, None])
     with torch.inference_mode():
-        begun, taken = torch.from_numpy(recorded[first]).to(where), torch.from_numpy(actions[ahead]).to(where)
+        begun, taken = torch.from_numpy(recorded[first]).to(where), torch.from_numpy(bank.actions[ahead]).to(where)
         reached = model.kinematics.rollout(begun, taken).cpu().numpy()
-    for episode, length in enumerate(bank.lengths):
-        drifted[first[episode] + 1 : first[episode] + length] = reached[episode, : length - 1]
-    return recorded, drifted
+    path, episode = np.concatenate([recorded[first][:, None], reached], axis=1), bank.episode_of_frame()
+    return recorded, path[episode, np.arange(bank.frame_count) - first[episode]]
 
 
 def _context_level(count: int, random: torch.Generator) -> torch.Tensor:
