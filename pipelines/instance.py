@@ -14,6 +14,8 @@ from assets.partitions import CAMPAIGNS, ITERATIONS
 from worldvla.home import home, project_root
 from worldvla.services import DAGSTER_POSTGRES, check_databases, with_driver
 
+# Where Dagster keeps its SQLite databases, in its home.
+DATABASES = ("history", "schedules")
 # Dagster reads the address from the environment whenever it opens the instance, so no file holds the password.
 POSTGRES_STORAGE = f"""
 storage:
@@ -38,6 +40,8 @@ def dagster_home() -> Path:
         text += POSTGRES_STORAGE
     if not file.exists() or (folder == own and file.read_text() != text):
         _write(file, text)
+    if not url and file.read_text() == text and not all((folder / name).exists() for name in DATABASES):
+        _make_databases(folder, text)
     os.environ["DAGSTER_HOME"] = str(folder)
     return folder
 
@@ -54,6 +58,20 @@ def _write(file: Path, text: str) -> None:
     with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False) as written:
         written.write(text)
     os.replace(written.name, file)
+
+
+def _make_databases(folder: Path, text: str) -> None:
+    """Whole or not at all: Dagster never completes a database whose making was cut off, nor works with it."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".databases-") as scratch:
+        (Path(scratch) / "dagster.yaml").write_text(text)
+        with dg.DagsterInstance.from_config(scratch):
+            pass
+        for name in DATABASES:
+            try:
+                os.rename(Path(scratch) / name, folder / name)
+            except OSError:
+                if not (folder / name).exists():  # else another process was first
+                    raise
 
 
 def add_partitions(instance: dg.DagsterInstance, campaign: str, iteration: str) -> None:

@@ -43,6 +43,7 @@ start dagster-daemon .venv/bin/dagster-daemon run "${code_location[@]}"
 case ${MLFLOW_TRACKING_URI:=sqlite:///$WORLDVLA_HOME/mlflow/mlflow.db} in
 http://* | https://*) mlflow=${MLFLOW_TRACKING_URI##*@} ;; # a server runs elsewhere
 *)
+    .venv/bin/python -m worldvla.tracking.client
     # In the environment, not among the arguments: a database's password would stand in every process list.
     MLFLOW_BACKEND_STORE_URI=$MLFLOW_TRACKING_URI
     MLFLOW_ARTIFACTS_DESTINATION=${MLFLOW_DEFAULT_ARTIFACT_ROOT:-$WORLDVLA_HOME/mlflow/artifacts}

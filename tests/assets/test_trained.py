@@ -21,7 +21,7 @@ from worldvla.lake.episodes import write_episodes
 from worldvla.lake.materializations import latest, publish
 from worldvla.lake.store import Lake
 from worldvla.planner.graph import GRAPH
-from worldvla.tracking.training_run import client
+from worldvla.tracking.client import client
 
 
 def test_a_training_that_was_killed_keeps_the_version_that_it_told_mlflow(

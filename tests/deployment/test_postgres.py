@@ -13,7 +13,8 @@ from worldvla.errors import UserError
 from worldvla.home import mlflow_place
 from worldvla.services import check_databases
 from worldvla.tracking.champion import champion, promote, registered_name
-from worldvla.tracking.training_run import MODEL_TAG, DatasetReference, client, training_run
+from worldvla.tracking.client import client
+from worldvla.tracking.training_run import MODEL_TAG, DatasetReference, training_run
 
 DATASET = DatasetReference("episodes", "/lake/episodes.lance", 3, "0123abcd", 12)
 Leaked = Callable[[Path, str], list[Path]]

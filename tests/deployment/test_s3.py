@@ -19,7 +19,8 @@ from worldvla.lake.materializations import is_whole, latest
 from worldvla.lake.models import read_model
 from worldvla.lake.query import run_audit
 from worldvla.lake.store import Lake
-from worldvla.tracking.training_run import DatasetReference, client, training_run
+from worldvla.tracking.client import client
+from worldvla.tracking.training_run import DatasetReference, training_run
 
 MACHINES, ROUNDS = 4, 8
 COMMIT = Commit("run-7", "demonstrations", "demo", "", "3")

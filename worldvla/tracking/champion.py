@@ -5,7 +5,8 @@ its success on the same held-out seeds under the same protocol exceeds the champ
 paired difference whose 95 % interval lies above zero.
 """
 
-from worldvla.tracking.training_run import MODEL_TAG, add_version, client, logged_model_id
+from worldvla.tracking.client import client
+from worldvla.tracking.training_run import MODEL_TAG, add_version, logged_model_id
 
 ALIAS = "champion"
 

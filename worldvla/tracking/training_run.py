@@ -6,7 +6,6 @@ next attempt at the same fingerprint takes that run up again.
 """
 
 import json
-import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -15,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from worldvla.home import home, mlflow_artifacts, mlflow_uri
-from worldvla.services import check_databases
+from worldvla.home import mlflow_artifacts
+from worldvla.tracking.client import client
 
 FINGERPRINT_TAG = "worldvla.fingerprint"
 MODEL_TAG = "worldvla.model_id"
@@ -151,21 +150,6 @@ def add_version(tracking: Any, name: str, model_id: str, logged_model_id: str, r
         tags={MODEL_TAG: model_id},
     )
     return f"models:/{name}/{version.version}"
-
-
-def client() -> Any:
-    """An MLflow client on the project's tracking server or database; `UserError` when a database does not answer."""
-    check_databases()
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    (home() / "mlflow").mkdir(parents=True, exist_ok=True)
-    import logging
-
-    import mlflow
-
-    # Alembic reports each of its migrations on a first use.
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    mlflow.set_tracking_uri(mlflow_uri())
-    return mlflow.MlflowClient()
 
 
 def _experiment(tracking: Any, campaign: str) -> str:
