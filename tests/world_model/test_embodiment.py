@@ -86,13 +86,13 @@ def test_a_map_of_any_size_has_gradients_in_half_precision(size):
 def test_the_body_is_of_now_and_of_each_imagined_frame(model, bank):
     anchor = torch.randn(2, 4, IMAGE_SIZE // 8, IMAGE_SIZE // 8)
     proprio, actions = torch.from_numpy(bank.proprio[:2]), torch.randn(2, CHUNK, 7)
-    maps, after = model.body_ahead(anchor, proprio, actions)
+    maps, poses = model.body_ahead(anchor, proprio, actions)
     assert maps.shape == (2, 1 + FRAMES, *anchor.shape[1:])
     with torch.no_grad():
         reached = model.kinematics.rollout(proprio, actions)
         frame = model.embodiment_map(anchor, reached[:, STRIDE - 1 : STRIDE])[:, 0]
     torch.testing.assert_close(maps[:, 1], frame)
-    torch.testing.assert_close(after, reached[:, -1])
+    torch.testing.assert_close(poses, torch.cat([proprio[:, None], reached[:, STRIDE - 1 :: STRIDE]], dim=1))
 
 
 def test_imagination_carries_the_pose_from_chunk_to_chunk(model, bank):

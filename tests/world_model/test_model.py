@@ -88,10 +88,13 @@ def test_every_input_of_the_transformer_matters(model, bank):
         "actions": torch.randn(1, CHUNK, 7),
         "travelled": torch.randn(1, 7),
         "body": torch.randn(1, 1 + FRAMES, 4, size, size),
+        "poses": torch.randn(1, 1 + FRAMES, model.config["proprio_dim"]),
     }
     with torch.no_grad():
         output = model.denoise(**inputs)
         assert output.shape == inputs["noisy"].shape
+        unknown = model.denoise(**inputs | {"poses": inputs["poses"] * float("nan")})
+        assert unknown.isfinite().all() and not torch.allclose(output, unknown)
         for name in inputs:
             changed = inputs | {name: inputs[name] * 0.5}
             assert not torch.allclose(output, model.denoise(**changed)), name

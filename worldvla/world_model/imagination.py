@@ -132,16 +132,16 @@ class Imagination:
         batch = len(noise)
         context = torch.cat([state.anchor[:, None], state.recent], dim=1)
         context_sigma = torch.full((batch,), CONTEXT_SIGMA if state.chunks else 0.0, device=self.device)
-        body, proprio = model.body_ahead(state.anchor, state.proprio, actions_BKA)
+        body, poses = model.body_ahead(state.anchor, state.proprio, actions_BKA)
         for sigma, next_sigma in zip(self.sigmas, self.sigmas[1:], strict=False):
             level = torch.full((batch,), sigma, device=self.device)
-            denoised = model.denoise(residual, level, context, context_sigma, actions_BKA, state.travelled, body)
+            denoised = model.denoise(residual, level, context, context_sigma, actions_BKA, state.travelled, body, poses)
             residual = residual + (next_sigma - sigma) * (residual - denoised) / sigma
         latents = residual * model.residual_std + state.recent[:, -1:]
         reward = model.reward_head(latents, state.anchor).clamp(0, 1)
         shown = latents if decode == "all" else latents[:, -1:]
         images = decode_frames(model.autoencoder, shown.flatten(0, 1)).unflatten(0, shown.shape[:2])
-        return latents, reward, images, proprio
+        return latents, reward, images, poses[:, -1]
 
     def _slices(self, batch: int) -> list[torch.Tensor]:
         """The rows of a batch in slices; for compiled kernels, made for one shape, the last is filled with its end."""

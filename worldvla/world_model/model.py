@@ -45,6 +45,7 @@ class WorldModel(nn.Module):
             self.chunk,
             self.frame_stride,
             action_dim,
+            pose_dim=proprio_dim + 1 if proprio_dim else 0,
             **config["transformer"],
         )
         self.reward_head = RewardHead(latent_channels, config["reward_stride"])
@@ -63,17 +64,17 @@ class WorldModel(nn.Module):
     def body_ahead(
         self, anchor: torch.Tensor, proprio: torch.Tensor, actions: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The robot's body over a chunk: its maps [B, 1 + F, C, h, w], now and in the F frames, and [B, P] at its end.
+        """The robot's body, now and in the F frames of a chunk: maps [B, 1 + F, C, h, w] and poses [B, 1 + F, P].
 
         `anchor` [B, C, h, w] are first frames, `proprio` [B, P] is that of now, `actions` [B, K, A] follow.
         A model without proprioception (P = 0) shows the first frames themselves.
         """
         if self.kinematics is None:
             frames = 1 + actions.shape[1] // self.frame_stride
-            return anchor[:, None].expand(-1, frames, -1, -1, -1), proprio
+            return anchor[:, None].expand(-1, frames, -1, -1, -1), proprio[:, None].expand(-1, frames, -1)
         reached = self.kinematics.rollout(proprio, actions)
         poses = torch.cat([proprio[:, None], reached[:, self.frame_stride - 1 :: self.frame_stride]], dim=1)
-        return self.embodiment_map(anchor, poses), reached[:, -1]
+        return self.embodiment_map(anchor, poses), poses
 
     def denoise(
         self,
@@ -84,11 +85,23 @@ class WorldModel(nn.Module):
         actions: torch.Tensor,
         travelled: torch.Tensor,
         body: torch.Tensor,
+        poses: torch.Tensor,
     ) -> torch.Tensor:
-        """x̂0 of noisy residuals [B, F, C, h, w] at noise levels [B]; the other arguments as the transformer's."""
+        """x̂0 of noisy residuals [B, F, C, h, w] at noise levels [B]; `body` and `poses` as of `body_ahead`, the other
+        arguments as the transformer's."""
         c_in, c_skip, c_out = (scale.view(-1, 1, 1, 1, 1) for scale in preconditioning(sigma))
-        output = self.dynamics(c_in * noisy, sigma, context, context_sigma, actions, travelled, body)
+        output = self.dynamics(
+            c_in * noisy, sigma, context, context_sigma, actions, travelled, body, self._standing(poses)
+        )
         return c_skip * noisy + c_out * output.float()
+
+    def _standing(self, poses: torch.Tensor) -> torch.Tensor:
+        """Poses [B, 1 + F, P] to about unit size, and whether they are known: [B, 1 + F, P + 1]; P = 0 stays 0."""
+        if self.kinematics is None:
+            return poses
+        known = poses.isfinite().all(-1, keepdim=True)
+        normalized = ((poses - self.kinematics.mean) / self.kinematics.std).nan_to_num()
+        return torch.cat([normalized * known, known.to(normalized.dtype)], dim=-1)
 
     def to_bytes(self) -> bytes:
         """All weights and buffers as safetensors."""

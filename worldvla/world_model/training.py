@@ -245,7 +245,7 @@ def _train_dynamics(
         recent = recent + _wide(context_sigma) * torch.randn(recent.shape, generator=random).to(where)
         taken, before = at(windows.actions(index), actions), at(latest, travelled)
         with torch.autocast(where.type, dtype, enabled=dtype != torch.float32):
-            body, _ = model.body_ahead(anchor, pose, taken)
+            body, poses = model.body_ahead(anchor, pose, taken)
         frames = shift(torch.cat([anchor[:, None], recent, future, body], dim=1), offsets)
         anchor, recent, future, body = frames.split([1, model.history, future.shape[1], body.shape[1]], dim=1)
         anchor = anchor[:, 0]
@@ -257,7 +257,7 @@ def _train_dynamics(
         noisy = (1 - _wide(sigma)) * clean + _wide(sigma) * noise
         with torch.autocast(where.type, dtype, enabled=dtype != torch.float32):
             context = torch.cat([anchor[:, None], recent], dim=1)
-            denoised = model.denoise(noisy, sigma, context, context_sigma, taken, before, body)
+            denoised = model.denoise(noisy, sigma, context, context_sigma, taken, before, body, poses)
             imagined = denoised * model.residual_std + recent[:, -1:]
             reward_error = (model.reward_head(imagined, anchor) - reached) ** 2
             clean_reward_error = (model.reward_head(future, anchor) - reached) ** 2
