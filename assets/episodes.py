@@ -1,4 +1,4 @@
-"""Episodes: demonstrations, perturbed demonstrations, exploration rollouts, and their union."""
+"""Episodes: demonstrations, perturbed demonstrations, exploration rollouts, open-loop replays, and their union."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -8,9 +8,11 @@ import dagster as dg
 from assets.actors import policy_actor
 from assets.publication import Content, Step, loop_asset
 from worldvla.config import Scene
-from worldvla.lake.episodes import episode_rows, set_members, write_set
+from worldvla.curation.splits import split_of
+from worldvla.lake.episodes import episode_rows, load_bank, set_members, write_set
 from worldvla.sim import suites
 from worldvla.sim.actors import ActorSpec, ExpertSpec
+from worldvla.sim.open_loop import OpenLoopSpec, plan_replays
 from worldvla.sim.recording import Recording, record
 from worldvla.sim.rollout import RolloutRequest
 from worldvla.sim.seed_ranges import DEMONSTRATION, EXPLORATION
@@ -28,7 +30,7 @@ def demonstrations(step: Step) -> Content:
         seed = DEMONSTRATION
         while len(successes) < wanted:
             seeds = range(seed, seed + wanted - len(successes))
-            recording = record_rollouts(step, task, seeds, ExpertSpec())
+            recording = record_rollouts(step, task, [(seed, ExpertSpec()) for seed in seeds])
             successes += [row for row in recording.rows if row["success"]]
             refused += recording.refused
             attempts += recording.steps
@@ -64,32 +66,51 @@ def exploration_rollouts(step: Step) -> Content:
         return recorded(step, [(task, seeds, actor) for task in step.config.scene.tasks for actor in actors])
 
 
+def open_loop_replays(step: Step) -> Content:
+    """Actions of the episodes recorded so far, carried out blindly from other initial states."""
+    settings, curation = step.config.open_loop, step.config.curation
+    ids = set(step.members("demonstrations")) | set(step.members("exploration_rollouts"))
+    lending, parts = episode_rows(step.lake, sorted(ids)), []
+    for task in step.config.scene.tasks:
+        rows = lending.filter(lending["task"] == task).to_dicts()
+        splits = [split_of(row["initial_state_digest"], curation) for row in rows]
+        replays = plan_replays(rows, splits, settings.per_task, settings.nearest)
+        lenders = sorted({replay.actions_of for replay in replays})
+        bank = load_bank(step.lake, lenders, image_size=None)
+        actions = {name: bank.actions[bank.frames_of(index)][:-1] for index, name in enumerate(lenders)}
+        plan = [(replay.seed, OpenLoopSpec(actions[replay.actions_of], replay.actions_of)) for replay in replays]
+        parts.append(record_rollouts(step, task, plan))
+    return episode_content(step, together(parts))
+
+
 def raw_episodes(step: Step) -> Content:
     """All episodes that the campaign starts from, audited."""
     ids = [episode for parent in step.node.parents for episode in step.members(parent)]
     return episode_content(step, Recording(episode_rows(step.lake, ids).to_dicts(), [], 0))
 
 
-def record_rollouts(step: Step, task: str, seeds: Sequence[int], actor: ActorSpec) -> Recording:
-    """Rolls the actor out on these seeds, each episode once; quality rules may keep some of them out."""
+def record_rollouts(step: Step, task: str, plan: Iterable[tuple[int, ActorSpec]]) -> Recording:
+    """Rolls each actor out on its seed, each episode once; quality rules may keep some of them out."""
     scene, execution = step.config.scene, step.config.execution
     requests = [
         RolloutRequest(scene.suite, task, seed, actor, scene.max_steps, scene.chunk, settle=scene.settle)
-        for seed in seeds
+        for seed, actor in plan
     ]
     return record(step.lake, requests, execution.workers, step.commit, f"{step.node.name} {task}")
 
 
 def recorded(step: Step, plan: Iterable[tuple[str, Sequence[int], ActorSpec]]) -> Content:
     """The content of an asset that keeps every episode it rolls out."""
-    parts = [record_rollouts(step, task, seeds, actor) for task, seeds, actor in plan]
-    return episode_content(
-        step,
-        Recording(
-            [row for part in parts for row in part.rows],
-            [episode for part in parts for episode in part.refused],
-            sum(part.steps for part in parts),
-        ),
+    parts = [record_rollouts(step, task, [(seed, actor) for seed in seeds]) for task, seeds, actor in plan]
+    return episode_content(step, together(parts))
+
+
+def together(parts: Sequence[Recording]) -> Recording:
+    """Several recordings as one."""
+    return Recording(
+        [row for part in parts for row in part.rows],
+        [episode for part in parts for episode in part.refused],
+        sum(part.steps for part in parts),
     )
 
 
@@ -141,5 +162,6 @@ ASSETS: list[dg.AssetsDefinition] = [
     loop_asset(demonstrations),
     loop_asset(perturbed_demonstrations),
     loop_asset(exploration_rollouts),
+    loop_asset(open_loop_replays),
     loop_asset(raw_episodes),
 ]

@@ -30,7 +30,12 @@ RAW = 10_000
 ALIGNED, EVALUATED, CURVE = 100, 200, 50
 TASKS = ("PushCube-v1", "PullCube-v1", "StackCube-v1", "PokeCube-v1", "PlaceSphere-v1")
 PROTOCOL = {"suite": "maniskill_tabletop", "max_steps": 50, "chunk": 5, "temperature": 0.0, "split": "heldout"}
-SOURCES = {"demonstrations": "expert", "perturbed_demonstrations": "perturbed", "imported_episodes": "import"}
+SOURCES = {
+    "demonstrations": "expert",
+    "perturbed_demonstrations": "perturbed",
+    "open_loop_replays": "open_loop",
+    "imported_episodes": "import",
+}
 IMPORT, IN_A_FILE = "kitchen", 50
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -65,8 +70,10 @@ class _Nights:
         self.imports(parts["imported_episodes"])
         self.publish("imported_demonstrations", "", self.members("imported_demonstrations", "", np.zeros(0, np.int64)))
         base = self.model("base_policy", "", {}, parts["demonstrations"], "expert", "demonstrations")
-        left = self.raw - sum(counts.values())
+        replayed = self.raw // 10
+        left = self.raw - sum(counts.values()) - replayed
         parts["exploration_rollouts"] = self.record("exploration_rollouts", "", left, base)
+        parts["open_loop_replays"] = self.record("open_loop_replays", "", replayed, None)
         raw = np.concatenate(list(parts.values()))
         self.aligned = self.some(raw, ALIGNED)
         self.publish("raw_episodes", "", self.members("raw_episodes", "", raw))

@@ -8,7 +8,7 @@ from worldvla.planner.partitions import iteration_key
 
 SOURCES = {
     "demonstrations": ("demonstrations", "perturbed_demonstrations"),
-    "exploration": ("exploration_rollouts",),
+    "exploration": ("exploration_rollouts", "open_loop_replays"),
     "collection": ("policy_rollouts",),
 }
 HEADINGS = (

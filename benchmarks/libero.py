@@ -81,6 +81,7 @@ def ours() -> dict[str, dict[str, Any]]:
             "demonstrations a task": f"{config.demonstrations.per_task}, of a scripted expert",
             "attempts a task with perturbed aim": config.perturbed.per_task,
             "rollouts of the base policy a task": config.exploration.per_task * len(config.exploration.temperatures),
+            "open-loop replays a task": config.open_loop.per_task,
             "rollouts of the new policy a task and iteration": config.collection.per_task,
             "evaluation": f"{config.evaluation.per_task} shipped initial states a task, each once, at temperature "
             f"{config.evaluation.temperature:g}, at most {config.scene.max_steps} actions",

@@ -3,7 +3,7 @@
 -- param suite: a suite [default any]
 -- param task: a task [default any]
 -- param seeds: seeds of the simulator's reset: one, or FIRST-LAST, both in it [default any]
--- param source: what kind of actor: expert, perturbed, policy, teleop, import [default any]
+-- param source: what kind of actor: expert, perturbed, policy, open_loop, teleop, import [default any]
 -- param policy: a policy: a prefix of its id, or CAMPAIGN/ITERATION [default any]
 -- param after: recorded at this time or later, for example 2026-11-21T06:30 (UTC) [default any]
 -- param before: recorded before this time [default any]

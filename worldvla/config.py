@@ -58,6 +58,13 @@ class Exploration(Section):
     )
 
 
+class OpenLoop(Section):
+    """Recorded actions, carried out blindly from other initial states: see `worldvla.sim.open_loop`."""
+
+    per_task: int = Field(ge=0)
+    nearest: int = Field(ge=1, description="of so many episodes with the nearest initial states, one lends its actions")
+
+
 class Curation(Section):
     """The near-success rule and the splits; see `worldvla.curation`."""
 
@@ -304,6 +311,7 @@ class Campaign(Section):
     )
     perturbed: Perturbed
     exploration: Exploration
+    open_loop: OpenLoop
     curation: Curation
     world_model: WorldModelArchitecture
     fine_tuning: WorldModelFineTuning

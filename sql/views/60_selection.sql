@@ -5,8 +5,8 @@ from episode_sets
 join (
     select data_version, min(materialized_at) as published_at
     from materializations
-    where asset in ('demonstrations', 'perturbed_demonstrations', 'exploration_rollouts', 'imported_episodes',
-                    'policy_rollouts')
+    where asset in ('demonstrations', 'perturbed_demonstrations', 'exploration_rollouts', 'open_loop_replays',
+                    'imported_episodes', 'policy_rollouts')
     group by data_version
 ) as published on published.data_version = episode_sets.set_version;
 

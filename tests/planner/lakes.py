@@ -16,7 +16,13 @@ from worldvla.planner.observe import current, parent_versions, snapshot
 from worldvla.planner.plan import Run, Selection
 
 CAMPAIGN = "test"
-RECORDED = {"demonstrations": 0, "perturbed_demonstrations": 100, "exploration_rollouts": 200, "policy_rollouts": 300}
+RECORDED = {
+    "demonstrations": 0,
+    "perturbed_demonstrations": 100,
+    "exploration_rollouts": 200,
+    "open_loop_replays": 250,
+    "policy_rollouts": 300,
+}
 
 
 def loop(lake: Lake, iterations: int = 2) -> list[Run]:

@@ -77,7 +77,8 @@ def test_status_chooses_by_closure_and_cause(ask):
         ("sans", "0000"),
         ("incoming_failures", "0000"),
         *((asset, None) for asset in ("raw_episodes", "demonstrations", "perturbed_demonstrations")),
-        *((asset, None) for asset in ("exploration_rollouts", "imported_episodes", "imported_demonstrations")),
+        *((asset, None) for asset in ("exploration_rollouts", "open_loop_replays")),
+        *((asset, None) for asset in ("imported_episodes", "imported_demonstrations")),
         ("base_policy", None),
     }
     below = nodes(rows(ask("status", "failure_rollouts", "--iteration", "0", "--downstream", "--json")))

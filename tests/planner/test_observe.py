@@ -46,7 +46,7 @@ def test_a_deleted_demonstration_is_found_and_mended_with_the_same_content(lake)
     lake.delete("episodes", f"episode_id = '{episode}'")
     stale = lakes.not_fresh(lake)
     assert stale["demonstrations", ""] == f"1 of 4 episodes is missing from table episodes: {episode}"
-    assert stale["raw_episodes", ""] == f"1 of 12 episodes is missing from table episodes: {episode}"
+    assert stale["raw_episodes", ""] == f"1 of 16 episodes is missing from table episodes: {episode}"
     assert stale["keyframes", "0001"].startswith("upstream: ")
     assert {asset for asset, iteration in stale if iteration == "0001"} == ITERATION_SCOPE
     assert ("perturbed_demonstrations", "") not in stale

@@ -36,7 +36,14 @@ from worldvla.config import Curation, Label
 from worldvla.curation.splits import split_of
 
 LABELS: tuple[Label, ...] = ("success", "near_success", "failure")
-ORIGINS = ("demonstrations", "perturbed_demonstrations", "exploration_rollouts", "imported_episodes", "feedback")
+ORIGINS = (
+    "demonstrations",
+    "perturbed_demonstrations",
+    "exploration_rollouts",
+    "open_loop_replays",
+    "imported_episodes",
+    "feedback",
+)
 
 Origin = tuple[str, str | None]  # origin, and for feedback the iteration whose policy produced it
 

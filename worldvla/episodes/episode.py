@@ -21,6 +21,7 @@ class Source(enum.StrEnum):
     EXPERT = "expert"
     PERTURBED = "perturbed"
     POLICY = "policy"
+    OPEN_LOOP = "open_loop"
     TELEOP = "teleop"
     IMPORT = "import"
 

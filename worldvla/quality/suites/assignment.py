@@ -8,6 +8,7 @@ ASSIGNED: dict[str, tuple[str, ...]] = {
     "demonstrations": _RECORDED,
     "perturbed_demonstrations": _RECORDED,
     "exploration_rollouts": _RECORDED,
+    "open_loop_replays": _RECORDED,
     "imported_episodes": _RECORDED,
     "imported_demonstrations": ("episode_sets",),
     "raw_episodes": ("episodes", "frames", "episode_facts", "episode_sets"),
