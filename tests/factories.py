@@ -81,7 +81,8 @@ class _Loop:
         self.episodes("perturbed_demonstrations", "", perturbed)
         base = self.model("base_policy", "", {}, "demonstrations")
         self.episodes("exploration_rollouts", "", _rollouts(20, base, (True, False, False)), ("base_policy",))
-        parts = ("demonstrations", "perturbed_demonstrations", "exploration_rollouts")
+        self.episodes("open_loop_replays", "", [], ("demonstrations", "exploration_rollouts"))
+        parts = ("demonstrations", "perturbed_demonstrations", "exploration_rollouts", "open_loop_replays")
         ids = [episode for part in parts for episode in self.members(self.versions[part, ""])]
         self.publish("raw_episodes", "", write_set(self.lake, ids, self.commit("raw_episodes", "")), parts)
         self.model("pretrained_world_model", "", {}, "raw_episodes")
