@@ -146,7 +146,7 @@ class ChunkTransformer(CosmosTransformer3DModel):
         `context` [B, 1 + history, C, h, w] is the anchor and the latest frames, noised to
         `context_sigma` [B]; `actions` [B, K, A] lead to the F frames, `travelled` [B, A] is the
         sum of all actions before them since the anchor; `body` [B, 1 + F, C, h, w] shows the robot
-        now and in the F frames, and `poses` [B, 1 + F, P] says where it is, to about unit size.
+        now and in the F frames, and `poses` [B, 1 + F, pose_dim] says where it is, to about unit size.
         """
         batch, frames, _, height, width = noisy.shape
         taken = actions.unflatten(1, (frames, self.frame_stride))
