@@ -132,9 +132,11 @@ class ManiSkillSimulator:
         return False, min(self._task.progress(self.privileged(), self._initial), ALMOST)
 
     def _observe(self, render: bool) -> Observation:
-        """`proprio` [18]: joint positions and velocities of the nine joints."""
-        robot = self._env.agent.robot
-        proprio = np.concatenate([robot.get_qpos()[0].numpy(), robot.get_qvel()[0].numpy()]).astype(np.float32)
+        """`proprio` [27]: positions, then velocities, of the arm's seven joints and the two fingers; of the hand the
+        position [3] and the first two columns [6] of its rotation matrix, which have no jumps as quaternions do."""
+        robot, hand = self._env.agent.robot, self._env.agent.tcp.pose.sp.to_transformation_matrix()
+        senses = [robot.get_qpos()[0].numpy(), robot.get_qvel()[0].numpy(), hand[:3, 3], hand[:3, :2].T.ravel()]
+        proprio = np.concatenate(senses).astype(np.float32)
         return Observation(self.render() if render else None, proprio, self.instruction)
 
 

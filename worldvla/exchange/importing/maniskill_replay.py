@@ -29,7 +29,7 @@ PLACE_TOLERANCE = 1e-3  # metres
 FIELDS = {
     "replay/image": Field((maniskill.IMAGE_SIZE, maniskill.IMAGE_SIZE, 3), "uint8"),
     "replay/actions": Field((7,), "float32"),
-    "replay/proprio": Field((18,), "float32"),
+    "replay/proprio": Field((27,), "float32"),
     "replay/success": Field((), "bool"),
     "replay/progress": Field((), "float64"),
     "replay/state": Field((), "float64"),
