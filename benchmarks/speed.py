@@ -197,7 +197,9 @@ def train(bank: FrameBank, config: Campaign, autoencoder: int, dynamics: int, lo
     architecture = config.world_model.model_copy(
         update={
             "autoencoder": config.world_model.autoencoder.model_copy(update={"steps": autoencoder}),
-            "embodiment": config.world_model.embodiment.model_copy(update={"kinematics_steps": 1, "map_steps": 1}),
+            "embodiment": config.world_model.embodiment.model_copy(
+                update={"kinematics_steps": 1, "contact_steps": 1, "map_steps": 1}
+            ),
             "pretrain_steps": dynamics,
         }
     )

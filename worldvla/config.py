@@ -104,10 +104,12 @@ class Embodiment(Section):
 
     kinematics_steps: int = Field(ge=1)
     kinematics_learning_rate: float = Field(gt=0)
-    horizon: int = Field(ge=1, description="actions that the kinematics are rolled out for in training")
+    horizon: int = Field(ge=1, description="actions that kinematics and contact are rolled out for in training")
+    contact_steps: int = Field(ge=1)
+    contact_learning_rate: float = Field(gt=0)
     map_steps: int = Field(ge=1)
     map_learning_rate: float = Field(gt=0)
-    batch_size: int = Field(gt=0, description="rollouts of the kinematics, frames of the map")
+    batch_size: int = Field(gt=0, description="rollouts of kinematics and contact, frames of the map")
 
 
 class Transformer(Section):

@@ -80,6 +80,8 @@ def toy_architecture(
             "kinematics_steps": body_steps,
             "kinematics_learning_rate": 3e-3,
             "horizon": 4,
+            "contact_steps": body_steps,
+            "contact_learning_rate": 3e-3,
             "map_steps": body_steps,
             "map_learning_rate": 3e-3,
             "batch_size": 8,

@@ -34,12 +34,12 @@ def settled(build, train, *arguments):
 
 
 def test_kinematics_lead_where_the_actions_led(bank):
-    kinematics = settled(lambda: Kinematics(2, 7), train_kinematics, bank)
+    kinematics = settled(lambda: Kinematics(2, 7, 32, 4), train_kinematics, bank)
     unseen = toy_bank(seed=1)
     frames = unseen.starts
     ahead = unseen.actions[frames[:, None] + np.arange(6)]
     with torch.no_grad():
-        reached = kinematics.rollout(torch.from_numpy(unseen.proprio[frames]), torch.from_numpy(ahead)).numpy()
+        reached = kinematics.rollout(torch.from_numpy(unseen.proprio[frames]), torch.from_numpy(ahead), None).numpy()
     recorded = unseen.proprio[frames[:, None] + np.arange(1, 7)]
     moved = np.abs(recorded - unseen.proprio[frames][:, None])[..., 0].mean()
     assert np.abs(reached - recorded)[..., 0].mean() < 0.25 * moved
@@ -48,12 +48,12 @@ def test_kinematics_lead_where_the_actions_led(bank):
 
 def test_an_unknown_pose_stays_unknown_and_shows_the_first_frame():
     torch.manual_seed(0)
-    kinematics, drawn = Kinematics(2, 7), EmbodimentMap(2, 4, 6)
+    kinematics, drawn = Kinematics(2, 7, 24, 6), EmbodimentMap(2, 4, 6)
     anchor, proprio = torch.randn(2, 4, 6, 6), torch.randn(2, 3, 2)
     proprio[0, 1, 1] = torch.nan
     with torch.no_grad():
         maps = drawn(anchor, proprio)
-        reached = kinematics.rollout(proprio[:, 1], torch.randn(2, 5, 7))
+        reached = kinematics.rollout(proprio[:, 1], torch.randn(2, 5, 7), None)
     assert maps.shape == (2, 3, 4, 6, 6) and maps.isfinite().all()
     torch.testing.assert_close(maps[0, 1], anchor[0])
     assert (maps[0, 0] - anchor[0]).abs().max() > 1e-3 and (maps[1, 1] - anchor[1]).abs().max() > 1e-3
@@ -86,10 +86,11 @@ def test_a_map_of_any_size_has_gradients_in_half_precision(size):
 def test_the_body_is_of_now_and_of_each_imagined_frame(model, bank):
     anchor = torch.randn(2, 4, IMAGE_SIZE // 8, IMAGE_SIZE // 8)
     proprio, actions = torch.from_numpy(bank.proprio[:2]), torch.randn(2, CHUNK, 7)
-    maps, poses = model.body_ahead(anchor, proprio, actions)
+    scene = model.see(anchor)
+    maps, poses = model.body_ahead(anchor, scene, proprio, actions)
     assert maps.shape == (2, 1 + FRAMES, *anchor.shape[1:])
     with torch.no_grad():
-        reached = model.kinematics.rollout(proprio, actions)
+        reached = model.kinematics.rollout(proprio, actions, scene)
         frame = model.embodiment_map(anchor, reached[:, STRIDE - 1 : STRIDE])[:, 0]
     torch.testing.assert_close(maps[:, 1], frame)
     torch.testing.assert_close(poses, torch.cat([proprio[:, None], reached[:, STRIDE - 1 :: STRIDE]], dim=1))
@@ -103,8 +104,8 @@ def test_imagination_carries_the_pose_from_chunk_to_chunk(model, bank):
     for chunk in chunks:
         state = imagination.step(state, chunk).state
     with torch.no_grad():
-        actions = torch.from_numpy(np.concatenate(chunks, axis=1))
-        expected = imagination.model.kinematics.rollout(torch.from_numpy(bank.proprio[first]), actions)[:, -1]
+        begun, actions = torch.from_numpy(bank.proprio[first]), torch.from_numpy(np.concatenate(chunks, axis=1))
+        expected = imagination.model.kinematics.rollout(begun, actions, state.scene)[:, -1]
     torch.testing.assert_close(state.proprio, expected)
 
 

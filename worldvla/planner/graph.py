@@ -13,7 +13,7 @@ from typing import Literal
 from worldvla.quality.rules import RULES_VERSION
 
 # Recording judges every episode by the quality rules: another version of them may change who is a member.
-_RECORDED = f"2+rules.{RULES_VERSION}"
+_RECORDED = f"3+rules.{RULES_VERSION}"
 
 Scope = Literal["campaign", "iteration"]
 
@@ -96,7 +96,7 @@ NODES: tuple[Node, ...] = (
         "pretrained_world_model",
         "campaign",
         ("raw_episodes",),
-        "12",
+        "13",
         ("seed", "scene", "curation", "world_model"),
         "training",
     ),
@@ -107,7 +107,7 @@ NODES: tuple[Node, ...] = (
         "world_model",
         "iteration",
         ("sans", "pretrained_world_model"),
-        "9",
+        "10",
         ("seed", "scene", "world_model", "fine_tuning", "imagination"),
         "training",
         leaves_out=True,

@@ -6,8 +6,7 @@ that from its blurred last frames. So they are first made a picture, as in iMaC'
 render a URDF through a calibrated camera; here both steps are learned from recorded
 proprioception, so any robot and any fixed camera will do:
 
-- `Kinematics` rolls proprioception out under actions. Objects do not enter: what blocks the arm is
-  left to the video transformer.
+- `Kinematics` rolls proprioception out under actions, with what the robot meets (`contact.py`).
 - `EmbodimentMap` redraws an episode's first frame with the robot in another pose.
 
 What it is worth: docs/experiments.md. Shapes: B batch, M poses, P proprioception, A action,
@@ -17,6 +16,8 @@ C latent channels, h x w latents. Proprioception that is NaN is not known.
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from worldvla.world_model.contact import Contact
 
 WIDTH = 256  # of the kinematics
 STEP_SCALE = 0.3  # of a standard deviation: what an action changes, about
@@ -29,8 +30,9 @@ CHANNELS = (128, 64, 48)  # of the map, at a quarter, a half and the whole of it
 class Kinematics(nn.Module):
     """Proprioception one action later. Buffers `mean` and `std` [P] are those of the training frames."""
 
-    def __init__(self, proprio_dim: int, action_dim: int):
+    def __init__(self, proprio_dim: int, action_dim: int, image_size: int, latent_size: int):
         super().__init__()
+        self.contact = Contact(proprio_dim, action_dim, image_size, latent_size)
         self.step = nn.Sequential(
             nn.Linear(3 * proprio_dim + action_dim, WIDTH),
             nn.LayerNorm(WIDTH),
@@ -48,18 +50,20 @@ class Kinematics(nn.Module):
         self.register_buffer("mean", torch.zeros(proprio_dim))
         self.register_buffer("std", torch.ones(proprio_dim))
 
-    def forward(self, proprio: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
-        """float32 [B, P] after action [B, A] of proprio [B, P]."""
+    def forward(self, proprio: torch.Tensor, action: torch.Tensor, scene: torch.Tensor | None) -> torch.Tensor:
+        """float32 [B, P] after action [B, A] of proprio [B, P], in a scene [B, S]; without one nothing is met."""
         normalized = (proprio - self.mean) / self.std
         change = self.step(torch.cat([normalized, proprio.sin(), proprio.cos(), action], dim=-1))
+        if scene is not None:
+            change = change + self.contact(normalized, action, scene)
         return proprio + STEP_SCALE * self.std * change.float()
 
-    def rollout(self, proprio: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+    def rollout(self, proprio: torch.Tensor, actions: torch.Tensor, scene: torch.Tensor | None) -> torch.Tensor:
         """float32 [B, K, P] after each of the actions [B, K, A]; in full precision, for errors add up."""
         reached = []
         with torch.autocast(proprio.device.type, enabled=False):
             for action in actions.float().unbind(1):
-                proprio = self(proprio, action)
+                proprio = self(proprio, action, scene)
                 reached.append(proprio)
         return torch.stack(reached, dim=1)
 

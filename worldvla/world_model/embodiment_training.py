@@ -28,7 +28,8 @@ def train_kinematics(
 ) -> None:
     """Minimizes the Huber loss of rollouts of `settings.horizon` actions from recorded frames, in place.
 
-    Rolled out as it will be used: the next action is taken from where the last one was thought to lead.
+    Rolled out as it will be used: the next action is taken from where the last one was thought to lead. What the
+    robot meets is trained afterwards (`contact_training.py`).
     """
     where = device()
     proprio, actions = torch.from_numpy(bank.proprio).to(where), torch.from_numpy(bank.actions).to(where)
@@ -44,13 +45,13 @@ def train_kinematics(
         picked = torch.randint(len(begins), (settings.batch_size,), generator=random).numpy()
         begun = torch.from_numpy(begins[picked]).to(where)
         ahead = begun[:, None] + steps_ahead
-        error = (kinematics.rollout(proprio[begun], actions[ahead]) - proprio[ahead + 1]) / kinematics.std
-        loss = F.smooth_l1_loss(error, torch.zeros_like(error), beta=SMALL_ERROR)
+        error = (kinematics.rollout(proprio[begun], actions[ahead], None) - proprio[ahead + 1]) / kinematics.std
+        loss = kinematic_loss(error)
         return loss, {"loss": loss.detach(), "last_error": error.detach()[:, -1].abs().mean()}
 
     optimize(
         "kinematics",
-        kinematics,
+        kinematics.step,
         loss_at,
         settings.kinematics_steps,
         settings.kinematics_learning_rate,
@@ -58,6 +59,11 @@ def train_kinematics(
         checkpointer,
         log,
     )
+
+
+def kinematic_loss(error: torch.Tensor) -> torch.Tensor:
+    """Huber's, of errors in standard deviations."""
+    return F.smooth_l1_loss(error, torch.zeros_like(error), beta=SMALL_ERROR)
 
 
 def train_embodiment_map(

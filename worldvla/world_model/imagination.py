@@ -27,11 +27,13 @@ decode_frames = fused(FrameAutoencoder.decode)
 class ImaginationState:
     """Where B imagined rollouts stand: latents anchor [B, C, h, w], recent [B, history, C, h, w].
 
-    `travelled` [B, A] is the sum of all actions since the anchor, `proprio` [B, P] where they have led the robot.
+    `scene` [B, S] is what the model sees in the anchor, `travelled` [B, A] the sum of all actions since, `proprio`
+    [B, P] where they have led the robot.
     `rollout` counts the starts of one Imagination, `chunks` the steps since; both name the noise.
     """
 
     anchor: torch.Tensor
+    scene: torch.Tensor
     recent: torch.Tensor
     travelled: torch.Tensor
     proprio: torch.Tensor
@@ -44,6 +46,7 @@ class ImaginationState:
         return replace(
             self,
             anchor=self.anchor[kept],
+            scene=self.scene[kept],
             recent=self.recent[kept],
             travelled=self.travelled[kept],
             proprio=self.proprio[kept],
@@ -102,7 +105,8 @@ class Imagination:
         self._rollouts += 1
         sensed = torch.from_numpy(self.model.sensed(proprio)).to(self.device)
         way = torch.from_numpy(travelled).to(self.device)
-        return ImaginationState(anchor_latents, recent, way, sensed, self._rollouts - 1, 0)
+        scene = self._see(anchor_latents)
+        return ImaginationState(anchor_latents, scene, recent, way, sensed, self._rollouts - 1, 0)
 
     @torch.inference_mode()
     def step(self, state: ImaginationState, actions: np.ndarray, decode: Literal["all", "last"] = "all") -> Imagined:
@@ -121,7 +125,7 @@ class Imagination:
         self.imagined_steps += batch * chunk
         recent = torch.cat([state.recent, latents], dim=1)[:, -self.model.history :]
         travelled = state.travelled + actions_BKA.sum(1)
-        after = ImaginationState(state.anchor, recent, travelled, proprio, state.rollout, state.chunks + 1)
+        after = replace(state, recent=recent, travelled=travelled, proprio=proprio, chunks=state.chunks + 1)
         return Imagined(images.cpu().numpy(), reward.float().cpu().numpy(), after)
 
     def _imagine(
@@ -132,7 +136,7 @@ class Imagination:
         batch = len(noise)
         context = torch.cat([state.anchor[:, None], state.recent], dim=1)
         context_sigma = torch.full((batch,), CONTEXT_SIGMA if state.chunks else 0.0, device=self.device)
-        body, poses = model.body_ahead(state.anchor, state.proprio, actions_BKA)
+        body, poses = model.body_ahead(state.anchor, state.scene, state.proprio, actions_BKA)
         for sigma, next_sigma in zip(self.sigmas, self.sigmas[1:], strict=False):
             level = torch.full((batch,), sigma, device=self.device)
             denoised = model.denoise(residual, level, context, context_sigma, actions_BKA, state.travelled, body, poses)
@@ -153,6 +157,11 @@ class Imagination:
     def _encode(self, images: np.ndarray) -> torch.Tensor:
         with self._precision():
             return self.model.autoencoder.encode(torch.from_numpy(np.ascontiguousarray(images)).to(self.device))
+
+    @torch.inference_mode()
+    def _see(self, anchor: torch.Tensor) -> torch.Tensor:
+        with self._precision():
+            return torch.cat([self.model.see(anchor[rows]) for rows in self._slices(len(anchor))])[: len(anchor)]
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)

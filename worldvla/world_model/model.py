@@ -37,7 +37,8 @@ class WorldModel(nn.Module):
         self.autoencoder = FrameAutoencoder(self.image_size, **config["autoencoder"])
         latent_channels, latent_size = config["autoencoder"]["latent_channels"], self.autoencoder.latent_size
         proprio_dim, action_dim = config["proprio_dim"], config["action_dim"]
-        self.kinematics = Kinematics(proprio_dim, action_dim) if proprio_dim else None
+        sizes = self.image_size, latent_size
+        self.kinematics = Kinematics(proprio_dim, action_dim, *sizes) if proprio_dim else None
         self.embodiment_map = EmbodimentMap(proprio_dim, latent_channels, latent_size) if proprio_dim else None
         self.dynamics = ChunkTransformer(
             latent_channels,
@@ -61,18 +62,26 @@ class WorldModel(nn.Module):
         return proprio if proprio.shape[1] == width else np.full((len(proprio), width), np.nan, np.float32)
 
     @torch.no_grad()
+    def see(self, anchor: torch.Tensor) -> torch.Tensor:
+        """The scenes [B, S] of first frames, latents [B, C, h, w]; S is 0 for a model without proprioception."""
+        if self.kinematics is None:
+            return anchor.new_zeros(len(anchor), 0)
+        return self.kinematics.contact.look(self.autoencoder.decode(anchor))
+
+    @torch.no_grad()
     def body_ahead(
-        self, anchor: torch.Tensor, proprio: torch.Tensor, actions: torch.Tensor
+        self, anchor: torch.Tensor, scene: torch.Tensor, proprio: torch.Tensor, actions: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The robot's body, now and in the F frames of a chunk: maps [B, 1 + F, C, h, w] and poses [B, 1 + F, P].
 
-        `anchor` [B, C, h, w] are first frames, `proprio` [B, P] is that of now, `actions` [B, K, A] follow.
+        `anchor` [B, C, h, w] are first frames, `scene` [B, S] theirs (`see`), `proprio` [B, P] is that of now,
+        `actions` [B, K, A] follow.
         A model without proprioception (P = 0) shows the first frames themselves.
         """
         if self.kinematics is None:
             frames = 1 + actions.shape[1] // self.frame_stride
             return anchor[:, None].expand(-1, frames, -1, -1, -1), proprio[:, None].expand(-1, frames, -1)
-        reached = self.kinematics.rollout(proprio, actions)
+        reached = self.kinematics.rollout(proprio, actions, scene)
         poses = torch.cat([proprio[:, None], reached[:, self.frame_stride - 1 :: self.frame_stride]], dim=1)
         return self.embodiment_map(anchor, poses), poses
 

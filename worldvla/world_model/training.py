@@ -32,6 +32,7 @@ from worldvla.training.progress import Log
 from worldvla.world_model.augmentation import draw_offsets, shift
 from worldvla.world_model.autoencoder import autoencoder_digest, bank_latents
 from worldvla.world_model.autoencoder_training import spread, train_autoencoder
+from worldvla.world_model.contact_training import rolled_out, train_contact
 from worldvla.world_model.embodiment_training import train_embodiment_map, train_kinematics
 from worldvla.world_model.flow import CONTEXT_SIGMA, flow_weight, reward_weight, sample_sigma
 from worldvla.world_model.model import WorldModel, model_config
@@ -46,6 +47,7 @@ ROLLOUTS_BEGIN = 1 / 8  # after this share of the steps
 # Of the windows drawn, so many are drawn from those that show success, besides the share these have by nature: enough
 # for the reward head where they are rare, not so many that an uncertain future is imagined as a success.
 SUCCESS_SHARE = 0.1
+EPISODES_AT_ONCE = 64
 
 
 def pretrain(
@@ -58,8 +60,8 @@ def pretrain(
 ) -> WorldModel:
     """A world model trained from scratch on a bank whose images have `architecture.image_size` pixels a side.
 
-    Stages `autoencoder`, `kinematics`, `embodiment_map` and `dynamics`, all resumable; `log` gets metrics named after
-    them.
+    Stages `autoencoder`, `kinematics`, `contact`, `embodiment_map` and `dynamics`, all resumable; `log` gets metrics
+    named after them.
     """
     model = pretrain_autoencoder(bank, bank.images.__getitem__, architecture, chunk, seed, checkpointer, log)
     latents = bank_latents(model.autoencoder, bank)
@@ -111,11 +113,14 @@ def pretrain_embodiment(
 ) -> WorldModel:
     """The model of `pretrain_autoencoder` with the robot's body trained, too, in place; nothing without proprioception.
 
-    `latents` are float16 [N, C, h, w] of the bank's frames. Resumable, as stages `kinematics` and `embodiment_map`.
+    `latents` are float16 [N, C, h, w] of the bank's frames. Resumable, as stages `kinematics`, `contact` and
+    `embodiment_map`.
     """
     if model.kinematics is not None and model.embodiment_map is not None:
         settings, decay = architecture.embodiment, architecture.training.ema_decay
         train_kinematics(model.kinematics, bank, settings, decay, seed, checkpointer, _named("kinematics", log))
+        first = _of_first_frames(model.autoencoder.decode, bank, latents)
+        train_contact(model.kinematics, bank, first, settings, decay, seed, checkpointer, _named("contact", log))
         body = model.embodiment_map
         train_embodiment_map(body, bank, latents, settings, decay, seed, checkpointer, _named("embodiment_map", log))
     return model
@@ -219,7 +224,8 @@ def _train_dynamics(
     dtype = fast_dtype(where)
     actions = torch.from_numpy(bank.actions).to(where)
     travelled = torch.from_numpy(bank.travelled()).to(where)
-    proprio, drifted = (torch.from_numpy(poses).to(where) for poses in _poses(model, bank))
+    scenes = _of_first_frames(model.see, bank, latents)
+    proprio, drifted = (torch.from_numpy(poses).to(where) for poses in _poses(model, bank, scenes))
     rollouts = Rollouts(windows, round(ROLLOUT_SHARE * settings.batch_size))
     progress = torch.from_numpy(bank.highest(bank.progress, model.frame_stride)).to(where)
     encoded = torch.from_numpy(latents).to(where)
@@ -245,7 +251,7 @@ def _train_dynamics(
         recent = recent + _wide(context_sigma) * torch.randn(recent.shape, generator=random).to(where)
         taken, before = at(windows.actions(index), actions), at(latest, travelled)
         with torch.autocast(where.type, dtype, enabled=dtype != torch.float32):
-            body, poses = model.body_ahead(anchor, pose, taken)
+            body, poses = model.body_ahead(anchor, scenes[windows.episode[index]], pose, taken)
         frames = shift(torch.cat([anchor[:, None], recent, future, body], dim=1), offsets)
         anchor, recent, future, body = frames.split([1, model.history, future.shape[1], body.shape[1]], dim=1)
         anchor = anchor[:, 0]
@@ -285,18 +291,21 @@ def _train_dynamics(
         named(steps, {"kept_step": float(kept)})
 
 
-def _poses(model: WorldModel, bank: FrameBank) -> tuple[np.ndarray, np.ndarray]:
+def _of_first_frames(
+    read: Callable[[torch.Tensor], torch.Tensor], bank: FrameBank, latents: np.ndarray
+) -> torch.Tensor:
+    """[E, ...]: what `read` makes of the episodes' first frames, latents float16 [N, C, h, w]."""
+    where = device()
+    dtype = fast_dtype(where)
+    first = torch.from_numpy(latents[bank.starts]).split(EPISODES_AT_ONCE)
+    with torch.no_grad(), torch.autocast(where.type, dtype, enabled=dtype != torch.float32):
+        return torch.cat([read(some.to(where).float()) for some in first])
+
+
+def _poses(model: WorldModel, bank: FrameBank, scenes: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """float32 [N, P], twice: proprioception as recorded, and rolled out from each episode's first frame."""
     recorded = model.sensed(bank.proprio)
-    if model.kinematics is None:
-        return recorded, recorded
-    where, first = device(), bank.starts
-    ahead = np.minimum(first[:, None] + np.arange(bank.lengths.max() - 1), (first + bank.lengths - 1)[:, None])
-    with torch.inference_mode():
-        begun, taken = torch.from_numpy(recorded[first]).to(where), torch.from_numpy(bank.actions[ahead]).to(where)
-        reached = model.kinematics.rollout(begun, taken).cpu().numpy()
-    path, episode = np.concatenate([recorded[first][:, None], reached], axis=1), bank.episode_of_frame()
-    return recorded, path[episode, np.arange(bank.frame_count) - first[episode]]
+    return recorded, recorded if model.kinematics is None else rolled_out(model.kinematics, bank, recorded, scenes)
 
 
 def _context_level(count: int, random: torch.Generator) -> torch.Tensor:
