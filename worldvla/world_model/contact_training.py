@@ -38,7 +38,8 @@ def train_contact(
     """
     where = device()
     kinematics.requires_grad_(False).contact.requires_grad_(True)
-    horizon = min(settings.horizon, int(bank.lengths.max()) - 1)
+    known = np.isfinite(bank.proprio[bank.starts]).all(1)
+    horizon = min(settings.horizon, int(bank.lengths[known].max()) - 1)
     closing, begins = _begins(bank, horizon)
     recorded, free = (
         torch.from_numpy(poses).to(where) for poses in (bank.proprio, rolled_out(kinematics, bank, bank.proprio))
@@ -61,7 +62,10 @@ def train_contact(
         scene = kinematics.contact.look(pictures[episode[begun]])
         error = (kinematics.rollout(pose, actions[ahead], scene) - recorded[ahead + 1]) / kinematics.std
         loss = kinematic_loss(error) + error.square().mean()
-        return loss, {"loss": loss.detach(), "closing_loss": error.detach()[:half].square().mean()}
+        metrics = {"loss": loss.detach()}
+        if half:
+            metrics["closing_loss"] = error.detach()[:half].square().mean()
+        return loss, metrics
 
     optimize(
         "contact",
