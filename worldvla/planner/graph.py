@@ -3,17 +3,20 @@
 `assets/` builds its Dagster assets from these nodes, the planner compares against them,
 so both always speak of the same graph. Raise a node's `code_version` when a change to
 the code behind it may change its content. What is recorded is recognized by its origin: where
-a simulator or an expert acts otherwise, raise the suite's or the expert's version as well, or
-the episodes of before are taken again.
+a simulator acts otherwise, raise the suite's version instead, which is part of both; where an
+expert does, its version as well, or the episodes of before are taken again.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
 from worldvla.quality.rules import RULES_VERSION
+from worldvla.sim import tabletop
+from worldvla.sim.libero import tasks as libero
 
-# Recording judges every episode by the quality rules: another version of them may change who is a member.
-_RECORDED = f"3+rules.{RULES_VERSION}"
+# Recording judges every episode by the quality rules: another version of them may change who is a member. Another
+# version of a suite's episodes makes others of the same seeds; what a campaign of the other suite has is found again.
+_RECORDED = f"2+rules.{RULES_VERSION}+suites.{tabletop.VERSION}.{libero.VERSION}"
 
 Scope = Literal["campaign", "iteration"]
 
