@@ -15,7 +15,7 @@ from worldvla.training.checkpoint import Checkpointer
 from worldvla.training.device import device, generator
 from worldvla.training.progress import Log
 from worldvla.world_model.embodiment import Kinematics
-from worldvla.world_model.embodiment_training import kinematic_loss
+from worldvla.world_model.embodiment_training import kinematic_loss, rollout_begins
 from worldvla.world_model.optimization import optimize
 
 BEFORE_CLOSING = 4  # actions, at most, that a rollout begins before fingers are told to close
@@ -38,9 +38,8 @@ def train_contact(
     """
     where = device()
     kinematics.requires_grad_(False).contact.requires_grad_(True)
-    known = np.isfinite(bank.proprio[bank.starts]).all(1)
-    horizon = min(settings.horizon, int(bank.lengths[known].max()) - 1)
-    closing, begins = _begins(bank, horizon)
+    begins, horizon = rollout_begins(bank, settings.horizon)
+    closing = np.intersect1d(begins, _before_closing(bank))
     recorded, free = (
         torch.from_numpy(poses).to(where) for poses in (bank.proprio, rolled_out(kinematics, bank, bank.proprio))
     )
@@ -93,15 +92,11 @@ def rolled_out(
     return path[episode, np.arange(bank.frame_count) - first[episode]]
 
 
-def _begins(bank: FrameBank, horizon: int) -> tuple[np.ndarray, np.ndarray]:
-    """Frames int64 at which a rollout can begin: those shortly before fingers first close in an episode, and all."""
-    frame, episode = np.arange(bank.frame_count), bank.episode_of_frame()
-    known = np.isfinite(bank.proprio).all(1)[bank.starts[episode]]
-    lasts = frame + horizon <= (bank.starts + bank.lengths - 1)[episode]
-    closed = bank.actions[:, -1] < 0
+def _before_closing(bank: FrameBank) -> np.ndarray:
+    """Frames int64 shortly before fingers first close in an episode of which the first pose is known."""
+    episode, closed = bank.episode_of_frame(), bank.actions[:, -1] < 0
     turns = np.flatnonzero(closed[1:] & ~closed[:-1] & (episode[1:] == episode[:-1])) + 1
     _, firsts = np.unique(episode[turns], return_index=True)
-    before = turns[firsts, None] - np.arange(1, BEFORE_CLOSING + 1)
-    soon = np.zeros(bank.frame_count, dtype=bool)
-    soon[before[before >= bank.starts[episode[turns[firsts]], None]]] = True
-    return np.flatnonzero(soon & lasts & known), np.flatnonzero(lasts & known)
+    first, start = turns[firsts], bank.starts[episode[turns[firsts]]]
+    before = first[:, None] - np.arange(1, BEFORE_CLOSING + 1)
+    return before[(before >= start[:, None]) & np.isfinite(bank.proprio[start]).all(1)[:, None]]

@@ -34,10 +34,7 @@ def train_kinematics(
     where = device()
     proprio, actions = torch.from_numpy(bank.proprio).to(where), torch.from_numpy(bank.actions).to(where)
     _normalize(kinematics, proprio)
-    ends = np.repeat(bank.starts + bank.lengths - 1, bank.lengths)
-    known = np.isfinite(bank.proprio).all(1)
-    horizon = min(settings.horizon, int((ends - np.arange(bank.frame_count))[known].max()))
-    begins = np.flatnonzero((np.arange(bank.frame_count) + horizon <= ends) & known)
+    begins, horizon = rollout_begins(bank, settings.horizon)
     steps_ahead = torch.arange(horizon, device=where)
 
     def loss_at(step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -59,6 +56,14 @@ def train_kinematics(
         checkpointer,
         log,
     )
+
+
+def rollout_begins(bank: FrameBank, horizon: int) -> tuple[np.ndarray, int]:
+    """Frames int64 with known proprioception that `horizon` actions follow; it is shortened to the longest episode."""
+    left = np.repeat(bank.starts + bank.lengths - 1, bank.lengths) - np.arange(bank.frame_count)
+    known = np.isfinite(bank.proprio).all(1)
+    horizon = min(horizon, int(left[known].max()))
+    return np.flatnonzero((left >= horizon) & known), horizon
 
 
 def kinematic_loss(error: torch.Tensor) -> torch.Tensor:
