@@ -43,6 +43,20 @@ def test_an_episode_is_the_same_with_and_without_rendering_and_after_other_episo
     assert np.array_equal(image, image_again)
 
 
+def test_an_arm_told_to_go_further_than_it_reaches_goes_as_near_as_it_can(push):
+    push.reset(3, render=False)
+    forward = np.array([1, 0, 0, 0, 0, 0, -1], dtype=np.float32)
+    reached = []
+    for _ in range(30):
+        push.step(forward, render=False)
+        reached.append(push.privileged()["tcp"][0])
+    assert np.diff(reached).min() > 0 and np.diff(reached)[15:].max() < 0.002  # stretched, and not yet where it is told to be
+    from_here = push.privileged()["tcp"][2]
+    for _ in range(5):
+        push.step(np.array([1, 0, -1, 0, 0, 0, -1], dtype=np.float32), render=False)
+    assert push.privileged()["tcp"][2] < from_here - 0.03  # the part of an action that can be followed is
+
+
 def test_a_restored_episode_goes_on_as_if_never_interrupted(push):
     push.reset(5, render=False)
     for action in actions(10):

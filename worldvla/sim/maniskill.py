@@ -6,7 +6,7 @@ seed and actions give bitwise the same states and pictures in any process.
 
 Actions are `pd_ee_delta_pose` with its own scale. The controller's drive covers about
 four tenths of a commanded delta in one period of 1/20 s: at full deflection the hand moves
-2 cm and turns 0.1 rad a step.
+2 cm and turns 0.1 rad a step; where it cannot reach, it goes as near as it can.
 """
 
 import gc
@@ -17,6 +17,7 @@ import numpy as np
 
 from worldvla.sim import arm, shaders
 from worldvla.sim.culling import Culling
+from worldvla.sim.inverse_kinematics import as_near_as_possible
 from worldvla.sim.protocol import ACTION_SIZE, Observation, SimulatorError, Snapshot, StepResult
 from worldvla.sim.tabletop import TASKS
 
@@ -42,8 +43,10 @@ class ManiSkillSimulator:
 
     def reset(self, seed: int, render: bool = True) -> Observation:
         self._env.reset(seed=seed, options={"reconfigure": True})
+        controller = self._env.agent.controller.controllers["arm"]
         # Read at every action, and ManiSkill's own value is negative: it would turn against the sign of the action.
-        self._env.agent.controller.controllers["arm"].config.rot_lower = ROTATION
+        controller.config.rot_lower = ROTATION
+        controller.kinematics.compute_ik = as_near_as_possible(controller.kinematics)
         self._seed = seed
         self._actions: list[np.ndarray] = []
         self._culling = None
