@@ -50,7 +50,8 @@ def test_an_arm_told_to_go_further_than_it_reaches_goes_as_near_as_it_can(push):
     for _ in range(30):
         push.step(forward, render=False)
         reached.append(push.privileged()["tcp"][0])
-    assert np.diff(reached).min() > 0 and np.diff(reached)[15:].max() < 0.002  # stretched, and not yet where it is told to be
+    moved = np.diff(reached)
+    assert moved.min() > 0 and moved[15:].max() < 0.002  # stretched, and it still goes on
     from_here = push.privileged()["tcp"][2]
     for _ in range(5):
         push.step(np.array([1, 0, -1, 0, 0, 0, -1], dtype=np.float32), render=False)

@@ -4,7 +4,7 @@ Our actions are ManiSkill's `pd_ee_delta_pose` with another range: half of its t
 of 0.25 rad where ManiSkill multiplies by its lower limit of -0.1 rad, which turns against the sign of the action.
 `pd_ee_delta_pos` is the same without rotation. What a repetition leads to is compared with the file: where the
 objects are at the beginning, the joints in every state, and the outcome. An arm that stood still because ManiSkill
-found no joints for an action moves here (`worldvla/sim/inverse_kinematics.py`), so such an episode is none of the suite's.
+found no joints for an action moves here (`worldvla/sim/inverse_kinematics.py`): such an episode diverges.
 """
 
 import gc
