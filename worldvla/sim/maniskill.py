@@ -29,15 +29,19 @@ ALMOST = 0.99  # the most progress a state that is no success can show
 
 
 class ManiSkillSimulator:
-    """One tabletop task; see `worldvla.sim.protocol.Simulator`. `rendering=False` saves the renderer's start."""
+    """One tabletop task; see `worldvla.sim.protocol.Simulator`. `rendering=False` saves the renderer's start.
+
+    `reaching=False` repeats what was recorded in ManiSkill: where the arm cannot reach, it stands still.
+    """
 
     suite = SUITE
 
-    def __init__(self, task: str, rendering: bool = True) -> None:
+    def __init__(self, task: str, rendering: bool = True, reaching: bool = True) -> None:
         self.task = task
         self._task = TASKS[task]
         self.instruction = self._task.instruction
         self._env = _make(task, rendering)
+        self._reaching = reaching
         self._seed: int | None = None
         self._culling: Culling | None = None
 
@@ -46,7 +50,8 @@ class ManiSkillSimulator:
         controller = self._env.agent.controller.controllers["arm"]
         # Read at every action, and ManiSkill's own value is negative: it would turn against the sign of the action.
         controller.config.rot_lower = ROTATION
-        controller.kinematics.compute_ik = as_near_as_possible(controller.kinematics)
+        if self._reaching:
+            controller.kinematics.compute_ik = as_near_as_possible(controller.kinematics)
         self._seed = seed
         self._actions: list[np.ndarray] = []
         self._culling = None

@@ -143,7 +143,7 @@ class Archive:
         return total
 
     def records(self) -> Iterator[GroupRecord | Broken]:
-        with closing(Stage(self.suite)) as stage:
+        with closing(Stage()) as stage:
             number = 0
             for name in self.names:
                 try:

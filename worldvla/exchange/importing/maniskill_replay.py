@@ -4,7 +4,7 @@ Our actions are ManiSkill's `pd_ee_delta_pose` with another range: half of its t
 of 0.25 rad where ManiSkill multiplies by its lower limit of -0.1 rad, which turns against the sign of the action.
 `pd_ee_delta_pos` is the same without rotation. What a repetition leads to is compared with the file: where the
 objects are at the beginning, the joints in every state, and the outcome. An arm that stood still because ManiSkill
-found no joints for an action moves here (`worldvla/sim/inverse_kinematics.py`): such an episode diverges.
+found no joints for an action stands still here, too; the suite's own would move (`worldvla/sim/inverse_kinematics.py`).
 """
 
 import gc
@@ -68,14 +68,13 @@ def converted(actions: np.ndarray, mode: str) -> np.ndarray:
 class Stage:
     """The simulator of the task that is replayed; one at a time, for each takes a second to make."""
 
-    def __init__(self, suite: str) -> None:
-        self._suite = suite
+    def __init__(self) -> None:
         self._simulator: Simulator | None = None
 
     def simulator(self, task: str) -> Simulator:
         if self._simulator is None or self._simulator.task != task:
             self.close()
-            self._simulator = suites.make(self._suite, task)
+            self._simulator = maniskill.ManiSkillSimulator(task, reaching=False)
         return self._simulator
 
     def close(self) -> None:
