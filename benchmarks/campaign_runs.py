@@ -37,7 +37,7 @@ def main(name: str, plan: Plan, report: Report) -> None:
         os.environ["WORLDVLA_HOME"] = str(given.home.resolve())
         os.environ.pop("DAGSTER_HOME", None)
     try:
-        failed = [] if given.report else run(plan)
+        ended = {} if given.report else run(plan)
         evidence = look(Lake.default(), plan)
         own, figures = report(evidence)
         if not figures:
@@ -48,27 +48,29 @@ def main(name: str, plan: Plan, report: Report) -> None:
         raise SystemExit(EXIT_USER_ERROR) from None
     for one in evidence.missing:
         print(f"missing: {one}")
-    if failed:
-        print(f"did not complete: {', '.join(failed)}; the same command goes on", file=sys.stderr)
-        raise SystemExit(EXIT_FAILED)
+    for name, status in ended.items():
+        how = "stopped by a gate" if status == EXIT_GATE else "did not complete; the same command goes on"
+        print(f"{name}: {how}", file=sys.stderr)
+    if ended:
+        raise SystemExit(EXIT_FAILED if EXIT_FAILED in ended.values() else EXIT_GATE)
 
 
-def run(plan: Plan) -> list[str]:
-    """`worldvla loop` of each campaign in turn; returns those of which an asset failed.
+def run(plan: Plan) -> dict[str, int]:
+    """`worldvla loop` of each campaign in turn; returns the exit status of those that did not reach their end.
 
     A gate or a failed asset ends its campaign alone; anything else, a mistake in the settings or a signal, ends all.
     A loop ends with the benchmark: left behind, it would hold its campaign against the command that goes on.
     """
-    failed = []
+    ended = {}
     mine = [sys.executable, "-m", "benchmarks.ending_with", str(os.getpid())]
     for name, iterations in plan.items():
         loop = [sys.executable, "-m", "worldvla.cli.main", "loop", "--campaign", name, "--iterations", str(iterations)]
         status = subprocess.run([*mine, *loop]).returncode
-        if status == EXIT_FAILED:
-            failed.append(name)
-        elif status not in (0, EXIT_GATE):
+        if status in (EXIT_FAILED, EXIT_GATE):
+            ended[name] = status
+        elif status:
             raise SystemExit(status if status > 0 else 128 - status)
-    return failed
+    return ended
 
 
 def protocol(evidence: Evidence) -> dict[str, Any]:
