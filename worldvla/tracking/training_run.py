@@ -17,6 +17,8 @@ from typing import Any
 from worldvla.home import mlflow_artifacts
 from worldvla.tracking.client import client
 
+BATCH = 200
+BATCH_MILLISECONDS = 10_000
 FINGERPRINT_TAG = "worldvla.fingerprint"
 MODEL_TAG = "worldvla.model_id"
 
@@ -43,13 +45,13 @@ class TrainingRun:
     _pending: list = field(default_factory=list)
 
     def log(self, step: int, metrics: dict[str, float]) -> None:
-        """Keeps metrics (plain floats) of a step; sent in batches."""
+        """Keeps metrics (plain floats, one or more) of a step; sent by the next step that is ten seconds later."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
         self.last |= {name: float(value) for name, value in metrics.items()}
         self._pending += [Metric(name, float(value), now, step) for name, value in metrics.items()]
-        if len(self._pending) >= 200:
+        if len(self._pending) >= BATCH or now - self._pending[0].timestamp >= BATCH_MILLISECONDS:
             self.flush()
 
     def flush(self) -> None:
