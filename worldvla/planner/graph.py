@@ -128,7 +128,7 @@ NODES: tuple[Node, ...] = (
         "rl_policy",
         "iteration",
         ("base_policy", "world_model", "alignment", "keyframes", "judge"),
-        "7",
+        "8",
         ("seed", "scene", "imagination", "keyframes", "policy", "rl"),
         "training",
     ),

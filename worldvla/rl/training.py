@@ -27,6 +27,8 @@ from worldvla.world_model.imagination import Imagination
 from worldvla.world_model.model import WorldModel
 
 STAGE = "rl"
+# The divergence from the base policy is measured on so many times fewer chunks than a gradient step has.
+KL_SHARE = 4
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,7 @@ def learn(
             optimizer.zero_grad(set_to_none=True)
             surrogate.loss.backward()
             if base is not None:
-                anywhere = torch.randint(len(rollouts.images), (rl.minibatch,), generator=random)
+                anywhere = torch.randint(len(rollouts.images), (max(1, rl.minibatch // KL_SHARE),), generator=random)
                 kl = _divergence(policy, base, rollouts, anywhere, rl.temperature)
                 (rl.kl_weight * kl).backward()
             if samples is not None:
