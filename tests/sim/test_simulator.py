@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
 from worldvla.errors import UserError
 from worldvla.sim import suites
@@ -56,6 +57,24 @@ def test_an_arm_told_to_go_further_than_it_reaches_goes_as_near_as_it_can(push):
     for _ in range(5):
         push.step(np.array([1, 0, -1, 0, 0, 0, -1], dtype=np.float32), render=False)
     assert push.privileged()["tcp"][2] < from_here - 0.03  # the part of an action that can be followed is
+
+
+def test_a_stretched_arm_answers_alike_a_millimetre_on(push):
+    push.reset(3, render=False)
+    for _ in range(30):
+        push.step(np.array([1, 0, 0, 0, 0, 0, -1], dtype=np.float32), render=False)
+    stretched = push._env.agent.robot.get_qpos()
+    controller = push._env.agent.controller.controllers["arm"]
+    told = torch.tensor([[0.5, 0, 0.5, 0, 0, 0]])
+    target = controller.compute_target_pose(controller.ee_pose_at_base, controller._clip_and_scale_action(told))
+
+    def step(joints: torch.Tensor) -> torch.Tensor:
+        return controller.kinematics.compute_ik(pose=target, q0=joints) - joints[:, :7]
+
+    for joint in range(7):
+        beside = stretched.clone()
+        beside[0, joint] += 1e-3
+        assert (step(beside) - step(stretched)).abs().max() < 0.02
 
 
 def test_a_restored_episode_goes_on_as_if_never_interrupted(push):

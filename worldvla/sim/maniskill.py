@@ -17,7 +17,7 @@ import numpy as np
 
 from worldvla.sim import arm, shaders
 from worldvla.sim.culling import Culling
-from worldvla.sim.inverse_kinematics import as_near_as_possible
+from worldvla.sim.inverse_kinematics import damped_least_squares
 from worldvla.sim.protocol import ACTION_SIZE, Observation, SimulatorError, Snapshot, StepResult
 from worldvla.sim.tabletop import TASKS
 
@@ -31,17 +31,17 @@ ALMOST = 0.99  # the most progress a state that is no success can show
 class ManiSkillSimulator:
     """One tabletop task; see `worldvla.sim.protocol.Simulator`. `rendering=False` saves the renderer's start.
 
-    `reaching=False` repeats what was recorded in ManiSkill: where the arm cannot reach, it stands still.
+    `damped=False` finds joints as ManiSkill does, to repeat what was recorded there.
     """
 
     suite = SUITE
 
-    def __init__(self, task: str, rendering: bool = True, reaching: bool = True) -> None:
+    def __init__(self, task: str, rendering: bool = True, damped: bool = True) -> None:
         self.task = task
         self._task = TASKS[task]
         self.instruction = self._task.instruction
         self._env = _make(task, rendering)
-        self._reaching = reaching
+        self._damped = damped
         self._seed: int | None = None
         self._culling: Culling | None = None
 
@@ -50,8 +50,8 @@ class ManiSkillSimulator:
         controller = self._env.agent.controller.controllers["arm"]
         # Read at every action, and ManiSkill's own value is negative: it would turn against the sign of the action.
         controller.config.rot_lower = ROTATION
-        if self._reaching:
-            controller.kinematics.compute_ik = as_near_as_possible(controller.kinematics)
+        if self._damped:
+            controller.kinematics.compute_ik = damped_least_squares(controller.kinematics)
         self._seed = seed
         self._actions: list[np.ndarray] = []
         self._culling = None

@@ -3,8 +3,9 @@
 Our actions are ManiSkill's `pd_ee_delta_pose` with another range: half of its translation, and a rotation limit
 of 0.25 rad where ManiSkill multiplies by its lower limit of -0.1 rad, which turns against the sign of the action.
 `pd_ee_delta_pos` is the same without rotation. What a repetition leads to is compared with the file: where the
-objects are at the beginning, the joints in every state, and the outcome. An arm that stood still because ManiSkill
-found no joints for an action stands still here, too; the suite's own would move (`worldvla/sim/inverse_kinematics.py`).
+objects are at the beginning, the joints in every state, and the outcome. So joints are found as ManiSkill finds them
+on a processor, and an arm for which there are none stands still; the suite's own differ there
+(`worldvla/sim/inverse_kinematics.py`).
 """
 
 import gc
@@ -74,7 +75,7 @@ class Stage:
     def simulator(self, task: str) -> Simulator:
         if self._simulator is None or self._simulator.task != task:
             self.close()
-            self._simulator = maniskill.ManiSkillSimulator(task, reaching=False)
+            self._simulator = maniskill.ManiSkillSimulator(task, damped=False)
         return self._simulator
 
     def close(self) -> None:
