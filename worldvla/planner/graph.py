@@ -99,7 +99,7 @@ NODES: tuple[Node, ...] = (
         "pretrained_world_model",
         "campaign",
         ("raw_episodes",),
-        "13",
+        "14",
         ("seed", "scene", "curation", "world_model"),
         "training",
     ),

@@ -33,27 +33,14 @@ class Kinematics(nn.Module):
     def __init__(self, proprio_dim: int, action_dim: int, image_size: int, latent_size: int):
         super().__init__()
         self.contact = Contact(proprio_dim, action_dim, image_size, latent_size)
-        self.step = nn.Sequential(
-            nn.Linear(3 * proprio_dim + action_dim, WIDTH),
-            nn.LayerNorm(WIDTH),
-            nn.SiLU(),
-            nn.Linear(WIDTH, WIDTH),
-            nn.LayerNorm(WIDTH),
-            nn.SiLU(),
-            nn.Linear(WIDTH, WIDTH),
-            nn.LayerNorm(WIDTH),
-            nn.SiLU(),
-            nn.Linear(WIDTH, proprio_dim),
-        )
-        nn.init.zeros_(self.step[-1].weight)
-        nn.init.zeros_(self.step[-1].bias)
+        self.step = Response(proprio_dim, action_dim)
         self.register_buffer("mean", torch.zeros(proprio_dim))
         self.register_buffer("std", torch.ones(proprio_dim))
 
     def forward(self, proprio: torch.Tensor, action: torch.Tensor, scene: torch.Tensor | None) -> torch.Tensor:
         """float32 [B, P] after action [B, A] of proprio [B, P], in a scene [B, S]; without one nothing is met."""
         normalized = (proprio - self.mean) / self.std
-        change = self.step(torch.cat([normalized, proprio.sin(), proprio.cos(), action], dim=-1))
+        change = self.step(torch.cat([normalized, proprio.sin(), proprio.cos()], dim=-1), action)
         if scene is not None:
             change = change + self.contact(normalized, action, scene)
         return proprio + STEP_SCALE * self.std * change.float()
@@ -66,6 +53,28 @@ class Kinematics(nn.Module):
                 proprio = self(proprio, action, scene)
                 reached.append(proprio)
         return torch.stack(reached, dim=1)
+
+
+class Response(nn.Module):
+    """The change [B, P] that action [B, A] brings about where the robot's features [B, 3 P] say it is.
+
+    A drive answers in proportion to what it is told, and how much of it depends on the pose. So the action meets gains
+    that the pose decides, which a network of sums alone would have to learn product by product.
+    """
+
+    def __init__(self, proprio_dim: int, action_dim: int):
+        super().__init__()
+        self.linear = nn.Linear(3 * proprio_dim + action_dim, proprio_dim)
+        self.gains = _layers(3 * proprio_dim, 2, proprio_dim * action_dim)
+        self.rest = _layers(3 * proprio_dim + action_dim, 3, proprio_dim)
+        for layer in (self.linear, self.gains[-1], self.rest[-1]):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, features: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        gains = self.gains(features).unflatten(-1, (-1, action.shape[-1]))
+        both = torch.cat([features, action], dim=-1)
+        return self.linear(both) + self.rest(both) + torch.einsum("bpa,ba->bp", gains, action)
 
 
 class EmbodimentMap(nn.Module):
@@ -125,3 +134,11 @@ class EmbodimentMap(nn.Module):
         drawn = self.last(F.silu(drawn)).float().unflatten(0, (batch, poses))
         cover = drawn[:, :, -1:].sigmoid() * known[:, :, None, None, None]
         return torch.lerp(anchor.float()[:, None].expand_as(drawn[:, :, :-1]), drawn[:, :, :-1], cover)
+
+
+def _layers(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    widths = [inputs] + hidden * [WIDTH]
+    layers: list[nn.Module] = []
+    for narrow, wide in zip(widths, widths[1:], strict=False):
+        layers += [nn.Linear(narrow, wide), nn.LayerNorm(wide), nn.SiLU()]
+    return nn.Sequential(*layers, nn.Linear(WIDTH, outputs))
