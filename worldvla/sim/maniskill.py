@@ -6,7 +6,7 @@ seed and actions give bitwise the same states and pictures in any process.
 
 Actions are `pd_ee_delta_pose` with its own scale. The controller's drive covers about
 four tenths of a commanded delta in one period of 1/20 s: at full deflection the hand moves
-2 cm and turns 0.1 rad a step; where it cannot reach, it goes as near as it can.
+2 cm and turns 0.1 rad a step. How joints are found for it: `inverse_kinematics.py`.
 """
 
 import gc

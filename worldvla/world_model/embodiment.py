@@ -58,8 +58,8 @@ class Kinematics(nn.Module):
 class Response(nn.Module):
     """The change [B, P] that action [B, A] brings about where the robot's features [B, 3 P] say it is.
 
-    A drive answers in proportion to what it is told, and how much of it depends on the pose. So the action meets gains
-    that the pose decides, which a network of sums alone would have to learn product by product.
+    A drive answers in proportion to what it is told, and how much depends on the pose: control-affine dynamics,
+    f(x) + G(x) a, whose products a network of sums alone would have to learn one by one. `rest` learns what they miss.
     """
 
     def __init__(self, proprio_dim: int, action_dim: int):
@@ -137,6 +137,7 @@ class EmbodimentMap(nn.Module):
 
 
 def _layers(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """So many hidden layers of `WIDTH`, each normalized, and a linear one."""
     widths = [inputs] + hidden * [WIDTH]
     layers: list[nn.Module] = []
     for narrow, wide in zip(widths, widths[1:], strict=False):
