@@ -1,0 +1,115 @@
+"""`make benchmark-limits`: what limits a campaign, taken apart. Autoencoder, kinematics, dynamics, reward head, policy.
+
+`python -m benchmarks.limits [HOME] --campaign NAME --iteration 0000` reads what the home holds and trains nothing:
+the iteration's world model, the campaign's base policy and, once it is there, the iteration's policy. Asked are
+episodes of the validation split, as many successes as failures, and tuning seeds; nothing that is held out, so settings
+may be chosen by it. docs/learning.md describes the figures.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from benchmarks.campaign_evidence import Evidence, look
+from benchmarks.limits_policy import acting, explored, rated
+from benchmarks.limits_world_model import world_model_limits
+from benchmarks.result import write
+from worldvla import campaigns
+from worldvla.alignment.selection import choose
+from worldvla.cli.carry_out import EXIT_USER_ERROR
+from worldvla.config import Campaign
+from worldvla.episodes.episode import Source
+from worldvla.episodes.frame_bank import FrameBank
+from worldvla.errors import UserError
+from worldvla.lake.episodes import episode_rows, load_bank
+from worldvla.lake.materializations import Materialization
+from worldvla.lake.models import read_model
+from worldvla.lake.store import Lake, quoted
+from worldvla.planner.partitions import iteration_key
+from worldvla.policy.vla import Policy
+from worldvla.world_model.model import WorldModel
+
+
+def main() -> None:
+    given = arguments()
+    if given.home:
+        os.environ["WORLDVLA_HOME"] = str(given.home.resolve())
+    try:
+        config = campaigns.load(given.campaign)
+        evidence = look(Lake.default(), {given.campaign: int(given.iteration) + 1})
+        protocol, figures = limits(evidence, config, given.campaign, given.iteration, given.episodes, given.seeds)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(EXIT_USER_ERROR) from None
+    print(write(f"limits-{given.campaign}-{given.iteration}", protocol, figures))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.limits")
+    parser.add_argument("home", nargs="?", type=Path, help="the home of all data; WORLDVLA_HOME, or var, when left out")
+    parser.add_argument("--campaign", default="tabletop")
+    parser.add_argument("--iteration", type=lambda number: iteration_key(int(number)), default=iteration_key(0))
+    parser.add_argument("--episodes", type=int, default=120, help="of the validation split, over all tasks")
+    parser.add_argument("--seeds", type=int, default=100, help="tuning seeds a task on which policies are rated")
+    return parser.parse_args()
+
+
+def limits(
+    evidence: Evidence, config: Campaign, campaign: str, iteration: str, episodes: int, seeds: int
+) -> tuple[dict, list[dict]]:
+    """The protocol, and the figures of the world model and of each policy; `UserError` where they are not fresh."""
+    lake = evidence.lake
+    made = {
+        asset: record
+        for asset, key in (
+            ("base_policy", ""),
+            ("world_model", iteration),
+            ("sans", iteration),
+            ("rl_policy", iteration),
+        )
+        if (record := evidence.records.get((asset, campaign, key)))
+    }
+    if lacking := {"base_policy", "world_model", "sans"} - made.keys():
+        raise UserError(
+            f"{campaign} {iteration} has no fresh {', '.join(sorted(lacking))}: "
+            f"`worldvla loop --campaign {campaign}` makes them, `worldvla status --campaign {campaign}` says why"
+        )
+    bank, seed_of = validation(lake, made["sans"], config, episodes)
+    stored = read_model(lake, made["world_model"].data_version)
+    model = WorldModel.from_bytes(stored.config, stored.weights)
+    figures = world_model_limits(model, bank, config.imagination, config.seed)
+    for name in ("base_policy", "rl_policy"):
+        if name in made:
+            stored = read_model(lake, made[name].data_version)
+            policy = Policy.from_bytes(stored.config, stored.weights)
+            figures += acting(name, policy, model, bank, seed_of, config)
+            figures += rated(name, stored, seeds, config)
+    if "rl_policy" in made and (history := made["rl_policy"].details["history"]):
+        figures += explored(history)
+    protocol = {
+        "campaign": campaign,
+        "iteration": iteration,
+        "episodes": "validation split, as many successes as failures; their first frames are where policies begin",
+        "tuning seeds a task": seeds,
+        "temperature": {"in imagination": config.rl.temperature, "on tuning seeds": config.evaluation.temperature},
+        "assets": {asset: record.data_version for asset, record in made.items()},
+        "settings": config.model_dump(mode="json"),
+    }
+    return protocol, figures
+
+
+def validation(lake: Lake, sans: Materialization, config: Campaign, count: int) -> tuple[FrameBank, dict[str, int]]:
+    """Episodes of the validation split at the world model's image size, and the seed of each."""
+    split = lake.frame("sans", ["episode_id"], f"sans_version = {quoted(sans.data_version)} AND split = 'validation'")
+    rows = episode_rows(lake, split["episode_id"].to_list())
+    # A foreign recording's seed is not the suite's: nobody could begin there.
+    rows = rows.filter(rows["source"] != Source.IMPORT, rows["suite"] == config.scene.suite)
+    chosen = choose(rows.iter_rows(named=True), count)
+    if not chosen:
+        raise UserError("no task has both a success and a failure in the validation split: raise curation.validation")
+    return load_bank(lake, chosen, config.world_model.image_size), dict(rows.select("episode_id", "seed").iter_rows())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""What of a policy's failure is whose: its own rollouts in imagination, carried out in the simulator.
+
+Replays of recorded episodes ask a world model what happened. Reinforcement learning asks it what would happen, under
+actions that a policy chose because of what was imagined before. So the policy acts in imagination, and the very
+same actions are carried out from the same initial states: where the two outcomes differ, the world model was wrong
+where it is asked. A failure that it takes for a success is what a policy learns to exploit.
+"""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.campaign_figures import share
+from benchmarks.result import figure
+from worldvla.alignment.intervals import proportion
+from worldvla.config import Campaign
+from worldvla.episodes.frame_bank import FrameBank
+from worldvla.lake.models import Model
+from worldvla.policy.actor import PolicySpec
+from worldvla.policy.vla import Policy
+from worldvla.sim.open_loop import OpenLoopSpec
+from worldvla.sim.rollout import RolloutRequest
+from worldvla.sim.seed_ranges import TUNING
+from worldvla.sim.workers import collect
+from worldvla.training.device import device, generator
+from worldvla.training.progress import track
+from worldvla.world_model.imagination import Imagination
+from worldvla.world_model.model import WorldModel
+
+IN_IMAGINATION = "acting in imagination"
+
+
+def acting(
+    name: str, policy: Policy, model: WorldModel, bank: FrameBank, seeds: Mapping[str, int], config: Campaign
+) -> list[dict]:
+    """Figures of each task: what imagination makes of the policy's rollouts, and the simulator of their actions.
+
+    The rollouts begin where the bank's episodes did, `seeds` by episode id, one each, at `rl.temperature`.
+    """
+    told, actions = act_in_imagination(policy, model, bank, config)
+    scene = config.scene
+    requests = [
+        RolloutRequest(
+            scene.suite,
+            bank.tasks[row],
+            seeds[episode_id],
+            OpenLoopSpec(actions[row], IN_IMAGINATION),
+            scene.max_steps,
+            scene.chunk,
+            render="chunk",
+        )
+        for row, episode_id in enumerate(bank.episode_ids)
+    ]
+    episodes = collect(requests, config.execution.workers, f"{name}: the same actions in the simulator")
+    happened = np.array([episode.success for episode in episodes])
+    figures = []
+    for task in sorted(set(bank.tasks)):
+        rows = np.array([one == task for one in bank.tasks])
+        for what, outcomes in (
+            ("succeeds in imagination", told[rows]),
+            ("the same actions succeed in the simulator", happened[rows]),
+            ("told right", told[rows] == happened[rows]),
+            ("successes told as such", told[rows & happened]),
+            ("failures told as successes", told[rows & ~happened]),
+        ):
+            rate = proportion(int(outcomes.sum()), len(outcomes))
+            if rate["n"]:
+                figures.append(share(f"{task}, {name}: {what}", rate))
+    return figures
+
+
+def act_in_imagination(
+    policy: Policy, model: WorldModel, bank: FrameBank, config: Campaign
+) -> tuple[np.ndarray, np.ndarray]:
+    """Whether imagination calls each rollout a success, bool [E], and its actions float32 [E, max_steps, 7].
+
+    Nobody leaves with a success: an episode's end is the simulator's to say.
+    """
+    policy = policy.to(device()).eval()
+    imagination = Imagination(model, config.imagination.denoising_steps, config.seed)
+    random = generator(config.seed, "limits", "act")
+    images = bank.images[bank.starts]
+    state = imagination.start(images, bank.proprio[bank.starts])
+    actions, rewards = [], []
+    chunks = config.scene.max_steps // config.scene.chunk
+    for _ in track(range(chunks), IN_IMAGINATION, chunks):
+        chosen = policy.act(images, bank.instructions, config.rl.temperature, random).actions.numpy()
+        imagined = imagination.step(state, chosen, decode="last")
+        images, state = imagined.images[:, -1], imagined.state
+        actions.append(chosen)
+        rewards.append(imagined.reward)
+    threshold = np.array([model.success_threshold(task) for task in bank.tasks], np.float32)
+    told = (np.concatenate(rewards, axis=1) >= threshold[:, None]).any(axis=1)
+    return told, np.concatenate(actions, axis=1)
+
+
+def rated(name: str, policy: Model, count: int, config: Campaign) -> list[dict]:
+    """Figures of each task: the policy's success on `count` tuning seeds, at the temperature of `evaluation`."""
+    scene, temperature = config.scene, config.evaluation.temperature
+    figures = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "policy.safetensors"
+        path.write_bytes(policy.weights)
+        actor = PolicySpec(str(path), policy.config, policy.model_id, temperature)
+        for task in scene.tasks:
+            requests = [
+                RolloutRequest(scene.suite, task, seed, actor, scene.max_steps, scene.chunk, render="chunk")
+                for seed in range(TUNING, TUNING + count)
+            ]
+            episodes = collect(requests, config.execution.workers, f"{name}: {task}")
+            rate = proportion(sum(episode.success for episode in episodes), count)
+            figures.append(share(f"{task}, {name}: succeeds on tuning seeds", rate))
+    return figures
+
+
+def explored(history: list[dict], window: int = 5) -> list[dict]:
+    """Of the first and the last updates in imagination: success, and the share of groups whose outcomes differ."""
+    figures = []
+    for when, updates in (("first", history[:window]), ("last", history[-window:])):
+        groups = sum(update["groups"] for update in updates)
+        kept = sum(update["groups_kept"] for update in updates) / groups
+        success = float(np.mean([update["imagined_success"] for update in updates]))
+        figures.append(
+            figure(f"{when} {len(updates)} updates: groups whose outcomes differ", kept, "share", int(groups))
+        )
+        figures.append(figure(f"{when} {len(updates)} updates: success in imagination", success, "share"))
+    return figures

@@ -1,0 +1,128 @@
+"""`benchmarks.limits` on a toy world; on a real loop's home tests/assets/test_loop.py runs it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.limits_policy import act_in_imagination, explored
+from benchmarks.limits_world_model import decoded, imagined, world_model_limits
+from tests.world_model.conftest import CHUNK, FRAMES, STRIDE, toy_architecture, toy_bank
+from worldvla import campaigns
+from worldvla.alignment.replay import dream
+from worldvla.config import Campaign, PolicyArchitecture
+from worldvla.config import Imagination as ImaginationConfig
+from worldvla.policy.vla import Policy
+from worldvla.training.checkpoint import Checkpointer
+from worldvla.training.progress import ignore
+from worldvla.world_model.imagination import Imagination
+from worldvla.world_model.model import WorldModel
+from worldvla.world_model.training import pretrain
+
+BANK = toy_bank()
+
+
+@pytest.fixture(scope="module")
+def model() -> WorldModel:
+    return pretrain(BANK, toy_architecture(), CHUNK, 0, Checkpointer(None), ignore)
+
+
+@pytest.fixture
+def config() -> Campaign:
+    config = campaigns.load("test")
+    scene = config.scene.model_copy(update={"chunk": CHUNK, "max_steps": 2 * CHUNK})
+    return config.model_copy(update={"scene": scene})
+
+
+def test_told_nothing_it_is_what_alignment_imagines(model: WorldModel) -> None:
+    mine = imagined(Imagination(model, 1, 0), BANK, poses=False, frames=False, description="")
+    for one, other in zip(mine, dream(Imagination(model, 1, 0), BANK), strict=True):
+        assert (one.images == other.images).all() and (one.reward == other.reward).all()
+        assert len(one.drift) == len(one.images) / FRAMES and one.drift[0] > 0
+
+
+def test_told_the_poses_every_chunk_drifts_from_the_truth_alone(model: WorldModel) -> None:
+    told = imagined(Imagination(model, 1, 0), BANK, poses=True, frames=False, description="")
+    for episode, first in enumerate(BANK.starts):
+        scene = model.see(model.autoencoder.encode(torch.from_numpy(BANK.images[first : first + 1])))
+        for chunk, error in enumerate(told[episode].drift):
+            now = first + chunk * CHUNK
+            actions = torch.from_numpy(BANK.actions[None, now : now + CHUNK])
+            with torch.no_grad():
+                reached = model.kinematics.rollout(torch.from_numpy(BANK.proprio[None, now]), actions, scene)[0, -1]
+            off = (reached - torch.from_numpy(BANK.proprio[now + CHUNK])).abs() / model.kinematics.std
+            assert error == pytest.approx(float(off.max()), rel=1e-3)
+
+
+def test_told_the_frames_a_chunk_is_imagined_from_real_ones(model: WorldModel) -> None:
+    told = imagined(Imagination(model, 1, 0), BANK, poses=True, frames=True, description="")
+    imagination = Imagination(model, 1, 0)
+    first, now = BANK.starts, BANK.starts + CHUNK
+    for _ in range(2):  # the noise of a chunk is named by the starts before it
+        imagination.start(BANK.images[first], BANK.proprio[first])
+    latest = np.stack([now - STRIDE, now], axis=1)
+    state = imagination.start(BANK.images[first], BANK.proprio[now], BANK.images[latest], BANK.travelled()[now])
+    second = imagination.step(state, BANK.actions[now[:, None] + np.arange(CHUNK)])
+    for row, episode in enumerate(told):
+        assert (episode.images[FRAMES : 2 * FRAMES] == second.images[row]).all()
+
+
+def test_the_ceiling_is_of_the_frames_that_are_imagined(model: WorldModel) -> None:
+    for episode, seen in enumerate(decoded(model, BANK)):
+        real = BANK.images[BANK.frames_of(episode)][STRIDE::STRIDE]
+        assert seen.images.shape == real.shape and len(seen.reward) == len(real)
+        expected = model.autoencoder.decode(model.autoencoder.encode(torch.from_numpy(real)))
+        assert np.abs(seen.images.astype(int) - expected.numpy()).max() <= 1
+
+
+def test_every_figure_has_its_n(model: WorldModel) -> None:
+    figures = {one["name"]: one for one in world_model_limits(model, BANK, ImaginationConfig(denoising_steps=1), 0)}
+    for view in ("autoencoder", "imagined", "told poses", "told frames", "told both"):
+        for what in ("PSNR", "SSIM", "outcomes told right", "area under the curve"):
+            assert figures[f"toy, {view}: {what}"]["n"] == len(BANK)
+    assert figures[f"toy: pose error after {2 * CHUNK} actions, nine in ten below"]["n"] == len(BANK)
+    assert not any(f"after {4 * CHUNK} actions" in name for name in figures)
+
+
+def test_without_proprioception_no_pose_is_rated(model: WorldModel) -> None:
+    blind = replace(BANK, proprio=np.zeros((BANK.frame_count, 0), np.float32))
+    other = pretrain(blind, toy_architecture(2, 2, 2), CHUNK, 0, Checkpointer(None), ignore)
+    names = [one["name"] for one in world_model_limits(other, blind, ImaginationConfig(denoising_steps=1), 0)]
+    assert names and not any("pose error" in name for name in names)
+
+
+def test_what_a_policy_is_told_is_what_its_actions_are_imagined_to_do(model: WorldModel, config: Campaign) -> None:
+    architecture = PolicyArchitecture(
+        image_size=16,
+        patch=4,
+        width=32,
+        vision_layers=1,
+        language_layers=1,
+        heads=2,
+        bins=5,
+        steps=1,
+        batch_size=1,
+        learning_rate=1e-3,
+        label_smoothing=0.0,
+    )
+    policy = Policy.create(architecture, CHUNK, seed=0)
+    told, actions = act_in_imagination(policy, model, BANK, config)
+    assert actions.shape == (len(BANK), 2 * CHUNK, 7)
+    replayed = BANK.actions.copy()
+    for row, first in enumerate(BANK.starts):
+        replayed[first : first + 2 * CHUNK] = actions[row]
+    dreams = dream(Imagination(model, 1, config.seed), replace(BANK, actions=replayed))
+    threshold = model.success_threshold("toy")
+    assert told.tolist() == [bool((one.reward >= threshold).any()) for one in dreams]
+
+
+def test_exploration_is_that_of_the_first_and_last_updates() -> None:
+    history = [{"groups": 8.0, "groups_kept": float(n), "imagined_success": n / 10} for n in range(8)]
+    figures = {one["name"]: one["value"] for one in explored(history)}
+    assert figures == {
+        "first 5 updates: groups whose outcomes differ": pytest.approx(10 / 40),
+        "first 5 updates: success in imagination": pytest.approx(0.2),
+        "last 5 updates: groups whose outcomes differ": pytest.approx(25 / 40),
+        "last 5 updates: success in imagination": pytest.approx(0.5),
+    }
