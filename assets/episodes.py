@@ -60,8 +60,7 @@ def exploration_rollouts(step: Step) -> Content:
     seeds = range(EXPLORATION, EXPLORATION + settings.per_task)
     with ExitStack() as stack:
         actors = [
-            stack.enter_context(policy_actor(step, step.parents["base_policy"], temperature))
-            for temperature in settings.temperatures
+            stack.enter_context(policy_actor(step, step.parents["base_policy"], noise)) for noise in settings.noises
         ]
         return recorded(step, [(task, seeds, actor) for task in step.config.scene.tasks for actor in actors])
 

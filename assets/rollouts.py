@@ -9,6 +9,7 @@ from assets.checks import Check
 from assets.episodes import counts, recorded, table_metadata
 from assets.publication import Content, Step, loop_asset
 from worldvla.alignment.intervals import paired_difference, proportion
+from worldvla.config import ActionNoise
 from worldvla.lake.digests import rows_version
 from worldvla.lake.episodes import episode_rows, write_set
 from worldvla.planner.partitions import iteration_key
@@ -29,7 +30,8 @@ def evaluation(step: Step) -> Content:
     reigning = reigning_policy(step, base, new)
     with ExitStack() as stack:
         contenders = dict.fromkeys((base, new, reigning))
-        actors = [stack.enter_context(policy_actor(step, policy, settings.temperature)) for policy in contenders]
+        noise = ActionNoise.one_by_one(settings.temperature)
+        actors = [stack.enter_context(policy_actor(step, policy, noise)) for policy in contenders]
         workers = step.config.execution.workers
         rows = evaluate(step.lake, actors, conditions, seeds, workers, step.commit, "evaluation")
     gain, contest = compare(rows[base], rows[new]), compare(rows[reigning], rows[new])
@@ -102,7 +104,7 @@ def policy_rollouts(step: Step) -> Content:
         (task, seeds_in_split(scene.suite, task, first, "train", settings.per_task, step.config.curation))
         for task in scene.tasks
     ]
-    with policy_actor(step, step.parents["rl_policy"], settings.temperature) as actor:
+    with policy_actor(step, step.parents["rl_policy"], ActionNoise.one_by_one(settings.temperature)) as actor:
         return recorded(step, [(task, seeds, actor) for task, seeds in plan])
 
 

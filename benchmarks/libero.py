@@ -80,7 +80,7 @@ def ours() -> dict[str, dict[str, Any]]:
             "pictures": f"{config.policy.image_size} x {config.policy.image_size} pixels",
             "demonstrations a task": f"{config.demonstrations.per_task}, of a scripted expert",
             "attempts a task with perturbed aim": config.perturbed.per_task,
-            "rollouts of the base policy a task": config.exploration.per_task * len(config.exploration.temperatures),
+            "rollouts of the base policy a task": config.exploration.per_task * len(config.exploration.noises),
             "open-loop replays a task": config.open_loop.per_task,
             "rollouts of the new policy a task and iteration": config.collection.per_task,
             "evaluation": f"{config.evaluation.per_task} shipped initial states a task, each once, at temperature "

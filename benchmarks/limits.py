@@ -92,7 +92,7 @@ def limits(
         "iteration": iteration,
         "episodes": "validation split, as many successes as failures; their first frames are where policies begin",
         "tuning seeds a task": seeds,
-        "temperature": {"in imagination": config.rl.temperature, "on tuning seeds": config.evaluation.temperature},
+        "noise": {"in imagination": config.rl.noise.model_dump(), "on tuning seeds": config.evaluation.temperature},
         "assets": {asset: record.data_version for asset, record in made.items()},
         "settings": config.model_dump(mode="json"),
     }

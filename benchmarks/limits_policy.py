@@ -15,10 +15,11 @@ import numpy as np
 from benchmarks.campaign_figures import share
 from benchmarks.result import figure
 from worldvla.alignment.intervals import proportion
-from worldvla.config import Campaign
+from worldvla.config import ActionNoise, Campaign
 from worldvla.episodes.frame_bank import FrameBank
 from worldvla.lake.models import Model
 from worldvla.policy.actor import PolicySpec
+from worldvla.policy.noise import Draws
 from worldvla.policy.vla import Policy
 from worldvla.sim.open_loop import OpenLoopSpec
 from worldvla.sim.rollout import RolloutRequest
@@ -37,7 +38,7 @@ def acting(
 ) -> list[dict]:
     """Figures of each task: what imagination makes of the policy's rollouts, and the simulator of their actions.
 
-    The rollouts begin where the bank's episodes did, `seeds` by episode id, one each, at `rl.temperature`.
+    The rollouts begin where the bank's episodes did, `seeds` by episode id, one each, under `rl.noise`.
     """
     told, actions = act_in_imagination(policy, model, bank, config)
     scene = config.scene
@@ -80,13 +81,14 @@ def act_in_imagination(
     """
     policy = policy.to(device()).eval()
     imagination = Imagination(model, config.imagination.denoising_steps, config.seed)
-    random = generator(config.seed, "limits", "act")
+    noise = config.rl.noise
+    draws = Draws(noise, len(bank), policy.chunk, generator(config.seed, "limits", "act"))
     images = bank.images[bank.starts]
     state = imagination.start(images, bank.proprio[bank.starts])
     actions, rewards = [], []
     chunks = config.scene.max_steps // config.scene.chunk
     for _ in track(range(chunks), IN_IMAGINATION, chunks):
-        chosen = policy.act(images, bank.instructions, config.rl.temperature, random).actions.numpy()
+        chosen = policy.act(images, bank.instructions, noise.temperature, places=draws.next()).actions.numpy()
         imagined = imagination.step(state, chosen, decode="last")
         images, state = imagined.images[:, -1], imagined.state
         actions.append(chosen)
@@ -98,12 +100,12 @@ def act_in_imagination(
 
 def rated(name: str, policy: Model, count: int, config: Campaign) -> list[dict]:
     """Figures of each task: the policy's success on `count` tuning seeds, at the temperature of `evaluation`."""
-    scene, temperature = config.scene, config.evaluation.temperature
+    scene, noise = config.scene, ActionNoise.one_by_one(config.evaluation.temperature)
     figures = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "policy.safetensors"
         path.write_bytes(policy.weights)
-        actor = PolicySpec(str(path), policy.config, policy.model_id, temperature)
+        actor = PolicySpec(str(path), policy.config, policy.model_id, noise)
         for task in scene.tasks:
             requests = [
                 RolloutRequest(scene.suite, task, seed, actor, scene.max_steps, scene.chunk, render="chunk")

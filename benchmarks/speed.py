@@ -265,7 +265,7 @@ def grpo_updates(model: WorldModel, bank: FrameBank, config: Campaign) -> float:
             starts.draw(rl.groups, random),
             rl.group_size,
             config.scene.max_steps,
-            rl.temperature,
+            rl.noise,
             np.full(len(starts), NEVER, np.float32),
             lambda images: np.zeros(len(images), np.float32),
             random,

@@ -46,6 +46,8 @@ def test_a_variant_is_named_by_its_settings_and_keeps_them(tmp_path, monkeypatch
     [
         ({"rl.updates": 0}, "rl.updates"),
         ({"rl.updatez": 1}, "rl.updatez"),
+        ({"rl.noise.temperature": 0}, "rl.noise: .*temperature must be above 0"),
+        ({"rl.noise.coherence": 1}, "rl.noise.coherence"),
         ({"scene": 3}, "scene"),
         ({"world_model.frame_stride": 3}, "does not divide scene.chunk 8"),
         ({"curation.heldout": 2}, "curation.heldout"),

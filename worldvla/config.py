@@ -49,13 +49,26 @@ class Perturbed(Section):
     per_task: int = Field(ge=0)
 
 
+class ActionNoise(Section):
+    """How a policy's actions are drawn: see `worldvla.policy.noise`."""
+
+    temperature: float = Field(ge=0, description="divides the logits; 0 takes the most likely action")
+    coherence: float = Field(
+        ge=0, lt=1, description="share of the variance that a chunk's actions have in common; 0: drawn one by one"
+    )
+    persistence: float = Field(ge=0, le=1, description="correlation of that common part from chunk to chunk")
+
+    @classmethod
+    def one_by_one(cls, temperature: float) -> "ActionNoise":
+        """Without coherence: as policies are evaluated."""
+        return cls(temperature=temperature, coherence=0.0, persistence=0.0)
+
+
 class Exploration(Section):
-    """Rollouts of the base policy: hot ones show the world model what else might have been done."""
+    """Rollouts of the base policy: noisy ones show the world model what else might have been done."""
 
     per_task: int = Field(ge=0, description="initial states")
-    temperatures: list[Annotated[float, Field(ge=0)]] = Field(
-        min_length=1, description="one rollout from every initial state at each"
-    )
+    noises: list[ActionNoise] = Field(min_length=1, description="one rollout from every initial state under each")
 
 
 class OpenLoop(Section):
@@ -232,7 +245,7 @@ class ReinforcementLearning(Section):
     updates: int = Field(ge=1)
     groups: int = Field(ge=1, description="start states an update")
     group_size: int = Field(ge=2)
-    temperature: float = Field(gt=0)
+    noise: ActionNoise = Field(description="under which the policy acts in imagination")
     learning_rate: float = Field(gt=0)
     clip_low: float = Field(gt=0, lt=1)
     clip_high: float = Field(gt=0)
@@ -242,6 +255,13 @@ class ReinforcementLearning(Section):
     cloning_weight: float = Field(
         ge=0, description="weight of behaviour cloning on the successes among the same real episodes; 0: none"
     )
+
+    @field_validator("noise")
+    @classmethod
+    def _explores(cls, noise: ActionNoise) -> ActionNoise:
+        if not noise.temperature:
+            raise ValueError("temperature must be above 0: a policy that is always sure of itself cannot improve")
+        return noise
 
 
 class Evaluation(Section):

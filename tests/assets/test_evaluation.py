@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from assets.rollouts import steps_taken
+from worldvla.config import ActionNoise
 from worldvla.lake.commit import Commit
 from worldvla.lake.digests import digest
 from worldvla.lake.store import Lake
@@ -35,6 +36,6 @@ def test_steps_that_an_attempt_before_took_are_counted(tmp_path: Path, iteration
         for seed in seeds
     ]
     lake.insert("evaluations", rows, commit)
-    actors = [PolicySpec("", {}, policy, 0.6) for policy in ("base", "new")]
+    actors = [PolicySpec("", {}, policy, ActionNoise.one_by_one(0.6)) for policy in ("base", "new")]
     known = evaluate(lake, actors, settings, SEEDS, 1, commit, "evaluation")
     assert steps_taken(iteration, known["base"], known["new"]) == steps

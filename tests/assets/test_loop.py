@@ -124,6 +124,9 @@ def test_exploration_goes_from_every_state_at_every_temperature(undisturbed):
     members = lake.frame("episode_sets", where=f"set_version = '{record.data_version}'").select("episode_id")
     episodes = lake.frame("episodes", ["episode_id", "seed", "settings"]).join(members, on="episode_id")
     seen = episodes.select("seed", pl.col("settings").str.json_path_match("$.temperature").cast(float))
+    # The hot ones in concert.
+    in_concert = episodes["settings"].str.contains("coherence")
+    assert (in_concert == (seen["settings"] == 1.0)).all()
     assert sorted(seen.rows()) == [(seed, at) for seed in (seen["seed"].min(), seen["seed"].max()) for at in (0.6, 1.0)]
 
 

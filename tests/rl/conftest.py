@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from worldvla.config import PolicyArchitecture, ReinforcementLearning
+from worldvla.config import ActionNoise, PolicyArchitecture, ReinforcementLearning
 from worldvla.policy.vla import Policy
 from worldvla.rl.starts import StartStates
 
@@ -114,7 +114,7 @@ def rl() -> ReinforcementLearning:
         updates=12,
         groups=4,
         group_size=8,
-        temperature=1.0,
+        noise=ActionNoise.one_by_one(1.0),
         learning_rate=1e-2,
         clip_low=0.2,
         clip_high=0.28,

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from tests.rl.conftest import CHUNK, SIZE, Line, arrived
+from worldvla.config import ActionNoise
 from worldvla.episodes.frame_bank import FrameBank
 from worldvla.errors import UserError
 from worldvla.policy.sft import ChunkSamples
@@ -17,12 +18,13 @@ from worldvla.training.checkpoint import Checkpointer
 from worldvla.training.device import generator
 
 MAX_STEPS = 4
+ALONE = ActionNoise.one_by_one(1.0)
 THRESHOLD = np.full(4, 0.5, np.float32)
 
 
-def roll(policy, starts, world=None):
+def roll(policy, starts, world=None, noise=ALONE):
     drawn = np.arange(len(starts))
-    return imagine(policy, world or Line(), starts, drawn, 8, MAX_STEPS, 1.0, THRESHOLD, arrived, generator(0))
+    return imagine(policy, world or Line(), starts, drawn, 8, MAX_STEPS, noise, THRESHOLD, arrived, generator(0))
 
 
 def test_rollouts_end_at_success_or_at_the_last_step(policy, starts):
@@ -53,6 +55,17 @@ def test_log_probs_of_rollouts_are_those_of_the_policy(policy, starts):
     rollouts = roll(policy, starts)
     log_prob, _ = policy.log_prob(rollouts.images, rollouts.instructions, rollouts.tokens, 1.0)
     torch.testing.assert_close(log_prob.cpu(), rollouts.log_prob, atol=1e-4, rtol=1e-4)
+
+
+def test_noise_in_concert_leaves_each_action_its_probability_and_leads_further(policy, starts):
+    def ways(noise: ActionNoise) -> torch.Tensor:
+        rollouts = roll(policy, starts, noise=noise)
+        log_prob, _ = policy.log_prob(rollouts.images, rollouts.instructions, rollouts.tokens, 1.0)
+        torch.testing.assert_close(log_prob.cpu(), rollouts.log_prob, atol=1e-4, rtol=1e-4)
+        return rollouts.tokens[rollouts.first_step == 0].float().mean(1)
+
+    together = ActionNoise(temperature=1.0, coherence=0.9, persistence=0.9)
+    assert (ways(together).std(0) > 1.15 * ways(ALONE).std(0)).float().mean() > 0.7
 
 
 def test_groups_that_are_alike_teach_nothing(policy, starts, rl):

@@ -128,7 +128,7 @@ NODES: tuple[Node, ...] = (
         "rl_policy",
         "iteration",
         ("base_policy", "world_model", "alignment", "keyframes", "judge"),
-        "8",
+        "9",
         ("seed", "scene", "imagination", "keyframes", "policy", "rl"),
         "training",
     ),

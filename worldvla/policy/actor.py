@@ -2,10 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from worldvla.config import ActionNoise
 from worldvla.episodes.episode import Source
+
+if TYPE_CHECKING:
+    from worldvla.policy.vla import Policy
 
 
 @dataclass(frozen=True)
@@ -18,7 +23,7 @@ class PolicySpec:
     weights_path: str
     config: dict
     policy_id: str
-    temperature: float
+    noise: ActionNoise
 
     @property
     def source(self) -> Source:
@@ -30,27 +35,31 @@ class PolicySpec:
 
     @property
     def settings(self) -> dict:
-        return {"temperature": self.temperature}
+        noise = self.noise.model_dump()
+        return noise if self.noise.coherence else {"temperature": self.noise.temperature}
 
     def build(self) -> "PolicyActor":
         from worldvla.policy.vla import Policy
 
-        return PolicyActor(Policy.from_bytes(self.config, Path(self.weights_path).read_bytes()), self.temperature)
+        return PolicyActor(Policy.from_bytes(self.config, Path(self.weights_path).read_bytes()), self.noise)
 
 
 class PolicyActor:
     """Acts on one observation at a time, on the CPU; its choices are a pure function of the episode's seed."""
 
-    def __init__(self, policy, temperature: float):
+    def __init__(self, policy: "Policy", noise: ActionNoise):
         self.policy = policy
-        self.temperature = temperature
+        self.noise = noise
 
     def reset(self, simulator, seed: int) -> None:
+        from worldvla.policy.noise import Draws
         from worldvla.training.device import generator
 
-        self.generator = generator(seed, "act")
+        self.draws = Draws(self.noise, 1, self.policy.chunk, generator(seed, "act"))
 
     def act(self, observation) -> np.ndarray:
         """float32 [K, 7]: the chunk to carry out next."""
-        chunk = self.policy.act(observation.image[None], [observation.instruction], self.temperature, self.generator)
+        chunk = self.policy.act(
+            observation.image[None], [observation.instruction], self.noise.temperature, places=self.draws.next()
+        )
         return chunk.actions[0].numpy()

@@ -182,21 +182,28 @@ class Policy(nn.Module):
 
     @torch.no_grad()
     def act(
-        self, images: np.ndarray, instructions: list[str], temperature: float, generator: torch.Generator | None = None
+        self,
+        images: np.ndarray,
+        instructions: list[str],
+        temperature: float,
+        generator: torch.Generator | None = None,
+        places: torch.Tensor | None = None,
     ) -> ActionChunk:
         """A chunk for each of `images` uint8 [B, H, W, 3]; results are on the CPU.
 
         `temperature` divides the logits, and `log_prob` is under the distribution so made;
         0 takes the most likely bin, with log-probability 0. `generator` is a CPU generator,
-        of which one uniform number an action dimension is drawn, whatever the device.
+        of which one uniform number an action dimension is drawn, whatever the device; `places` float32
+        [B, K, 7] (`worldvla.policy.noise`) are taken in their stead.
         """
         logits = self(self.pixels(images), *self.text(instructions)).cpu()
         if temperature == 0:
             tokens = logits.argmax(-1)
             return ActionChunk(tokens, to_actions(tokens, self.bins), torch.zeros(tokens.shape))
         log_probs = torch.log_softmax(logits / temperature, dim=-1)
-        uniform = torch.rand((*log_probs.shape[:-1], 1), generator=generator)
-        tokens = (log_probs.exp().cumsum(-1) < uniform).sum(-1).clamp(max=self.bins - 1)
+        if places is None:
+            places = torch.rand(log_probs.shape[:-1], generator=generator)
+        tokens = (log_probs.exp().cumsum(-1) < places[..., None]).sum(-1).clamp(max=self.bins - 1)
         log_prob = log_probs.gather(-1, tokens[..., None])[..., 0]
         return ActionChunk(tokens, to_actions(tokens, self.bins), log_prob)
 

@@ -11,6 +11,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 
+from worldvla.config import ActionNoise
+from worldvla.policy.noise import Draws
 from worldvla.policy.vla import Policy
 from worldvla.rl.grpo import outcomes
 from worldvla.rl.starts import StartStates
@@ -126,13 +128,14 @@ def imagine(
     drawn: np.ndarray,
     group_size: int,
     max_steps: int,
-    temperature: float,
+    noise: ActionNoise,
     success_threshold: np.ndarray,
     judge: Judge,
     random: torch.Generator,
 ) -> Rollouts:
     """Rolls out `group_size` trajectories from each start in `drawn` int64 [G], none beyond step `max_steps`.
 
+    The policy acts under `noise`; `Rollouts.log_prob` is each action's own, which coherence leaves as it is.
     `success_threshold` float32 [N] is the reward that counts as success, for each of the `starts`.
     """
     rows = np.repeat(drawn, group_size)
@@ -142,6 +145,7 @@ def imagine(
     shown = np.zeros(len(rows), dtype=np.float32)
     active = np.arange(len(rows))
     images = starts.images[starts.history[rows, -1]]
+    draws = Draws(noise, len(rows), policy.chunk, random)
     state = dynamics.start(
         starts.images[starts.anchor[rows]],
         starts.proprio[rows],
@@ -151,7 +155,8 @@ def imagine(
     seen, acted, actors, begun = [], [], [], []
     for chunk in range(chunks.max()):
         steps = slice(chunk * policy.chunk, (chunk + 1) * policy.chunk)
-        action = policy.act(images, [starts.instructions[row] for row in rows[active]], temperature, random)
+        words = [starts.instructions[row] for row in rows[active]]
+        action = policy.act(images, words, noise.temperature, places=draws.next()[active])
         imagined = dynamics.step(state, action.actions.numpy(), decode="last")
         stride = policy.chunk // imagined.reward.shape[1]
         reward[active, steps.start + stride - 1 : steps.stop : stride] = imagined.reward

@@ -114,7 +114,7 @@ def improve(
         world = dynamics(update)
         drawn = starts.draw(rl.groups, random)
         rollouts = imagine(
-            policy, world, starts, drawn, rl.group_size, max_steps, rl.temperature, success_threshold, judge, random
+            policy, world, starts, drawn, rl.group_size, max_steps, rl.noise, success_threshold, judge, random
         )
         seconds_imagining = watch()
         metrics = summary(rollouts, starts) | learn(
@@ -170,7 +170,7 @@ def learn(
                 rollouts.images[rows.numpy()],
                 [rollouts.instructions[row] for row in rows.tolist()],
                 rollouts.tokens[rows],
-                rl.temperature,
+                rl.noise.temperature,
             )
             surrogate = grpo.surrogate(
                 log_prob,
@@ -184,7 +184,7 @@ def learn(
             surrogate.loss.backward()
             if base is not None:
                 anywhere = torch.randint(len(rollouts.images), (max(1, rl.minibatch // KL_SHARE),), generator=random)
-                kl = _divergence(policy, base, rollouts, anywhere, rl.temperature)
+                kl = _divergence(policy, base, rollouts, anywhere, rl.noise.temperature)
                 (rl.kl_weight * kl).backward()
             if samples is not None:
                 cloning_loss = samples.loss(policy, random)
