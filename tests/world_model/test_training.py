@@ -134,15 +134,21 @@ def test_a_label_without_a_share_is_not_drawn_for_its_success(bank, model):
     labels = ["success" if success else "failure" for success in bank.success]
     latents = bank_latents(model.autoencoder, bank)
 
-    def tuned(rows):
+    def tuned(rows, settings):
         some = bank.select(rows)
         given = [labels[row] for row in rows]
         frames = np.concatenate([np.arange(one.start, one.stop) for one in map(bank.frames_of, rows)])
-        return fine_tune(model, some, latents[frames], given, toy_architecture(), only, 1, Checkpointer(None), ignore)
+        done = fine_tune(
+            model, some, latents[frames], given, toy_architecture(), settings, 1, Checkpointer(None), ignore
+        )
+        return torch.cat([value.flatten() for value in done.state_dict().values()])
 
     only = FINE_TUNING.model_copy(update={"sampling": {"success": 0.0, "near_success": 0.0, "failure": 1.0}})
     failures, successes = np.flatnonzero(~bank.success), np.flatnonzero(bank.success)
-    assert tuned(np.concatenate([failures, successes])).to_bytes() == tuned(failures).to_bytes()
+    both = np.concatenate([failures, successes])
+    # A kernel may round otherwise where the bank is larger; other windows move the weights much further.
+    torch.testing.assert_close(tuned(both, only), tuned(failures, only), atol=1e-4, rtol=1e-3)
+    assert (tuned(both, FINE_TUNING) - tuned(failures, only)).abs().max() > 1e-3
 
 
 def test_fine_tuning_ends_with_the_weights_that_validate_best(bank, model):
