@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from benchmarks.campaign_figures import share
+from benchmarks.campaign_figures import mean, share
 from benchmarks.result import figure
 from worldvla.alignment.calibration import area
 from worldvla.alignment.intervals import Z_95, proportion
@@ -131,22 +131,12 @@ def decoded(model: WorldModel, bank: FrameBank) -> list[Seen]:
 
 
 def _pictures(name: str, model: WorldModel, bank: FrameBank, rows: list[int], episodes: list[Seen]) -> list[dict]:
-    values: dict[str, list[float]] = {"PSNR": [], "SSIM": []}
+    distances = []
     for row in rows:
         real = bank.images[bank.frames_of(row)][model.frame_stride :: model.frame_stride]
-        values["PSNR"].append(float(psnr(real, episodes[row].images).mean()))
-        values["SSIM"].append(float(ssim(real, episodes[row].images).mean()))
-    units = {"PSNR": "dB", "SSIM": "of 1"}
-    return [
-        figure(f"{name}: {what}", float(np.mean(of)), units[what], len(of), _normal(np.array(of)))
-        for what, of in values.items()
-    ]
-
-
-def _normal(values: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of a mean."""
-    half = Z_95 * float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else float("inf")
-    return float(values.mean()) - half, float(values.mean()) + half
+        shown = episodes[row].images
+        distances.append({"psnr": float(psnr(real, shown).mean()), "ssim": float(ssim(real, shown).mean())})
+    return [mean(f"{name}: PSNR", distances, "psnr", "dB"), mean(f"{name}: SSIM", distances, "ssim", "")]
 
 
 def _outcomes(name: str, threshold: float, bank: FrameBank, rows: list[int], episodes: list[Seen]) -> list[dict]:

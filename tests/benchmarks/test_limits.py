@@ -11,7 +11,7 @@ from benchmarks.limits_world_model import decoded, imagined, world_model_limits
 from tests.world_model.conftest import CHUNK, FRAMES, STRIDE, toy_architecture, toy_bank
 from worldvla import campaigns
 from worldvla.alignment.replay import dream
-from worldvla.config import Campaign, PolicyArchitecture
+from worldvla.config import Campaign
 from worldvla.config import Imagination as ImaginationConfig
 from worldvla.policy.vla import Policy
 from worldvla.training.checkpoint import Checkpointer
@@ -93,20 +93,7 @@ def test_without_proprioception_no_pose_is_rated(model: WorldModel) -> None:
 
 
 def test_what_a_policy_is_told_is_what_its_actions_are_imagined_to_do(model: WorldModel, config: Campaign) -> None:
-    architecture = PolicyArchitecture(
-        image_size=16,
-        patch=4,
-        width=32,
-        vision_layers=1,
-        language_layers=1,
-        heads=2,
-        bins=5,
-        steps=1,
-        batch_size=1,
-        learning_rate=1e-3,
-        label_smoothing=0.0,
-    )
-    policy = Policy.create(architecture, CHUNK, seed=0)
+    policy = Policy.create(config.policy, CHUNK, seed=0)
     told, actions = act_in_imagination(policy, model, BANK, config)
     assert actions.shape == (len(BANK), 2 * CHUNK, 7)
     replayed = BANK.actions.copy()
