@@ -88,7 +88,7 @@ def act_in_imagination(
     actions, rewards = [], []
     chunks = config.scene.max_steps // config.scene.chunk
     for _ in track(range(chunks), IN_IMAGINATION, chunks):
-        chosen = policy.act(images, bank.instructions, noise.temperature, places=draws.next()).actions.numpy()
+        chosen = policy.act(images, bank.instructions, noise.temperature, draws.next()).actions.numpy()
         imagined = imagination.step(state, chosen, decode="last")
         images, state = imagined.images[:, -1], imagined.state
         actions.append(chosen)

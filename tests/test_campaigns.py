@@ -10,6 +10,7 @@ from worldvla.errors import UserError
 
 @pytest.mark.parametrize("name", campaigns.campaign_names())
 def test_every_campaign_of_the_file_imagines_and_acts(name):
+    from worldvla.policy.noise import Draws
     from worldvla.policy.vla import Policy
     from worldvla.training.device import generator
     from worldvla.world_model.imagination import Imagination
@@ -22,7 +23,7 @@ def test_every_campaign_of_the_file_imagines_and_acts(name):
     imagination = Imagination(model, campaign.imagination.denoising_steps, 0)
     policy = Policy.create(campaign.policy, chunk, 0).eval()
     frame = np.zeros((1, size, size, 3), np.uint8)
-    actions = policy.act(frame, ["push"], 1.0, generator(0)).actions.numpy()
+    actions = policy.act(frame, ["push"], 1.0, Draws(campaign.rl.noise, 1, chunk, generator(0)).next()).actions.numpy()
     imagined = imagination.step(imagination.start(frame, np.zeros((1, 18), np.float32)), actions)
     frames = chunk // campaign.world_model.frame_stride
     assert imagined.images.shape == (1, frames, size, size, 3) and imagined.reward.shape == (1, frames)

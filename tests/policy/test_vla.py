@@ -2,8 +2,11 @@ import numpy as np
 import pytest
 import torch
 
+from tests.policy.conftest import CHUNK
+from worldvla.config import ActionNoise
 from worldvla.episodes.images import resize
 from worldvla.policy.discretization import to_actions
+from worldvla.policy.noise import Draws
 from worldvla.policy.vla import Policy
 from worldvla.training.device import generator
 
@@ -13,6 +16,10 @@ INSTRUCTIONS = ["push the cube", "pull it", "stack the red cube on the green one
 @pytest.fixture
 def images() -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
+
+
+def places(batch: int) -> torch.Tensor:
+    return Draws(ActionNoise.one_by_one(1.0), batch, CHUNK, generator(0)).next()
 
 
 def hidden_states(policy: Policy, sequence: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -63,7 +70,7 @@ def test_padding_changes_nothing(policy, images):
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 1.6])
 def test_log_prob_agrees_with_act(policy, images, temperature):
-    chunk = policy.act(images, INSTRUCTIONS, temperature, generator(0))
+    chunk = policy.act(images, INSTRUCTIONS, temperature, places(len(images)))
     log_prob, entropy = policy.log_prob(images, INSTRUCTIONS, chunk.tokens, temperature)
     torch.testing.assert_close(log_prob.cpu(), chunk.log_prob, atol=1e-4, rtol=1e-4)
     assert torch.equal(chunk.actions, to_actions(chunk.tokens, policy.bins))
@@ -72,13 +79,18 @@ def test_log_prob_agrees_with_act(policy, images, temperature):
 
 def test_sampling_follows_the_distribution_and_the_generator(policy, images):
     many = np.repeat(images[:1], 400, axis=0)
-    chunk = policy.act(many, ["push"] * 400, 1.0, generator(0))
-    again = policy.act(many, ["push"] * 400, 1.0, generator(0))
+    chunk = policy.act(many, ["push"] * 400, 1.0, places(400))
+    again = policy.act(many, ["push"] * 400, 1.0, places(400))
     assert torch.equal(chunk.tokens, again.tokens)
     with torch.no_grad():
         expected = policy(policy.pixels(many[:1]), *policy.text(["push"]))[0].softmax(-1).cpu()
     measured = torch.nn.functional.one_hot(chunk.tokens, policy.bins).float().mean(0)
     assert (measured - expected).abs().max() < 0.12
+
+
+def test_what_is_drawn_needs_places(policy, images):
+    with pytest.raises(ValueError, match="at temperature 0.5 actions are drawn"):
+        policy.act(images, INSTRUCTIONS, 0.5)
 
 
 def test_temperature_zero_is_the_most_likely_bin(policy, images):
@@ -92,8 +104,8 @@ def test_weights_survive_bytes_and_images_of_any_size_pass_one_filter(policy, im
     copy = Policy.from_bytes(policy.config, policy.to_bytes())
     large = np.random.default_rng(2).integers(0, 256, (2, 48, 48, 3), dtype=np.uint8)
     small = np.stack([resize(image, 16) for image in large])
-    ours = policy.act(large, ["push"] * 2, 1.0, generator(3))
-    theirs = copy.act(small, ["push"] * 2, 1.0, generator(3))
+    ours = policy.act(large, ["push"] * 2, 1.0, places(2))
+    theirs = copy.act(small, ["push"] * 2, 1.0, places(2))
     assert torch.equal(ours.tokens, theirs.tokens) and copy.to_bytes() == policy.to_bytes()
 
 

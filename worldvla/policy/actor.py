@@ -60,6 +60,6 @@ class PolicyActor:
     def act(self, observation) -> np.ndarray:
         """float32 [K, 7]: the chunk to carry out next."""
         chunk = self.policy.act(
-            observation.image[None], [observation.instruction], self.noise.temperature, places=self.draws.next()
+            observation.image[None], [observation.instruction], self.noise.temperature, self.draws.next()
         )
         return chunk.actions[0].numpy()

@@ -186,15 +186,14 @@ class Policy(nn.Module):
         images: np.ndarray,
         instructions: list[str],
         temperature: float,
-        generator: torch.Generator | None = None,
         places: torch.Tensor | None = None,
     ) -> ActionChunk:
         """A chunk for each of `images` uint8 [B, H, W, 3]; results are on the CPU.
 
         `temperature` divides the logits, and `log_prob` is under the distribution so made;
-        0 takes the most likely bin, with log-probability 0. `generator` is a CPU generator,
-        of which one uniform number an action dimension is drawn, whatever the device; `places` float32
-        [B, K, 7] (`worldvla.policy.noise`) are taken in their stead.
+        0 takes the most likely bin, with log-probability 0, and needs no `places`: float32 [B, K, 7] on
+        the CPU, where in its distribution each action lies (`worldvla.policy.noise`). Raises ValueError
+        without them at any other temperature.
         """
         logits = self(self.pixels(images), *self.text(instructions)).cpu()
         if temperature == 0:
@@ -202,7 +201,7 @@ class Policy(nn.Module):
             return ActionChunk(tokens, to_actions(tokens, self.bins), torch.zeros(tokens.shape))
         log_probs = torch.log_softmax(logits / temperature, dim=-1)
         if places is None:
-            places = torch.rand(log_probs.shape[:-1], generator=generator)
+            raise ValueError(f"at temperature {temperature:g} actions are drawn, so `places` must say where")
         tokens = (log_probs.exp().cumsum(-1) < places[..., None]).sum(-1).clamp(max=self.bins - 1)
         log_prob = log_probs.gather(-1, tokens[..., None])[..., 0]
         return ActionChunk(tokens, to_actions(tokens, self.bins), log_prob)

@@ -156,7 +156,7 @@ def imagine(
     for chunk in range(chunks.max()):
         steps = slice(chunk * policy.chunk, (chunk + 1) * policy.chunk)
         words = [starts.instructions[row] for row in rows[active]]
-        action = policy.act(images, words, noise.temperature, places=draws.next()[active])
+        action = policy.act(images, words, noise.temperature, draws.next()[active])
         imagined = dynamics.step(state, action.actions.numpy(), decode="last")
         stride = policy.chunk // imagined.reward.shape[1]
         reward[active, steps.start + stride - 1 : steps.stop : stride] = imagined.reward
