@@ -1,6 +1,7 @@
 """The policy: supervised fine-tuning, start states, and GRPO inside the world model."""
 
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
@@ -11,6 +12,9 @@ from assets.trained import model_metadata, store, tracked
 from worldvla.lake.digests import rows_version
 from worldvla.lake.episodes import episode_rows, load_bank, load_images, write_set
 from worldvla.lake.models import read_model
+
+if TYPE_CHECKING:
+    from worldvla.rl.deployed import Deployed
 
 
 def base_policy(step: Step) -> Content:
@@ -109,16 +113,39 @@ def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
         "as the judge sees it": [update["shown_success"] for update in result.history],
     }
     stopped = exploits(result.history, config.rl.exploitation_gap)
+    deployed = _compared(result.base, result.new)
     return Content(
         model_id,
-        details={"history": result.history, "starts": len(keyframes), "stopped": stopped},
+        details={"history": result.history, "imagined": deployed, "starts": len(keyframes), "stopped": stopped},
         metadata={
             **metadata,
             "imagined success": line_plot(curves, "GRPO update", "rate"),
+            "imagined success as deployed": dg.MetadataValue.table(
+                [dg.TableRecord({"task": task, **_rates(told)}) for task, told in deployed["tasks"].items()]
+            ),
             "stopped because it exploited the world model": stopped,
         },
         imagined_steps=result.imagined_steps,
     )
+
+
+def _compared(base: "Deployed", new: "Deployed") -> dict[str, Any]:
+    """Base and new policy in imagination, by the `reward` and as the `judge` sees it: over all tasks, and of each."""
+    from worldvla.alignment.intervals import comparison
+
+    def of(rows: list[int]) -> dict[str, dict]:
+        return {
+            "reward": comparison(base.succeeded[rows].tolist(), new.succeeded[rows].tolist()),
+            "judge": comparison(base.shown[rows].tolist(), new.shown[rows].tolist()),
+        }
+
+    tasks = {task: [row for row, one in enumerate(base.tasks) if one == task] for task in sorted(set(base.tasks))}
+    return {**of(list(range(len(base.tasks)))), "tasks": {task: of(rows) for task, rows in tasks.items()}}
+
+
+def _rates(told: dict[str, dict]) -> dict[str, float]:
+    both = [(policy, who) for who in ("reward", "judge") for policy in ("base", "new")]
+    return {f"{policy}, by the {who}": told[who][policy]["rate"] for policy, who in both}
 
 
 def _cloned(step: Step, keyframes: pl.DataFrame) -> Content:
@@ -136,7 +163,7 @@ def _cloned(step: Step, keyframes: pl.DataFrame) -> Content:
         members = [(episode, "success") for episode in ids]
         model_id = store(step, run, policy, {"base_policy": base.model_id}, members, version)
         metadata = model_metadata(run, model_id, len(ids))
-    details = {"episodes": len(ids), "frames": bank.frame_count, "history": [], "stopped": False}
+    details = {"episodes": len(ids), "frames": bank.frame_count, "history": [], "imagined": None, "stopped": False}
     return Content(model_id, details=details, metadata=metadata)
 
 

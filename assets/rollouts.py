@@ -8,7 +8,7 @@ from assets.actors import policy_actor
 from assets.checks import Check
 from assets.episodes import counts, recorded, table_metadata
 from assets.publication import Content, Step, loop_asset
-from worldvla.alignment.intervals import paired_difference, proportion
+from worldvla.alignment.intervals import comparison
 from worldvla.config import ActionNoise
 from worldvla.lake.digests import rows_version
 from worldvla.lake.episodes import episode_rows, write_set
@@ -34,15 +34,17 @@ def evaluation(step: Step) -> Content:
         actors = [stack.enter_context(policy_actor(step, policy, noise)) for policy in contenders]
         workers = step.config.execution.workers
         rows = evaluate(step.lake, actors, conditions, seeds, workers, step.commit, "evaluation")
-    gain, contest = compare(rows[base], rows[new]), compare(rows[reigning], rows[new])
+    compared = compare(rows[base], rows[new])
+    contest = compare(rows[reigning], rows[new])["difference"]
     chosen = new if contest["low"] > 0 else reigning
     promote(step.campaign, chosen)
-    found = verdict(step.record("rl_policy").details["history"], gain, step.config.rl.exploitation_gap)
+    trained = step.record("rl_policy").details
+    found = None
+    if imagined := trained["imagined"]:
+        found = verdict(trained["history"], imagined, compared["difference"], step.config.rl.exploitation_gap)
     details = {
         "protocol": conditions,
-        "base": rate(rows[base]),
-        "new": rate(rows[new]),
-        "difference": gain,
+        **compared,
         "exploitation": found,
         "champion": {"before": reigning, "after": chosen, "difference": contest},
     }
@@ -59,7 +61,7 @@ def evaluation(step: Step) -> Content:
         details=details,
         metadata={
             "success": dg.MetadataValue.table([dg.TableRecord(row) for row in table]),
-            "paired difference": gain["difference"],
+            "paired difference": compared["difference"]["difference"],
             "champion": chosen,
         },
         checks=(_exploitation(found),),
@@ -116,15 +118,9 @@ def failure_rollouts(step: Step) -> Content:
     return Content(version, details=counts(failures), metadata=table_metadata(failures))
 
 
-def rate(rows: list[dict]) -> dict:
-    """Successes, n, the rate and its 95 % Wilson interval."""
-    return proportion(sum(row["success"] for row in rows), len(rows))
-
-
-def compare(before: list[dict], after: list[dict]) -> dict:
-    """The paired difference of success on the same seeds, with its 95 % interval."""
-    difference, low, high = paired_difference([r["success"] for r in before], [r["success"] for r in after])
-    return {"difference": difference, "low": low, "high": high, "n": len(after)}
+def compare(base: list[dict], new: list[dict]) -> dict:
+    """Success of both on the same seeds, and the paired difference."""
+    return comparison([row["success"] for row in base], [row["success"] for row in new])
 
 
 ASSETS: list[dg.AssetsDefinition] = [

@@ -5,9 +5,10 @@
 -- Success is measured on held-out initial states in the real simulator, both policies on the same ones; intervals are
 -- 95 % (Wilson; for the difference Newcombe's for pairs). reward_alignment: how often the reward head, on imagined
 -- frames, says the true outcome; visual_alignment: how often the judge, on imagined frames, does; judge_accuracy: how
--- often the judge does on the real frames. imagined_gain: by how much success rose in imagination, from the first to the
--- last updates; exploited: it rose, and real success did not (worldvla/rl/exploitation.py). Columns of assets that an iteration has not reached are empty. Figures of
--- iterations are comparable where their protocols are the same; compare_policies and compare_world_models see to it.
+-- often the judge does on the real frames. imagined_gain: by how much more often the new policy succeeds in imagination,
+-- both as they are deployed; exploited: it does, and in the simulator it does not (worldvla/rl/exploitation.py). Columns of
+-- assets that an iteration has not reached are empty. Figures of iterations are comparable where their protocols are the
+-- same; compare_policies and compare_world_models see to it.
 with mine as materialized (from current where campaign = $campaign and iteration <> ''),
 
 iterations_begun as (select distinct iteration from mine where asset <> 'incoming_failures'),

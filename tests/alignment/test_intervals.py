@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worldvla.alignment.intervals import paired_difference, proportion, wilson
+from worldvla.alignment.intervals import comparison, paired_difference, proportion, wilson
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,12 @@ def test_nothing_observed_says_nothing():
         paired_difference([True], [])
     with pytest.raises(ValueError):
         wilson(3, 2)
+
+
+def test_a_comparison_has_both_rates_and_their_paired_difference():
+    base, new = [True, False, False, False], [True, True, False, True]
+    told = comparison(base, new)
+    assert (told["base"], told["new"]) == (proportion(1, 4), proportion(3, 4))
+    difference = told["difference"]
+    assert (difference["difference"], difference["low"], difference["high"]) == paired_difference(base, new)
+    assert difference["n"] == 4

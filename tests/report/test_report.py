@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from worldvla.alignment.intervals import paired_difference, proportion
+from worldvla.alignment.intervals import comparison
 from worldvla.alignment.summary import summarize
 from worldvla.errors import UserError
 from worldvla.lake.commit import Commit
@@ -80,15 +80,14 @@ def trained_lake(root) -> Lake:
         "metrics": "{}",
     }
     lake.insert("models", [model], COMMIT)
-    put(lake, "rl_policy", "0" * 32, {"history": [{"imagined_success": 0.25}, {"imagined_success": 0.75}]})
-    before, after = [False] * 12 + [True] * 8, [True] * 15 + [False] * 5
-    difference, low, high = paired_difference(before, after)
+    imagined = comparison([False] * 5 + [True] * 5, [False] * 2 + [True] * 8)
     details = {
-        "protocol": {"temperature": 0},
-        "base": proportion(8, 20),
-        "new": proportion(15, 20),
-        "difference": {"difference": difference, "low": low, "high": high, "n": 20},
+        "history": [{"imagined_success": 0.25}, {"imagined_success": 0.75}],
+        "imagined": {"reward": imagined, "judge": imagined, "tasks": {}},
     }
+    put(lake, "rl_policy", "0" * 32, details)
+    before, after = [False] * 12 + [True] * 8, [True] * 15 + [False] * 5
+    details = {"protocol": {"temperature": 0}, **comparison(before, after)}
     put(lake, "evaluation", "e", details, parents={"base_policy": "b", "rl_policy": "0" * 32}, real_steps=1234)
     return lake
 
@@ -100,7 +99,8 @@ def test_the_page_stands_alone_and_says_what_the_lake_holds(tmp_path, monkeypatc
     assert path == tmp_path / "home" / "reports" / "c.html"
     outside = re.findall(r'(?:src|href)="(?!data:)([^"]*)"|url\(|@import', html)
     assert outside == []
-    for told in ("15 of 20", "100.0 % (61.0 – 100.0)", "1\u202f234", "passed its gate", "Success in imagination"):
+    rates = ("15 of 20", "100.0 % (61.0 – 100.0)", "80.0 % (49.0 – 94.3)")
+    for told in (*rates, "1\u202f234", "passed its gate", "Success in imagination", "drawn one by one"):
         assert told in html
     assert html.count("<video") == 2
 

@@ -86,7 +86,10 @@ def test_success_rises_in_a_world_with_a_rule(policy, starts, rl):
     assert np.mean(success[:2]) < 0.6 and np.mean(success[-3:]) > 0.9
     assert policy.to_bytes() == before, "the policy given is left as it is"
     assert result.real_steps == 0 and result.updates == rl.updates == len(result.history)
-    assert result.imagined_steps == sum(row["imagined_steps"] for row in result.history) > 0
+    exploring = sum(row["imagined_steps"] for row in result.history)
+    assert result.imagined_steps == exploring + result.base.imagined_steps + result.new.imagined_steps > exploring
+    assert result.base.succeeded.mean() < 0.6 and result.new.succeeded.mean() > 0.9
+    assert len(result.base.succeeded) == len(result.new.shown) == rl.groups * rl.group_size
 
 
 def test_what_is_logged_tells_tasks_apart(policy, starts, rl):

@@ -56,6 +56,17 @@ def proportion(successes: int, n: int) -> dict:
     return {"successes": successes, "n": n, "rate": successes / n if n else None, "low": low, "high": high}
 
 
+def comparison(base: Sequence[bool], new: Sequence[bool]) -> dict:
+    """Two rates measured on the same cases, in the same order, as they are reported everywhere: each of the `base` and
+    the `new`, and their paired `difference` with its interval."""
+    difference, low, high = paired_difference(base, new)
+    return {
+        "base": proportion(sum(map(bool, base)), len(base)),
+        "new": proportion(sum(map(bool, new)), len(new)),
+        "difference": {"difference": difference, "low": low, "high": high, "n": len(new)},
+    }
+
+
 def _correlation(both: int, only_new: int, only_old: int, neither: int) -> float:
     """Correlation φ of two paired outcomes; a positive one is corrected for continuity by n / 2, at most to 0."""
     margins = (both + only_new) * (only_old + neither) * (both + only_old) * (only_new + neither)

@@ -32,6 +32,7 @@ class IterationContents:
     gate_failure: str | None = None
     media: list[dict] = field(default_factory=list)
     rl_history: list[dict] = field(default_factory=list)
+    imagined: dict | None = None
     evaluation: dict | None = None
 
 
@@ -86,6 +87,7 @@ def _iteration(lake: Lake, current: Current, progress: dict) -> IterationContent
         gate_failure=alignment.blocking_failure if alignment else None,
         media=_media(lake, alignment.data_version) if alignment else [],
         rl_history=details("rl_policy").get("history", []),
+        imagined=details("rl_policy").get("imagined"),
         evaluation=details("evaluation") or None,
     )
 

@@ -1,7 +1,8 @@
 """Reinforcement learning of a policy inside a world model: no simulator step is taken.
 
 Each update draws start states, imagines a group of rollouts from each, and takes gradient
-steps on the clipped surrogate over the chunks of groups whose outcomes differ.
+steps on the clipped surrogate over the chunks of groups whose outcomes differ. In the end
+both policies are imagined as they are deployed.
 """
 
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from worldvla.config import ReinforcementLearning
 from worldvla.policy.sft import ChunkSamples
 from worldvla.policy.vla import Policy
 from worldvla.rl import grpo
+from worldvla.rl.deployed import Deployed, deployed
 from worldvla.rl.exploitation import exploits
 from worldvla.rl.imagined_rollouts import SHOWS_SUCCESS, Dynamics, Judge, JudgedDynamics, Rollouts, imagine
 from worldvla.rl.keyframes import NEAR_FAILURE
@@ -35,7 +37,8 @@ KL_SHARE = 4
 class RLResult:
     """The improved policy, what it cost, and one dict of metrics an update in `history`.
 
-    `updates` is less than was asked for where the policy began to exploit the world model.
+    `updates` is less than was asked for where the policy began to exploit the world model. `base` and `new` are what
+    imagination makes of the policy given and the improved one, as many rollouts each as an update has.
     """
 
     policy: Policy
@@ -43,6 +46,8 @@ class RLResult:
     real_steps: int
     updates: int
     history: list[dict[str, float]]
+    base: Deployed
+    new: Deployed
 
 
 def train(
@@ -92,13 +97,15 @@ def improve(
     log: Log = ignore,
     samples: ChunkSamples | None = None,
 ) -> RLResult:
-    """`train` with any dynamics: `dynamics(update)` opens those of one update; `success_threshold` as of `imagine`.
+    """`train` with any dynamics: `dynamics(update)` opens those of one update, the last two those that compare both
+    policies; `success_threshold` as of `imagine`.
 
     Raises `UserError` where the training diverges.
     """
-    base = policy.to(device()) if rl.kl_weight else None
+    base = policy.to(device()).eval()
     policy = Policy.from_bytes(policy.config, policy.to_bytes()).to(device())
     optimizer = torch.optim.AdamW(policy.parameters(), lr=rl.learning_rate, betas=(0.9, 0.95), weight_decay=0.0)
+    near = base if rl.kl_weight else None
     first, history = 0, []
     if saved := checkpointer.load(STAGE):
         first, groups = saved
@@ -118,7 +125,7 @@ def improve(
         )
         seconds_imagining = watch()
         metrics = summary(rollouts, starts) | learn(
-            policy, optimizer, rollouts, rl, generator(seed, STAGE, "order", update), samples, base
+            policy, optimizer, rollouts, rl, generator(seed, STAGE, "order", update), samples, near
         )
         # A policy whose logits are no numbers acts alike in all of a group, which then has no gradient.
         refuse_divergence(STAGE, update + 1, metrics["gradient_norm"] + rollouts.log_prob.mean().item())
@@ -132,8 +139,23 @@ def improve(
             update + 1,
             {"policy": policy.state_dict(), "optimizer": optimizer_tensors(optimizer), "history": columns},
         )
-    imagined_steps = int(sum(row["imagined_steps"] for row in history))
-    return RLResult(policy.eval(), imagined_steps, 0, len(history), history)
+    # Of the same starts and at the same places, so that the two are pairs.
+    before, after = (
+        deployed(
+            one,
+            dynamics(rl.updates),
+            starts,
+            rl.groups * rl.group_size,
+            max_steps,
+            rl.noise.temperature,
+            success_threshold,
+            judge,
+            generator(seed, STAGE, "deployed"),
+        )
+        for one in track((base, policy.eval()), "base and new policy in imagination", 2)
+    )
+    imagined_steps = int(sum(row["imagined_steps"] for row in history)) + before.imagined_steps + after.imagined_steps
+    return RLResult(policy, imagined_steps, 0, len(history), history, before, after)
 
 
 def learn(
