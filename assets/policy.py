@@ -11,7 +11,8 @@ from assets.sans import sans_rows, training_rows
 from assets.trained import model_metadata, store, tracked
 from worldvla.lake.digests import rows_version
 from worldvla.lake.episodes import episode_rows, load_bank, load_images, write_set
-from worldvla.lake.models import read_model
+from worldvla.lake.models import Model, read_model
+from worldvla.planner.partitions import iteration_key
 
 if TYPE_CHECKING:
     from worldvla.rl.deployed import Deployed
@@ -57,9 +58,10 @@ def keyframes(step: Step) -> Content:
 
 
 def rl_policy(step: Step) -> Content:
-    """The base policy after GRPO in this iteration's world model: no step of the real simulator is taken.
+    """The base policy, or with `rl.start: latest` that of the iteration before, after GRPO in this iteration's world
+    model: no step of the real simulator is taken.
 
-    With `rl.method: supervised` the control: the base policy fine-tuned further on the same real episodes.
+    With `rl.method: supervised` the control: the same policy fine-tuned further on the same real episodes.
     """
     version = step.parents["keyframes"]
     rows = step.lake.frame("keyframes", where=f"keyframes_version = '{version}'").sort("episode_id", "step")
@@ -80,11 +82,12 @@ def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
     base, imagined, judging = (
         read_model(step.lake, step.parents[parent]) for parent in ("base_policy", "world_model", "judge")
     )
+    begun = begun_from(step)
     ids = keyframes["episode_id"].unique().sort().to_list()
     cloned = _successes(step, keyframes) if config.rl.cloning_weight else []
     with tracked(step, "keyframes", version, len(keyframes)) as run:
         bank = load_bank(step.lake, ids, image_size=None)
-        policy = Policy.from_bytes(base.config, base.weights)
+        policy = Policy.from_bytes(begun.config, begun.weights)
         samples = None
         if cloned:
             samples = ChunkSamples(policy, load_bank(step.lake, cloned, config.policy.image_size), config.policy)
@@ -103,8 +106,9 @@ def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
             step.checkpoints,
             run.log,
             samples,
+            Policy.from_bytes(base.config, base.weights),
         )
-        parents = {"base_policy": base.model_id, "world_model": imagined.model_id}
+        parents = _policies(base, begun) | {"world_model": imagined.model_id}
         members = dict.fromkeys(ids, "start") | dict.fromkeys(cloned, "success")
         model_id = store(step, run, result.policy, parents, list(members.items()), version)
         metadata = model_metadata(run, model_id, len(ids))
@@ -154,17 +158,33 @@ def _cloned(step: Step, keyframes: pl.DataFrame) -> Content:
     from worldvla.policy.vla import Policy
 
     config, version = step.config, step.parents["keyframes"]
-    base = read_model(step.lake, step.parents["base_policy"])
+    base, begun = read_model(step.lake, step.parents["base_policy"]), begun_from(step)
     ids = _successes(step, keyframes)
     with tracked(step, "keyframes", version, len(keyframes)) as run:
         bank = load_bank(step.lake, ids, config.policy.image_size)
-        start = Policy.from_bytes(base.config, base.weights)
+        start = Policy.from_bytes(begun.config, begun.weights)
         policy = fine_tune(bank, config.policy, config.scene.chunk, config.seed, step.checkpoints, run.log, start)
         members = [(episode, "success") for episode in ids]
-        model_id = store(step, run, policy, {"base_policy": base.model_id}, members, version)
+        model_id = store(step, run, policy, _policies(base, begun), members, version)
         metadata = model_metadata(run, model_id, len(ids))
     details = {"episodes": len(ids), "frames": bank.frame_count, "history": [], "imagined": None, "stopped": False}
     return Content(model_id, details=details, metadata=metadata)
+
+
+def begun_from(step: Step) -> Model:
+    """The policy that this iteration improves."""
+    number = int(step.iteration)
+    if step.config.rl.start == "base" or not number:
+        record = step.record("base_policy")
+    else:
+        record = step.record("rl_policy", iteration_key(number - 1))
+    return read_model(step.lake, record.data_version)
+
+
+def _policies(base: Model, begun: Model) -> dict[str, str]:
+    """The policies among a policy's parents, by role."""
+    begun_from = {} if begun.model_id == base.model_id else {"previous_policy": begun.model_id}
+    return {"base_policy": base.model_id} | begun_from
 
 
 def _successes(step: Step, keyframes: pl.DataFrame) -> list[str]:

@@ -3,37 +3,15 @@
 import dagster as dg
 import polars as pl
 
-from assets.partitions import CAMPAIGN, ITERATION, LOOP
 from assets.publication import Content, Step, loop_asset
 from worldvla.curation.sans import Origin, curate, learned_from
 from worldvla.errors import UserError
 from worldvla.lake.digests import rows_version
 from worldvla.lake.episodes import episode_rows
-from worldvla.lake.store import Lake
 from worldvla.planner.graph import GRAPH
-from worldvla.planner.observe import incoming_versions
 from worldvla.planner.partitions import iteration_key
 
 FEEDBACK = "feedback"
-
-
-@dg.observable_source_asset(
-    name="incoming_failures",
-    partitions_def=LOOP,
-    group_name="iteration",
-    description="The failures that all iterations before this one published. Iteration t + 1 reads here what "
-    "failure_rollouts of iteration t reports: Dagster allows no cycle between assets, an observation closes the loop.",
-)
-def incoming_failures(context: dg.AssetExecutionContext) -> dg.DataVersionsByPartition:
-    lake = Lake.default()
-    keys = context.instance.get_dynamic_partitions(CAMPAIGN)
-    return dg.DataVersionsByPartition(
-        {
-            str(dg.MultiPartitionKey({CAMPAIGN: campaign, ITERATION: iteration})): version
-            for campaign in keys
-            for iteration, version in incoming_versions(lake, campaign).items()
-        }
-    )
 
 
 def sans(step: Step) -> Content:
@@ -86,4 +64,4 @@ def training_rows(step: Step, asset: str) -> pl.DataFrame:
     return learned_from(episode_rows(step.lake, step.members(asset)).sort("episode_id"), step.config.curation)
 
 
-ASSETS = [incoming_failures, loop_asset(sans)]
+ASSETS = [loop_asset(sans)]

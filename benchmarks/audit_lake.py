@@ -21,7 +21,7 @@ from worldvla.lake.store import Lake
 from worldvla.lake.tables import TABLES
 from worldvla.planner.feedback import NOTHING, extend
 from worldvla.planner.fingerprints import config_digest
-from worldvla.planner.graph import GRAPH
+from worldvla.planner.graph import GRAPH, NODES
 from worldvla.planner.partitions import iteration_key
 
 CAMPAIGN = "demo"
@@ -79,13 +79,18 @@ class _Nights:
         self.publish("raw_episodes", "", self.members("raw_episodes", "", raw))
         pretrained = self.model("pretrained_world_model", "", {}, raw, "expert", "raw_episodes")
         self.model("judge", "", {}, raw, "expert", "raw_episodes")
-        failures, incoming = np.zeros(0, np.int64), NOTHING
+        failures = np.zeros(0, np.int64)
+        incoming = {node.name: (node.feedback_from, NOTHING) for node in NODES if node.feedback_from}
         for number in range(self.iterations):
             iteration = iteration_key(number)
-            self.versions["incoming_failures", iteration] = incoming
+            for edge, (_, version) in incoming.items():
+                self.versions[edge, iteration] = version
             failed = self.iteration(iteration, raw, failures, base, pretrained)
             failures = np.concatenate([failures, failed])
-            incoming = extend(incoming, self.versions["failure_rollouts", iteration])
+            incoming = {
+                edge: (source, extend(version, self.versions[source, iteration]))
+                for edge, (source, version) in incoming.items()
+            }
 
     def iteration(
         self, iteration: str, raw: np.ndarray, failures: np.ndarray, base: str, pretrained: str

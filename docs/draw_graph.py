@@ -186,19 +186,21 @@ def draw(path: Path) -> None:
                 ]
                 buried = min(below) < position[parent][1]
                 _arrow(axes, _down(position[parent], position[node.name], extent, buried, lanes.index(parent)), INK)
-        if node.feedback_from:
-            _arrow(axes, _back(position[node.feedback_from], position[node.name], extent), BACK, dashed=True)
-            middle = (position[node.feedback_from][0] + position[node.name][0]) / 2
-            axes.text(
-                middle,
-                extent["iteration"][1] - 0.67,
-                "back edge: failures of iteration t are observed by iteration t + 1",
-                color=BACK,
-                fontsize=11,
-                ha="center",
-                va="center",
-                bbox={"facecolor": BANDS["iteration"][1], "edgecolor": "none", "pad": 2.5},
-            )
+    # The shorter a back edge, the higher it runs: none crosses another's ends.
+    ends = [(position[node.feedback_from], position[node.name]) for node in NODES if node.feedback_from]
+    ends.sort(key=lambda pair: pair[1][0] - pair[0][0])
+    for lane, (start, end) in enumerate(ends):
+        _arrow(axes, _back(start, end, extent["iteration"][1] - 0.67 + 0.33 * lane), BACK, dashed=True)
+    axes.text(
+        (ends[0][0][0] + ends[0][1][0]) / 2,
+        extent["iteration"][1] - 0.67,
+        "back edges: what iteration t publishes is observed by iteration t + 1",
+        color=BACK,
+        fontsize=11,
+        ha="center",
+        va="center",
+        bbox={"facecolor": BANDS["iteration"][1], "edgecolor": "none", "pad": 2.5},
+    )
     for node in NODES:
         _box(axes, node.name, position[node.name], BANDS[node.scope][2], node.pool)
     _legend(axes, width, extent)
@@ -288,8 +290,8 @@ def _down(
     return Curve(vertices, codes)
 
 
-def _back(start: tuple[float, float], end: tuple[float, float], extent: dict[str, tuple[float, float]]) -> Curve:
-    low, radius = extent["iteration"][1] - 0.67, 0.35
+def _back(start: tuple[float, float], end: tuple[float, float], low: float) -> Curve:
+    radius = 0.25
     (x0, y0), (x1, y1) = (start[0], start[1] - BOX[1] / 2), (end[0], end[1] - BOX[1] / 2)
     vertices = [(x0, y0), (x0, low + radius), (x0, low), (x0 - radius, low)]
     vertices += [(x1 + radius, low), (x1, low), (x1, low + radius), (x1, y1)]

@@ -4,6 +4,7 @@ import dagster as dg
 
 from assets.partitions import CAMPAIGNS, LOOP
 from worldvla.home import home, lake_root
+from worldvla.planner.graph import NODES
 
 # What a server must share with whoever launches runs through it, and the variable that sets it.
 PLACES = {"worldvla/home": "WORLDVLA_HOME", "worldvla/lake": "WORLDVLA_LAKE"}
@@ -27,7 +28,7 @@ campaign_job = dg.define_asset_job(
 iteration_job = dg.define_asset_job(
     "iteration",
     selection=dg.AssetSelection.groups("iteration")
-    - dg.AssetSelection.assets("incoming_failures")
+    - dg.AssetSelection.assets(*(node.name for node in NODES if node.feedback_from))
     - dg.AssetSelection.checks(ON_TIME),
     partitions_def=LOOP,
     metadata=places(),

@@ -11,7 +11,7 @@
 -- same; compare_policies and compare_world_models see to it.
 with mine as materialized (from current where campaign = $campaign and iteration <> ''),
 
-iterations_begun as (select distinct iteration from mine where asset <> 'incoming_failures'),
+iterations_begun as (select distinct iteration from mine),
 
 -- The policies and the protocol that an iteration's evaluation compared.
 compared as (

@@ -235,6 +235,9 @@ class Keyframes(Section):
 class ReinforcementLearning(Section):
     """GRPO inside the world model, or the control that spends the same real episodes without it."""
 
+    start: Literal["base", "latest"] = Field(
+        description="the policy that an iteration begins from: the base policy, or that of the iteration before it"
+    )
     method: Literal["grpo", "supervised"] = Field(
         description="supervised: the base policy is fine-tuned further on the real successes instead"
     )
@@ -251,7 +254,9 @@ class ReinforcementLearning(Section):
     clip_high: float = Field(gt=0)
     epochs: int = Field(ge=1, description="passes over an update's rollouts")
     minibatch: int = Field(gt=0, description="action chunks a gradient step")
-    kl_weight: float = Field(ge=0, description="weight of the divergence from the base policy; 0: none")
+    kl_weight: float = Field(
+        ge=0, description="weight of the divergence from the policy that the iteration began from; 0: none"
+    )
     cloning_weight: float = Field(
         ge=0, description="weight of behaviour cloning on the successes among the same real episodes; 0: none"
     )

@@ -2,7 +2,7 @@
 create view publications as
 select asset, campaign, iteration, data_version, materialized_at from materializations;
 
--- The back edge: SANS read what all earlier iterations of its campaign had published as failures when it was curated.
+-- Over the back edge: SANS read what all earlier iterations of its campaign had published as failures when it was curated.
 create view fed_back as
 select curated.data_version as sans_version, failures.data_version as failures_version
 from publications as curated
@@ -38,7 +38,7 @@ qualify row_number() over (
 -- What was made from what, as publications and models say: the version of a set, of SANS, of a model, of a measurement,
 -- each version that it read, and the asset or role as which it read it.
 create view version_edges as
-select child, role, parent from reads where role <> 'incoming_failures'
+select child, role, parent from reads where role not in ('incoming_failures', 'incoming_policy')
 union
 select model_id, role, parent_id from model_parents
 union

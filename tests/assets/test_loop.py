@@ -24,6 +24,7 @@ from worldvla import campaigns
 from worldvla.errors import UserError
 from worldvla.home import project_root
 from worldvla.lake.materializations import history, latest
+from worldvla.lake.models import read_model
 from worldvla.lake.store import Lake
 from worldvla.lake.tables import TABLES
 from worldvla.planner.graph import GRAPH
@@ -100,7 +101,7 @@ def versions(home: Path) -> dict[tuple[str, str, str], str]:
 
 def test_killed_or_not_the_content_is_the_same(killed, undisturbed):
     expected = versions(undisturbed)
-    assert len(expected) == len(GRAPH) - 1  # every node but the back edge, which publishes nothing itself
+    assert set(key[0] for key in expected) == {name for name, node in GRAPH.items() if not node.feedback_from}
     assert {key: version for key, version in versions(killed).items() if key in expected} == expected
 
 
@@ -164,6 +165,14 @@ def test_the_next_world_model_trained_on_exactly_the_published_failures(killed):
     assert run(killed, "audit", "failures_that_trained", "--model", f"{CAMPAIGN}/0000", "--json") == []
 
 
+def test_the_next_policy_goes_on_from_the_first(killed):
+    lake = Lake(killed / "lake")
+    first, second = (latest(lake)["rl_policy", CAMPAIGN, iteration].data_version for iteration in ("0000", "0001"))
+    assert campaigns.load(CAMPAIGN).rl.start == "latest" and first != second
+    assert read_model(lake, second).parents["previous_policy"] == first
+    assert "previous_policy" not in read_model(lake, first).parents
+
+
 def test_a_touched_code_version_is_mended_and_the_same_content_stops_there(killed, tmp_path):
     project = tmp_path / "project"
     tracked = subprocess.run(
@@ -190,7 +199,7 @@ def test_a_touched_code_version_is_mended_and_the_same_content_stops_there(kille
     while grown := {n.name for n in GRAPH.values() if downstream & set(n.parents)} - downstream:
         downstream |= grown
     both = {(asset, iteration) for asset in downstream for iteration in ("0000", "0001")}
-    assert set(stale) == both | {("incoming_failures", "0001")}
+    assert set(stale) == both | {("incoming_failures", "0001"), ("incoming_policy", "0001")}
     assert stale["sans", "0000"] == stale["sans", "0001"] == "code version 1 → 2"
     assert "sans is stale (code version 1 → 2)" in stale["world_model", "0001"]
     assert "sans[0000] is stale" in stale["incoming_failures", "0001"]

@@ -20,6 +20,7 @@ from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import set_members
 from worldvla.lake.materializations import latest, publish
 from worldvla.lake.store import Lake
+from worldvla.planner.graph import GRAPH
 from worldvla.planner.plan import Run
 
 HEAVY = ("torch", "mlflow", "dagster", "lance", "polars", "duckdb", "pydantic")
@@ -88,7 +89,7 @@ def test_what_a_retraction_makes_stale_is_what_rematerialize_would_run(lake):
     planned = [(row["iteration"], row["asset"]) for row in nodes]
     assert {row["kind"] for row in nodes} == {"node"} and total["kind"] == "total"
     assert total["planned_nodes"] == len(nodes) and total["full_rerun_nodes"] == len(nodes) + total["stay_fresh_nodes"]
-    assert set(planned) == {(it, asset) for asset, it in reasons if asset != "incoming_failures"}
+    assert set(planned) == {(it, asset) for asset, it in reasons if not GRAPH[asset].feedback_from}
     assert planned == sorted(planned, key=lambda one: one[0]) and planned[0] == ("0000", "failure_rollouts")
     only = answer("rematerialize", "failure_rollouts", "--iteration", "0", "--dry-run")
     assert [(row["iteration"], row["asset"]) for row in only] == [("0000", "failure_rollouts")]

@@ -263,7 +263,7 @@ def reads_altered(world: DagsterWorld, key: Key) -> bool:
 
 
 def test_the_project_reports_every_later_iteration(tmp_path):
-    """The back edge is a chain: a change in iteration 0 is new input of 1 and of 2, though 1 comes out as it was."""
+    """A back edge is a chain: a change in iteration 0 is new input of 1 and of 2, though 1 comes out as it was."""
     from assets.publication import Step, _feedback
     from tests.planner import lakes
     from worldvla.lake.store import Lake
@@ -271,11 +271,12 @@ def test_the_project_reports_every_later_iteration(tmp_path):
 
     lake = Lake(tmp_path / "lake")
     lakes.loop(lake)
-    reported = list(_feedback(Step(GRAPH["failure_rollouts"], lakes.CAMPAIGN, "0000", lake, "run")))
-    versions = incoming_versions(lake, lakes.CAMPAIGN)
-    assert {event.partition: event.tags[VERSION_TAG] for event in reported} == {
-        f"{lakes.CAMPAIGN}|{iteration}": versions[iteration] for iteration in ("0001", "0002")
-    }
+    for edge in (node for node in GRAPH.values() if node.feedback_from):
+        reported = list(_feedback(Step(GRAPH[edge.feedback_from], lakes.CAMPAIGN, "0000", lake, "run")))
+        versions = incoming_versions(lake, lakes.CAMPAIGN, edge.name)
+        assert {(event.asset_key.to_user_string(), event.partition): event.tags[VERSION_TAG] for event in reported} == {
+            (edge.name, f"{lakes.CAMPAIGN}|{iteration}"): versions[iteration] for iteration in ("0001", "0002")
+        }
 
 
 def test_every_hop_of_the_project_leads_to_one_partition():

@@ -14,6 +14,7 @@ from worldvla.planner.state import Observed, assess
 
 CAMPAIGN_SCOPE = {node.name for node in GRAPH.values() if node.scope == "campaign"}
 ITERATION_SCOPE = set(GRAPH) - CAMPAIGN_SCOPE
+BACK_EDGES = {node.name for node in GRAPH.values() if node.feedback_from}
 
 
 @pytest.fixture
@@ -23,27 +24,25 @@ def world() -> World:
     return world
 
 
-def test_nothing_made_is_missing_and_the_back_edge_starts_fresh():
+def test_nothing_made_is_missing_and_the_back_edges_start_fresh():
     states = {(s.asset, s.iteration): s for s in World(dict(GRAPH)).states(2)}
-    assert states["incoming_failures", "0000"].state == "fresh"
-    later = states["incoming_failures", "0001"]
-    assert (later.state, later.reason) == (
-        "missing",
-        "upstream: failure_rollouts[0000] is missing (never materialized)",
-    )
-    own = [s for s in states.values() if s.asset != "incoming_failures"]
+    for edge, source in (("incoming_failures", "failure_rollouts"), ("incoming_policy", "rl_policy")):
+        assert states[edge, "0000"].state == "fresh"
+        later = states[edge, "0001"]
+        assert (later.state, later.reason) == ("missing", f"upstream: {source}[0000] is missing (never materialized)")
+    own = [s for s in states.values() if s.asset not in BACK_EDGES]
     assert {(s.state, s.cause, s.reason) for s in own} == {("missing", "missing", "never materialized")}
 
 
 def test_a_loop_makes_everything_fresh_in_one_run_a_partition(world):
     assert world.not_fresh(2) == set()
     assert [run.iteration for run in world.launched] == ["", "0000", "0001"]
-    assert "incoming_failures" not in {asset for run in world.launched for asset in run.assets}
+    assert not BACK_EDGES & {asset for run in world.launched for asset in run.assets}
 
 
 def test_code_version_of_sans_reaches_both_iterations(world):
     world.touch("sans")
-    expected = {(asset, "0000") for asset in ITERATION_SCOPE - {"incoming_failures"}}
+    expected = {(asset, "0000") for asset in ITERATION_SCOPE - BACK_EDGES}
     expected |= {(asset, "0001") for asset in ITERATION_SCOPE}
     assert world.not_fresh(2) == expected
     assert world.state("sans", 0).reason == "code version 1 → 2"
@@ -140,7 +139,7 @@ def test_ten_campaigns_of_a_thousand_iterations_are_assessed_in_time():
     records, incoming = {}, NOTHING
     for number in range(1000):
         for node in GRAPH.values():
-            parents = {parent: incoming if parent == "incoming_failures" else "v" for parent in node.parents}
+            parents = {parent: incoming if parent in BACK_EDGES else "v" for parent in node.parents}
             record = Record("v", node.code_version, config[node.name], parents)
             for name in names:
                 records[node.name, name, iteration_key(number) if node.scope == "iteration" else ""] = record

@@ -108,6 +108,7 @@ def arrived(images: np.ndarray) -> np.ndarray:
 @pytest.fixture
 def rl() -> ReinforcementLearning:
     return ReinforcementLearning(
+        start="base",
         method="grpo",
         reward="head",
         exploitation_gap=0.2,

@@ -1,7 +1,7 @@
-"""The version of what comes back: the failures that reach an iteration from all before it.
+"""The version of what comes back: what reaches an iteration from all before it.
 
 Each iteration's version extends the one before by a digest, so a thousand iterations cost
-a thousand digests, and the version at t says in what order the failures came.
+a thousand digests, and the version at t says in what order things came.
 """
 
 from collections.abc import Sequence

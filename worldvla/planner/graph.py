@@ -1,4 +1,4 @@
-"""The asset graph: what there is, what it reads, and the one edge that leads back.
+"""The asset graph: what there is, what it reads, and the two edges that lead back.
 
 `assets/` builds its Dagster assets from these nodes, the planner compares against them,
 so both always speak of the same graph. Raise a node's `code_version` when a change to
@@ -28,7 +28,7 @@ class Node:
     `scope` says whether it is made once a campaign or once an iteration; `reads` names the
     top-level sections of the campaign's configuration that shape its content; `pool` is
     the Dagster pool that bounds how many run at once. `holds_episodes` marks assets whose
-    content is a set of episodes. `feedback_from` marks the back edge: in iteration t the
+    content is a set of episodes. `feedback_from` marks a back edge: in iteration t the
     node stands for what that asset published in all iterations before t. `varies_by_iteration`
     marks content that depends on the iteration's number besides its parents: collection goes
     to new seeds in each. `follows_imports` marks content that also depends on what was imported so far under the
@@ -124,10 +124,11 @@ NODES: tuple[Node, ...] = (
         "training",
     ),
     Node("keyframes", "iteration", ("sans",), "1", ("scene", "keyframes"), leaves_out=True),
+    Node("incoming_policy", "iteration", (), "1", feedback_from="rl_policy"),
     Node(
         "rl_policy",
         "iteration",
-        ("base_policy", "world_model", "alignment", "keyframes", "judge"),
+        ("base_policy", "incoming_policy", "world_model", "alignment", "keyframes", "judge"),
         "10",
         ("seed", "scene", "imagination", "keyframes", "policy", "rl"),
         "training",

@@ -122,8 +122,8 @@ def parent_versions(
     return versions
 
 
-def incoming_versions(lake: Lake, campaign: str, asset: str = "incoming_failures") -> dict[str, str]:
-    """The back edge's version in iteration 0 and in each iteration before which all have published."""
+def incoming_versions(lake: Lake, campaign: str, asset: str) -> dict[str, str]:
+    """A back edge's version in iteration 0 and in each iteration before which all have published."""
     records = current(lake)
     observed = observe_sets(lake, {key: record for key, record in records.items() if key[1] == campaign})
     versions, number, version = {iteration_key(0): NOTHING}, 0, NOTHING

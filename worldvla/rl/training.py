@@ -29,7 +29,7 @@ from worldvla.world_model.imagination import Imagination
 from worldvla.world_model.model import WorldModel
 
 STAGE = "rl"
-# The divergence from the base policy is measured on so many times fewer chunks than a gradient step has.
+# The divergence from the reference policy is measured on so many times fewer chunks than a gradient step has.
 KL_SHARE = 4
 
 
@@ -38,7 +38,7 @@ class RLResult:
     """The improved policy, what it cost, and one dict of metrics an update in `history`.
 
     `updates` is less than was asked for where the policy began to exploit the world model. `base` and `new` are what
-    imagination makes of the policy given and the improved one, as many rollouts each as an update has.
+    imagination makes of the base policy and the improved one, as many rollouts each as an update has.
     """
 
     policy: Policy
@@ -63,11 +63,13 @@ def train(
     checkpointer: Checkpointer,
     log: Log = ignore,
     samples: ChunkSamples | None = None,
+    base: Policy | None = None,
 ) -> RLResult:
     """Improves a copy of `policy` in imagination; a pure function of its arguments, interrupted or not.
 
     `judge` watches, and gives the reward where `rl.reward` says so; `samples`, if any, are cloned beside it with
-    `rl.cloning_weight`. Raises ValueError when policy and world model disagree about `chunk`.
+    `rl.cloning_weight`. In the end the result is compared with `base`, which by default is `policy` itself. Raises
+    ValueError when policy and world model disagree about `chunk`.
     """
     if not policy.chunk == world_model.chunk == chunk:
         raise ValueError(f"chunk is {chunk}, the policy's {policy.chunk}, the world model's {world_model.chunk}")
@@ -81,7 +83,8 @@ def train(
 
     threshold = [SHOWS_SUCCESS if by_judge else world_model.success_threshold(task) for task in starts.tasks]
     threshold = np.array(threshold, np.float32)
-    return improve(policy, open_imagination, starts, rl, threshold, judge, max_steps, seed, checkpointer, log, samples)
+    arguments = (rl, threshold, judge, max_steps, seed, checkpointer, log, samples, base)
+    return improve(policy, open_imagination, starts, *arguments)
 
 
 def improve(
@@ -96,16 +99,17 @@ def improve(
     checkpointer: Checkpointer,
     log: Log = ignore,
     samples: ChunkSamples | None = None,
+    base: Policy | None = None,
 ) -> RLResult:
     """`train` with any dynamics: `dynamics(update)` opens those of one update, the last two those that compare both
     policies; `success_threshold` as of `imagine`.
 
     Raises `UserError` where the training diverges.
     """
-    base = policy.to(device()).eval()
+    reference = policy.to(device()).eval()
+    base = reference if base is None else base.to(device()).eval()
     policy = Policy.from_bytes(policy.config, policy.to_bytes()).to(device())
     optimizer = torch.optim.AdamW(policy.parameters(), lr=rl.learning_rate, betas=(0.9, 0.95), weight_decay=0.0)
-    near = base if rl.kl_weight else None
     first, history = 0, []
     if saved := checkpointer.load(STAGE):
         first, groups = saved
@@ -125,7 +129,13 @@ def improve(
         )
         seconds_imagining = watch()
         metrics = summary(rollouts, starts) | learn(
-            policy, optimizer, rollouts, rl, generator(seed, STAGE, "order", update), samples, near
+            policy,
+            optimizer,
+            rollouts,
+            rl,
+            generator(seed, STAGE, "order", update),
+            samples,
+            reference if rl.kl_weight else None,
         )
         # A policy whose logits are no numbers acts alike in all of a group, which then has no gradient.
         refuse_divergence(STAGE, update + 1, metrics["gradient_norm"] + rollouts.log_prob.mean().item())
@@ -165,13 +175,13 @@ def learn(
     rl: ReinforcementLearning,
     random: torch.Generator,
     samples: ChunkSamples | None = None,
-    base: Policy | None = None,
+    reference: Policy | None = None,
 ) -> dict[str, float]:
     """Gradient steps over the chunks of informative groups, in minibatches; does nothing when there are none.
 
     Each minibatch's loss is an unbiased estimate of the mean over the kept trajectories. With `samples` each step also
-    clones a batch of them; with `base` it also draws the policy back to that one, where any of the rollouts came by:
-    groups that are alike say nothing against what the others unlearn.
+    clones a batch of them; with `reference` it also draws the policy back to that one, where any of the rollouts came
+    by: groups that are alike say nothing against what the others unlearn.
     """
     kept = grpo.informative_groups(rollouts.returns)
     metrics = dict.fromkeys(("loss", "ratio", "clip_fraction", "entropy", "gradient_norm", "kl", "cloning_loss"), 0.0)
@@ -204,9 +214,9 @@ def learn(
             )
             optimizer.zero_grad(set_to_none=True)
             surrogate.loss.backward()
-            if base is not None:
+            if reference is not None:
                 anywhere = torch.randint(len(rollouts.images), (max(1, rl.minibatch // KL_SHARE),), generator=random)
-                kl = _divergence(policy, base, rollouts, anywhere, rl.noise.temperature)
+                kl = _divergence(policy, reference, rollouts, anywhere, rl.noise.temperature)
                 (rl.kl_weight * kl).backward()
             if samples is not None:
                 cloning_loss = samples.loss(policy, random)
@@ -220,7 +230,7 @@ def learn(
                     "clip_fraction": surrogate.clip_fraction,
                     "entropy": entropy.mean().item(),
                     "gradient_norm": norm.item(),
-                    "kl": kl.item() if base is not None else 0.0,
+                    "kl": kl.item() if reference is not None else 0.0,
                     "cloning_loss": cloning_loss.item() if samples is not None else 0.0,
                 }
             )
@@ -228,13 +238,13 @@ def learn(
 
 
 def _divergence(
-    policy: Policy, base: Policy, rollouts: Rollouts, rows: torch.Tensor, temperature: float
+    policy: Policy, reference: Policy, rollouts: Rollouts, rows: torch.Tensor, temperature: float
 ) -> torch.Tensor:
     """`grpo.divergence` of the policies on what these chunks [B] of the rollouts saw."""
     images = rollouts.images[rows.numpy()]
     instructions = [rollouts.instructions[row] for row in rows.tolist()]
     with torch.no_grad():
-        before = base.log_probs(images, instructions, temperature)
+        before = reference.log_probs(images, instructions, temperature)
     return grpo.divergence(policy.log_probs(images, instructions, temperature), before)
 
 
