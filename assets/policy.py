@@ -108,7 +108,7 @@ def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
             samples,
             Policy.from_bytes(base.config, base.weights),
         )
-        parents = _policies(base, begun) | {"world_model": imagined.model_id}
+        parents = policies_among_parents(base, begun) | {"world_model": imagined.model_id}
         members = dict.fromkeys(ids, "start") | dict.fromkeys(cloned, "success")
         model_id = store(step, run, result.policy, parents, list(members.items()), version)
         metadata = model_metadata(run, model_id, len(ids))
@@ -165,7 +165,7 @@ def _cloned(step: Step, keyframes: pl.DataFrame) -> Content:
         start = Policy.from_bytes(begun.config, begun.weights)
         policy = fine_tune(bank, config.policy, config.scene.chunk, config.seed, step.checkpoints, run.log, start)
         members = [(episode, "success") for episode in ids]
-        model_id = store(step, run, policy, _policies(base, begun), members, version)
+        model_id = store(step, run, policy, policies_among_parents(base, begun), members, version)
         metadata = model_metadata(run, model_id, len(ids))
     details = {"episodes": len(ids), "frames": bank.frame_count, "history": [], "imagined": None, "stopped": False}
     return Content(model_id, details=details, metadata=metadata)
@@ -181,7 +181,7 @@ def begun_from(step: Step) -> Model:
     return read_model(step.lake, record.data_version)
 
 
-def _policies(base: Model, begun: Model) -> dict[str, str]:
+def policies_among_parents(base: Model, begun: Model) -> dict[str, str]:
     """The policies among a policy's parents, by role."""
     begun_from = {} if begun.model_id == base.model_id else {"previous_policy": begun.model_id}
     return {"base_policy": base.model_id} | begun_from
