@@ -1,7 +1,6 @@
 """The policy: supervised fine-tuning, start states, and GRPO inside the world model."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
@@ -14,12 +13,9 @@ from worldvla.lake.episodes import episode_rows, load_bank, load_images, write_s
 from worldvla.lake.models import Model, read_model
 from worldvla.planner.partitions import iteration_key
 
-if TYPE_CHECKING:
-    from worldvla.rl.deployed import Deployed
-
 
 def base_policy(step: Step) -> Content:
-    """The policy every iteration starts from: supervised fine-tuning on demonstrations, own and imported."""
+    """The policy that the loop improves: supervised fine-tuning on demonstrations, own and imported."""
     from worldvla.policy.sft import fine_tune
 
     config, version = step.config, step.parents["demonstrations"]
@@ -73,6 +69,7 @@ def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
     from worldvla.alignment.judge import Judge
     from worldvla.policy.sft import ChunkSamples
     from worldvla.policy.vla import Policy
+    from worldvla.rl.deployed import compare
     from worldvla.rl.exploitation import exploits
     from worldvla.rl.starts import StartStates
     from worldvla.rl.training import train
@@ -117,7 +114,7 @@ def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
         "as the judge sees it": [update["shown_success"] for update in result.history],
     }
     stopped = exploits(result.history, config.rl.exploitation_gap)
-    deployed = _compared(result.base, result.new)
+    deployed = compare(result.base, result.new)
     return Content(
         model_id,
         details={"history": result.history, "imagined": deployed, "starts": len(keyframes), "stopped": stopped},
@@ -131,20 +128,6 @@ def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
         },
         imagined_steps=result.imagined_steps,
     )
-
-
-def _compared(base: "Deployed", new: "Deployed") -> dict[str, Any]:
-    """Base and new policy in imagination, by the `reward` and as the `judge` sees it: over all tasks, and of each."""
-    from worldvla.alignment.intervals import comparison
-
-    def of(rows: list[int]) -> dict[str, dict]:
-        return {
-            "reward": comparison(base.succeeded[rows].tolist(), new.succeeded[rows].tolist()),
-            "judge": comparison(base.shown[rows].tolist(), new.shown[rows].tolist()),
-        }
-
-    tasks = {task: [row for row, one in enumerate(base.tasks) if one == task] for task in sorted(set(base.tasks))}
-    return {**of(list(range(len(base.tasks)))), "tasks": {task: of(rows) for task, rows in tasks.items()}}
 
 
 def _rates(told: dict[str, dict]) -> dict[str, float]:

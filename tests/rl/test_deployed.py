@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tests.rl.conftest import Line, arrived
-from worldvla.rl.deployed import deployed
+from worldvla.alignment.intervals import proportion
+from worldvla.rl.deployed import Deployed, compare, deployed
 from worldvla.training.device import generator
 
 MAX_STEPS = 4
@@ -42,3 +43,14 @@ def test_a_policy_that_is_always_sure_does_the_same_from_the_same_start(told, st
     found = told(replace(starts, tasks=["right", "left", "far", "keyframe"]), temperature=0.0)
     by_task = [found.succeeded[[one == task for one in found.tasks]] for task in ("right", "left", "far")]
     assert all(outcomes.all() or not outcomes.any() for outcomes in by_task)
+
+
+def test_policies_are_compared_over_all_tasks_and_of_each():
+    tasks = ["push", "pull", "push"]
+    base = Deployed(tasks, np.array([False, True, False]), np.array([False, True, True]), 1)
+    new = Deployed(tasks, np.array([True, True, False]), np.array([False, True, True]), 1)
+    told = compare(base, new)
+    assert (told["reward"]["base"], told["reward"]["new"]) == (proportion(1, 3), proportion(2, 3))
+    assert told["judge"]["base"] == told["judge"]["new"] == proportion(2, 3)
+    assert told["tasks"]["push"]["reward"]["difference"]["difference"] == 0.5
+    assert told["tasks"]["pull"]["judge"]["new"] == proportion(1, 1)

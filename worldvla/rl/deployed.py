@@ -6,10 +6,12 @@ the evaluation there; both policies begin at the same starts and draw at the sam
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 
+from worldvla.alignment.intervals import comparison
 from worldvla.config import ActionNoise
 from worldvla.policy.vla import Policy
 from worldvla.rl.imagined_rollouts import Dynamics, Judge, imagine
@@ -45,3 +47,17 @@ def deployed(
     returns, shown = imagined.returns[:, 0].numpy(), imagined.shown[:, 0].numpy()
     tasks = [starts.tasks[row] for row in drawn]
     return Deployed(tasks, returns > 0, shown > 0, dynamics.imagined_steps)
+
+
+def compare(base: Deployed, new: Deployed) -> dict[str, Any]:
+    """Both policies' rollouts from the same starts, by the `reward` and as the `judge` sees them: a `comparison` each,
+    over all `tasks` and of each of these."""
+
+    def of(rows: list[int]) -> dict[str, dict]:
+        return {
+            "reward": comparison(base.succeeded[rows].tolist(), new.succeeded[rows].tolist()),
+            "judge": comparison(base.shown[rows].tolist(), new.shown[rows].tolist()),
+        }
+
+    tasks = {task: [row for row, one in enumerate(base.tasks) if one == task] for task in sorted(set(base.tasks))}
+    return {**of(list(range(len(base.tasks)))), "tasks": {task: of(rows) for task, rows in tasks.items()}}
