@@ -101,7 +101,7 @@ def versions(home: Path) -> dict[tuple[str, str, str], str]:
 
 def test_killed_or_not_the_content_is_the_same(killed, undisturbed):
     expected = versions(undisturbed)
-    assert set(key[0] for key in expected) == {name for name, node in GRAPH.items() if not node.feedback_from}
+    assert {asset for asset, _, _ in expected} == {name for name, node in GRAPH.items() if not node.feedback_from}
     assert {key: version for key, version in versions(killed).items() if key in expected} == expected
 
 

@@ -83,8 +83,20 @@ def train(
 
     threshold = [SHOWS_SUCCESS if by_judge else world_model.success_threshold(task) for task in starts.tasks]
     threshold = np.array(threshold, np.float32)
-    arguments = (rl, threshold, judge, max_steps, seed, checkpointer, log, samples, base)
-    return improve(policy, open_imagination, starts, *arguments)
+    return improve(
+        policy,
+        open_imagination,
+        starts,
+        rl,
+        threshold,
+        judge,
+        max_steps,
+        seed,
+        checkpointer,
+        log,
+        samples,
+        base,
+    )
 
 
 def improve(
