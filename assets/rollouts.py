@@ -19,6 +19,8 @@ from worldvla.sim.seed_ranges import EVALUATION
 from worldvla.sim.seeds import collection_start, evaluation_seeds, evaluation_states, seeds_in_split
 from worldvla.tracking.champion import champion, promote
 
+GAINS = "imagined success {imagined_gain:+.1%}, as the judge sees it {shown_gain:+.1%}, real {real_gain:+.1%}"
+
 
 def evaluation(step: Step) -> Content:
     """Base and new policy on the same initial states, which no training saw; decides who is champion."""
@@ -35,13 +37,13 @@ def evaluation(step: Step) -> Content:
         workers = step.config.execution.workers
         rows = evaluate(step.lake, actors, conditions, seeds, workers, step.commit, "evaluation")
     compared = compare(rows[base], rows[new])
-    contest = compare(rows[reigning], rows[new])["difference"]
+    contest = _paired(rows[reigning], rows[new])["difference"]
     chosen = new if contest["low"] > 0 else reigning
     promote(step.campaign, chosen)
     trained = step.record("rl_policy").details
     found = None
     if imagined := trained["imagined"]:
-        found = verdict(trained["history"], imagined, compared["difference"], step.config.rl.exploitation_gap)
+        found = verdict(trained["history"], imagined, compared, step.config.rl.exploitation_gap)
     details = {
         "protocol": conditions,
         **compared,
@@ -93,9 +95,13 @@ def _exploitation(found: dict | None) -> Check:
     """Warns: the loop goes on, since the failures of a policy that exploits its world model are what mends that."""
     if found is None:
         return Check("exploitation", True, "the policy was not trained in imagination")
-    gains = "imagined success {imagined_gain:+.1%}, as the judge sees it {shown_gain:+.1%}, real {real_gain:+.1%}"
-    stopped = f"; stopped after {found['updates']} updates" if found["stopped"] else ""
-    return Check("exploitation", True, gains.format(**found) + stopped, warned=found["exploited"] or found["stopped"])
+    said = GAINS.format(**found)
+    for task, of in found["tasks"].items():
+        if of["exploited"] and len(found["tasks"]) > 1:
+            said += f"; exploited in {task}: {GAINS.format(**of)}"
+    if found["stopped"]:
+        said += f"; stopped after {found['updates']} updates"
+    return Check("exploitation", True, said, warned=found["exploited"] or found["stopped"])
 
 
 def policy_rollouts(step: Step) -> Content:
@@ -119,7 +125,16 @@ def failure_rollouts(step: Step) -> Content:
 
 
 def compare(base: list[dict], new: list[dict]) -> dict:
-    """Success of both on the same seeds, and the paired difference."""
+    """Success of both on the same seeds, and the paired difference: over all and of each of the `tasks`."""
+
+    def of(rows: list[dict], task: str) -> list[dict]:
+        return [row for row in rows if row["task"] == task]
+
+    tasks = sorted({row["task"] for row in base})
+    return {**_paired(base, new), "tasks": {task: _paired(of(base, task), of(new, task)) for task in tasks}}
+
+
+def _paired(base: list[dict], new: list[dict]) -> dict:
     return comparison([row["success"] for row in base], [row["success"] for row in new])
 
 

@@ -6,9 +6,9 @@
 -- 95 % (Wilson; for the difference Newcombe's for pairs). reward_alignment: how often the reward head, on imagined
 -- frames, says the true outcome; visual_alignment: how often the judge, on imagined frames, does; judge_accuracy: how
 -- often the judge does on the real frames. imagined_gain: by how much more often the new policy succeeds in imagination,
--- both as they are deployed; exploited: it does, and in the simulator it does not (worldvla/rl/exploitation.py). Columns of
--- assets that an iteration has not reached are empty. Figures of iterations are comparable where their protocols are the
--- same; compare_policies and compare_world_models see to it.
+-- both as they are deployed; exploited: it does, and in the simulator it does not, over all tasks or in one of them
+-- (worldvla/rl/exploitation.py). Columns of assets that an iteration has not reached are empty. Figures of iterations are
+-- comparable where their protocols are the same; compare_policies and compare_world_models see to it.
 with mine as materialized (from current where campaign = $campaign and iteration <> ''),
 
 iterations_begun as (select distinct iteration from mine),

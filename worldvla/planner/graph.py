@@ -137,7 +137,7 @@ NODES: tuple[Node, ...] = (
         "evaluation",
         "iteration",
         ("rl_policy", "base_policy"),
-        "4",
+        "5",
         ("scene", "curation", "rl", "evaluation"),
         "simulator",
     ),
