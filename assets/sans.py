@@ -4,14 +4,12 @@ import dagster as dg
 import polars as pl
 
 from assets.publication import Content, Step, loop_asset
-from worldvla.curation.sans import Origin, curate, learned_from
+from worldvla.curation.sans import FEEDBACK, Origin, curate, learned_from
 from worldvla.errors import UserError
 from worldvla.lake.digests import rows_version
 from worldvla.lake.episodes import episode_rows
 from worldvla.planner.graph import GRAPH
 from worldvla.planner.partitions import iteration_key
-
-FEEDBACK = "feedback"
 
 
 def sans(step: Step) -> Content:

@@ -12,6 +12,7 @@ import numpy as np
 from assets.publication import Content, Step, loop_asset
 from assets.sans import sans_rows, training_rows
 from assets.trained import model_metadata, store, tracked
+from worldvla.curation.sans import drawn_by
 from worldvla.episodes.frame_bank import FrameBank
 from worldvla.lake.episodes import episode_rows, load_bank, load_images
 from worldvla.lake.latents import cached_latents
@@ -65,7 +66,7 @@ def world_model(step: Step) -> Content:
             pretrained,
             bank,
             _latents(step, pretrained, bank),
-            rows["label"].to_list(),
+            drawn_by(rows, config.fine_tuning.sampling),
             config.world_model,
             config.fine_tuning,
             config.seed,

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Label = Literal["success", "near_success", "failure"]
+Drawn = Label | Literal["feedback"]  # what fine-tuning draws its windows by: an episode's label, or that it came back
 TIME_OF_DAY = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
 
 
@@ -159,8 +160,9 @@ class WorldModelFineTuning(Section):
 
     steps: int = Field(ge=1)
     learning_rate: float = Field(gt=0)
-    sampling: dict[Label, float] = Field(
-        description="share of training windows drawn from each label; labels absent give theirs to the others"
+    sampling: dict[Drawn, float] = Field(
+        description="share of training windows drawn from each label and, under feedback, from what came back of "
+        "earlier iterations whatever its label; what is absent gives its share to the others"
     )
     validate_every: int = Field(ge=1, description="steps after which outcomes of validation episodes are told anew")
     calibration_episodes: int = Field(

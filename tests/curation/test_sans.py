@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from tests.curation.synthetic import CURATION, episode_row, outcomes
-from worldvla.curation.sans import curate, judge_outcome
+from worldvla.curation.sans import curate, drawn_by, judge_outcome
 from worldvla.curation.splits import split_of
 
 
@@ -72,3 +72,12 @@ def test_one_row_stands_for_equal_content_and_names_the_others():
 def test_an_episode_without_origin_is_an_error():
     with pytest.raises(KeyError):
         curate(pl.DataFrame(outcomes(2)), {}, CURATION)
+
+
+def test_what_came_back_is_drawn_as_feedback_where_that_has_a_share():
+    rows = pl.DataFrame(
+        {"label": ["success", "failure", "near_success"], "origin": ["demonstrations", "feedback", "feedback"]}
+    )
+    shares = {"success": 0.5, "failure": 0.3, "near_success": 0.2}
+    assert drawn_by(rows, shares) == ["success", "failure", "near_success"]
+    assert drawn_by(rows, shares | {"feedback": 0.0}) == ["success", "feedback", "feedback"]

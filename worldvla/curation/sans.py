@@ -32,17 +32,18 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from worldvla.config import Curation, Label
+from worldvla.config import Curation, Drawn, Label
 from worldvla.curation.splits import split_of
 
 LABELS: tuple[Label, ...] = ("success", "near_success", "failure")
+FEEDBACK: Drawn = "feedback"
 ORIGINS = (
     "demonstrations",
     "perturbed_demonstrations",
     "exploration_rollouts",
     "open_loop_replays",
     "imported_episodes",
-    "feedback",
+    FEEDBACK,
 )
 
 Origin = tuple[str, str | None]  # origin, and for feedback the iteration whose policy produced it
@@ -104,6 +105,13 @@ def learned_from(episode_rows: pl.DataFrame, curation: Curation) -> pl.DataFrame
         for row in episode_rows.iter_rows(named=True)
     ]
     return episode_rows.filter(pl.Series(wanted, dtype=pl.Boolean))
+
+
+def drawn_by(rows: pl.DataFrame, sampling: Mapping[Drawn, float]) -> list[Drawn]:
+    """What decides how often windows of each of these rows of table `sans` are drawn: its label, or, where `sampling`
+    gives that a share, that it came back."""
+    back = pl.col("origin").eq(FEEDBACK) & pl.lit(FEEDBACK in sampling)
+    return rows.select(pl.when(back).then(pl.lit(FEEDBACK)).otherwise("label")).to_series().to_list()
 
 
 def _precedence(episode_id: str, origin: Origin) -> tuple[int, str, str]:

@@ -163,7 +163,7 @@ def fine_tune(
     model: WorldModel,
     bank: FrameBank,
     latents: np.ndarray,
-    labels: Sequence[str],
+    drawn_by: Sequence[str],
     architecture: WorldModelArchitecture,
     fine_tuning: WorldModelFineTuning,
     seed: int,
@@ -174,25 +174,24 @@ def fine_tune(
     """A copy of the pre-trained `model`, trained on; autoencoder, body and all statistics stay as they are.
 
     `latents` are float16 [N, C, h, w] of the bank's frames, by the model's autoencoder; the bank
-    needs no images. `labels` has one of success, near_success, failure an episode; windows are
-    drawn by `fine_tuning.sampling`. `score` gives the validation score of a model and its standard
-    error; with it, the training ends with the weights that `Validation` keeps, and logs the scores.
+    needs no images. `drawn_by` names an episode's group in `fine_tuning.sampling`, by whose share its
+    windows are drawn. `score` gives the validation score of a model and its standard error; with
+    it, the training ends with the weights that `Validation` keeps, and logs the scores.
     """
     windows = windows_of(bank, model.chunk, model.history, model.frame_stride)
     tuned = WorldModel(model.config).to(device())
     tuned.load_state_dict(model.state_dict())
-    label_of_window = np.asarray(labels)[windows.episode]
-    groups = [(label_of_window == label, share) for label, share in sorted(fine_tuning.sampling.items())]
-    by_label = mixture(groups)
-    succeeds = windows.succeeds & (by_label > 0)
-    success = mixture([(succeeds, 1.0)]) if succeeds.any() else by_label
+    group = np.asarray(drawn_by)[windows.episode]
+    by_group = mixture([(group == name, share) for name, share in sorted(fine_tuning.sampling.items())])
+    succeeds = windows.succeeds & (by_group > 0)
+    success = mixture([(succeeds, 1.0)]) if succeeds.any() else by_group
     validation = Validation(partial(score, tuned), fine_tuning.validate_every) if score else None
     _train_dynamics(
         tuned,
         latents,
         bank,
         windows,
-        (1 - SUCCESS_SHARE) * by_label + SUCCESS_SHARE * success,
+        (1 - SUCCESS_SHARE) * by_group + SUCCESS_SHARE * success,
         architecture,
         fine_tuning.steps,
         fine_tuning.learning_rate,

@@ -73,7 +73,7 @@ def mixture(groups: list[tuple[np.ndarray, float]]) -> np.ndarray:
         if mask.any():
             weights[mask] += share / mask.sum()
     if weights.sum() == 0:
-        raise UserError("no training window has a share: fine_tuning.sampling gives every label present 0")
+        raise UserError("no training window has a share: fine_tuning.sampling gives all that is present 0")
     return weights / weights.sum()
 
 
