@@ -38,7 +38,9 @@ def main() -> None:
     try:
         config = campaigns.load(given.campaign)
         evidence = look(Lake.default(), {given.campaign: int(given.iteration) + 1})
-        protocol, figures = limits(evidence, config, given.campaign, given.iteration, given.episodes, given.seeds)
+        protocol, figures = limits(
+            evidence, config, given.campaign, given.iteration, given.episodes, given.rollouts, given.seeds
+        )
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(EXIT_USER_ERROR) from None
@@ -51,12 +53,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--campaign", default="tabletop")
     parser.add_argument("--iteration", type=lambda number: iteration_key(int(number)), default=iteration_key(0))
     parser.add_argument("--episodes", type=int, default=120, help="of the validation split, over all tasks")
+    parser.add_argument("--rollouts", type=int, default=4, help="of each policy from each of these episodes' starts")
     parser.add_argument("--seeds", type=int, default=100, help="tuning seeds a task on which policies are rated")
     return parser.parse_args()
 
 
 def limits(
-    evidence: Evidence, config: Campaign, campaign: str, iteration: str, episodes: int, seeds: int
+    evidence: Evidence, config: Campaign, campaign: str, iteration: str, episodes: int, rollouts: int, seeds: int
 ) -> tuple[dict, list[dict]]:
     """The protocol, and the figures of the world model and of each policy; `UserError` where they are not fresh."""
     lake = evidence.lake
@@ -83,7 +86,7 @@ def limits(
         if name in made:
             stored = read_model(lake, made[name].data_version)
             policy = Policy.from_bytes(stored.config, stored.weights)
-            figures += acting(name, policy, model, bank, seed_of, config)
+            figures += acting(name, policy, model, bank, seed_of, config, rollouts)
             figures += rated(name, stored, seeds, config)
     if "rl_policy" in made and (history := made["rl_policy"].details["history"]):
         figures += explored(history)
@@ -91,6 +94,7 @@ def limits(
         "campaign": campaign,
         "iteration": iteration,
         "episodes": "validation split, as many successes as failures; their first frames are where policies begin",
+        "rollouts of each policy from each of them": rollouts,
         "tuning seeds a task": seeds,
         "noise": {"in imagination": config.rl.noise.model_dump(), "on tuning seeds": config.evaluation.temperature},
         "assets": {asset: record.data_version for asset, record in made.items()},

@@ -14,6 +14,7 @@ import numpy as np
 
 from benchmarks.campaign_figures import share
 from benchmarks.result import figure
+from benchmarks.within_start import within_start
 from worldvla.alignment.intervals import proportion
 from worldvla.config import ActionNoise, Campaign
 from worldvla.episodes.frame_bank import FrameBank
@@ -34,31 +35,40 @@ IN_IMAGINATION = "acting in imagination"
 
 
 def acting(
-    name: str, policy: Policy, model: WorldModel, bank: FrameBank, seeds: Mapping[str, int], config: Campaign
+    name: str,
+    policy: Policy,
+    model: WorldModel,
+    bank: FrameBank,
+    seeds: Mapping[str, int],
+    config: Campaign,
+    rollouts: int,
 ) -> list[dict]:
     """Figures of each task: what imagination makes of the policy's rollouts, and the simulator of their actions.
 
-    The rollouts begin where the bank's episodes did, `seeds` by episode id, one each, under `rl.noise`.
+    The rollouts begin where the bank's episodes did, `seeds` by episode id, so many each, under `rl.noise`.
     """
-    told, actions = act_in_imagination(policy, model, bank, config)
+    start = np.repeat(np.arange(len(bank)), rollouts)
+    best, actions = act_in_imagination(policy, model, bank, start, config)
+    tasks = np.array(bank.tasks)[start]
+    told = best >= np.array([model.success_threshold(task) for task in tasks], np.float32)
     scene = config.scene
     requests = [
         RolloutRequest(
             scene.suite,
-            bank.tasks[row],
-            seeds[episode_id],
+            bank.tasks[first],
+            seeds[bank.episode_ids[first]],
             OpenLoopSpec(actions[row], IN_IMAGINATION),
             scene.max_steps,
             scene.chunk,
             render="chunk",
         )
-        for row, episode_id in enumerate(bank.episode_ids)
+        for row, first in enumerate(start)
     ]
     episodes = collect(requests, config.execution.workers, f"{name}: the same actions in the simulator")
     happened = np.array([episode.success for episode in episodes])
     figures = []
     for task in sorted(set(bank.tasks)):
-        rows = np.array([one == task for one in bank.tasks])
+        rows = tasks == task
         for what, outcomes in (
             ("succeeds in imagination", told[rows]),
             ("the same actions succeed in the simulator", happened[rows]),
@@ -69,33 +79,33 @@ def acting(
             rate = proportion(int(outcomes.sum()), len(outcomes))
             if rate["n"]:
                 figures.append(share(f"{task}, {name}: {what}", rate))
+        figures += within_start(f"{task}, {name}", best[rows], told[rows], happened[rows], start[rows])
     return figures
 
 
 def act_in_imagination(
-    policy: Policy, model: WorldModel, bank: FrameBank, config: Campaign
+    policy: Policy, model: WorldModel, bank: FrameBank, start: np.ndarray, config: Campaign
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Whether imagination calls each rollout a success, bool [E], and its actions float32 [E, max_steps, 7].
+    """The highest imagined reward of each rollout, float32 [R], and its actions, float32 [R, max_steps, 7].
 
-    Nobody leaves with a success: an episode's end is the simulator's to say.
+    `start` int [R] are the episodes of the bank where they begin. Nobody leaves with a success: an episode's end is
+    the simulator's to say.
     """
     policy = policy.to(device()).eval()
     imagination = Imagination(model, config.imagination.denoising_steps, config.seed)
     noise = config.rl.noise
-    draws = Draws(noise, len(bank), policy.chunk, generator(config.seed, "limits", "act"))
-    images = bank.images[bank.starts]
-    state = imagination.start(images, bank.proprio[bank.starts])
+    draws = Draws(noise, len(start), policy.chunk, generator(config.seed, "limits", "act"))
+    images, words = bank.images[bank.starts[start]], [bank.instructions[row] for row in start]
+    state = imagination.start(images, bank.proprio[bank.starts[start]])
     actions, rewards = [], []
     chunks = config.scene.max_steps // config.scene.chunk
     for _ in track(range(chunks), IN_IMAGINATION, chunks):
-        chosen = policy.act(images, bank.instructions, noise.temperature, draws.next()).actions.numpy()
+        chosen = policy.act(images, words, noise.temperature, draws.next()).actions.numpy()
         imagined = imagination.step(state, chosen, decode="last")
         images, state = imagined.images[:, -1], imagined.state
         actions.append(chosen)
         rewards.append(imagined.reward)
-    threshold = np.array([model.success_threshold(task) for task in bank.tasks], np.float32)
-    told = (np.concatenate(rewards, axis=1) >= threshold[:, None]).any(axis=1)
-    return told, np.concatenate(actions, axis=1)
+    return np.concatenate(rewards, axis=1).max(axis=1), np.concatenate(actions, axis=1)
 
 
 def rated(name: str, policy: Model, count: int, config: Campaign) -> list[dict]:

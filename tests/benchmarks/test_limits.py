@@ -92,16 +92,16 @@ def test_without_proprioception_no_pose_is_rated(model: WorldModel) -> None:
     assert names and not any("pose error" in name for name in names)
 
 
-def test_what_a_policy_is_told_is_what_its_actions_are_imagined_to_do(model: WorldModel, config: Campaign) -> None:
+def test_what_a_policy_is_promised_is_what_its_actions_are_imagined_to_do(model: WorldModel, config: Campaign) -> None:
     policy = Policy.create(config.policy, CHUNK, seed=0)
-    told, actions = act_in_imagination(policy, model, BANK, config)
-    assert actions.shape == (len(BANK), 2 * CHUNK, 7)
-    replayed = BANK.actions.copy()
-    for row, first in enumerate(BANK.starts):
-        replayed[first : first + 2 * CHUNK] = actions[row]
-    dreams = dream(Imagination(model, 1, config.seed), replace(BANK, actions=replayed))
-    threshold = model.success_threshold("toy")
-    assert told.tolist() == [bool((one.reward >= threshold).any()) for one in dreams]
+    start = np.array([0, 0, 3])
+    best, actions = act_in_imagination(policy, model, BANK, start, config)
+    assert actions.shape == (3, 2 * CHUNK, 7) and not (actions[0] == actions[1]).all()
+    replayed = BANK.select(start)
+    for row, first in enumerate(replayed.starts):
+        replayed.actions[first : first + 2 * CHUNK] = actions[row]
+    dreams = dream(Imagination(model, 1, config.seed), replayed)
+    assert best.tolist() == pytest.approx([float(one.reward.max()) for one in dreams])
 
 
 def test_exploration_is_that_of_the_first_and_last_updates() -> None:
