@@ -8,7 +8,7 @@ from assets.actors import policy_actor
 from assets.checks import Check
 from assets.episodes import counts, recorded, table_metadata
 from assets.publication import Content, Step, loop_asset
-from worldvla.alignment.intervals import comparison
+from worldvla.alignment.intervals import by_task, comparison
 from worldvla.config import ActionNoise
 from worldvla.lake.digests import rows_version
 from worldvla.lake.episodes import episode_rows, write_set
@@ -37,7 +37,7 @@ def evaluation(step: Step) -> Content:
         workers = step.config.execution.workers
         rows = evaluate(step.lake, actors, conditions, seeds, workers, step.commit, "evaluation")
     compared = compare(rows[base], rows[new])
-    contest = _paired(rows[reigning], rows[new])["difference"]
+    contest = compare(rows[reigning], rows[new])["difference"]
     chosen = new if contest["low"] > 0 else reigning
     promote(step.campaign, chosen)
     trained = step.record("rl_policy").details
@@ -125,17 +125,12 @@ def failure_rollouts(step: Step) -> Content:
 
 
 def compare(base: list[dict], new: list[dict]) -> dict:
-    """Success of both on the same seeds, and the paired difference: over all and of each of the `tasks`."""
+    """Success of both on the same tasks and seeds, and the paired difference: over all and of each of the `tasks`."""
 
-    def of(rows: list[dict], task: str) -> list[dict]:
-        return [row for row in rows if row["task"] == task]
+    def of(cases: list[int]) -> dict:
+        return comparison([base[case]["success"] for case in cases], [new[case]["success"] for case in cases])
 
-    tasks = sorted({row["task"] for row in base})
-    return {**_paired(base, new), "tasks": {task: _paired(of(base, task), of(new, task)) for task in tasks}}
-
-
-def _paired(base: list[dict], new: list[dict]) -> dict:
-    return comparison([row["success"] for row in base], [row["success"] for row in new])
+    return by_task([row["task"] for row in base], of)
 
 
 ASSETS: list[dg.AssetsDefinition] = [

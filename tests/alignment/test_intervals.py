@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worldvla.alignment.intervals import comparison, paired_difference, proportion, wilson
+from worldvla.alignment.intervals import by_task, comparison, paired_difference, proportion, wilson
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,8 @@ def test_a_comparison_has_both_rates_and_their_paired_difference():
     difference = told["difference"]
     assert (difference["difference"], difference["low"], difference["high"]) == paired_difference(base, new)
     assert difference["n"] == 4
+
+
+def test_by_task_asks_of_all_cases_and_of_each_tasks_own():
+    told = by_task(["push", "pull", "push"], lambda cases: {"cases": cases})
+    assert told == {"cases": [0, 1, 2], "tasks": {"pull": {"cases": [1]}, "push": {"cases": [0, 2]}}}

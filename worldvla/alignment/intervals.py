@@ -1,7 +1,7 @@
 """Intervals for proportions: no rate in this project stands without one."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 Z_95 = 1.959964
 
@@ -65,6 +65,13 @@ def comparison(base: Sequence[bool], new: Sequence[bool]) -> dict:
         "new": proportion(sum(map(bool, new)), len(new)),
         "difference": {"difference": difference, "low": low, "high": high, "n": len(new)},
     }
+
+
+def by_task(tasks: Sequence[str], compared: Callable[[list[int]], dict]) -> dict:
+    """What `compared` makes of all cases, by their index, and under `tasks` of the cases of each: `tasks` names that of
+    every case."""
+    each = {task: [case for case, one in enumerate(tasks) if one == task] for task in sorted(set(tasks))}
+    return {**compared(list(range(len(tasks)))), "tasks": {task: compared(cases) for task, cases in each.items()}}
 
 
 def _correlation(both: int, only_new: int, only_old: int, neither: int) -> float:

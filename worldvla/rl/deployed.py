@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from worldvla.alignment.intervals import comparison
+from worldvla.alignment.intervals import by_task, comparison
 from worldvla.config import ActionNoise
 from worldvla.policy.vla import Policy
 from worldvla.rl.imagined_rollouts import Dynamics, Judge, imagine
@@ -59,5 +59,4 @@ def compare(base: Deployed, new: Deployed) -> dict[str, Any]:
             "judge": comparison(base.shown[rows].tolist(), new.shown[rows].tolist()),
         }
 
-    tasks = {task: [row for row, one in enumerate(base.tasks) if one == task] for task in sorted(set(base.tasks))}
-    return {**of(list(range(len(base.tasks)))), "tasks": {task: of(rows) for task, rows in tasks.items()}}
+    return by_task(base.tasks, of)
