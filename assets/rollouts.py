@@ -127,8 +127,10 @@ def failure_rollouts(step: Step) -> Content:
 def compare(base: list[dict], new: list[dict]) -> dict:
     """Success of both on the same tasks and seeds, and the paired difference: over all and of each of the `tasks`."""
 
+    pairs = list(zip(base, new, strict=True))
+
     def of(cases: list[int]) -> dict:
-        return comparison([base[case]["success"] for case in cases], [new[case]["success"] for case in cases])
+        return comparison([pairs[case][0]["success"] for case in cases], [pairs[case][1]["success"] for case in cases])
 
     return by_task([row["task"] for row in base], of)
 
