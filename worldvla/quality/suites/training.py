@@ -4,7 +4,7 @@ import json
 
 import pandas as pd
 
-from worldvla.curation.sans import LABELS
+from worldvla.curation.sans import FEEDBACK, LABELS
 from worldvla.curation.splits import SPLITS, split_of
 from worldvla.lake.models import KINDS
 from worldvla.lake.store import Lake, is_in
@@ -37,7 +37,7 @@ def expect_of_sans(data: pd.DataFrame, scope: Scope) -> list[Expectation]:
         & ((data["label"] == "failure") == (~succeeded & ~close))
     )
     data["one_side"] = data.groupby("initial_state_digest")["split"].transform("nunique") == 1
-    data["feedback_iteration_named"] = (data["origin"] == "feedback") == data["origin_iteration"].notna()
+    data["feedback_iteration_named"] = (data["origin"] == FEEDBACK) == data["origin_iteration"].notna()
     outcome = (data["label"] == "success").map({True: "success", False: "no success"})
     data["training_outcome"] = outcome.where(data["split"] == "train", None)
     data["rule_text"] = stripped(data["rule"])
