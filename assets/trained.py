@@ -5,12 +5,14 @@ from contextlib import contextmanager
 from typing import Protocol
 
 import dagster as dg
+from pydantic import BaseModel
 
 from assets.publication import Step
 from worldvla.home import mlflow_place
 from worldvla.lake.digests import canonical_json
 from worldvla.lake.models import read_model, write_membership, write_model
 from worldvla.lake.tags import tag_training
+from worldvla.planner.fingerprints import settings_of
 from worldvla.tracking.champion import registered_name
 from worldvla.tracking.training_run import DatasetReference, TrainingRun, training_run
 
@@ -28,8 +30,8 @@ def tracked(step: Step, table: str, version: str, rows: int) -> Iterator[Trainin
     """The MLflow run of this step's training, which reads `rows` rows of `table` named by the digest `version`."""
     kept = tag_training(step.lake, table, step.fingerprint)
     reference = DatasetReference(table, step.lake.open(table).uri, kept, version, rows)
-    parameters = {section: getattr(step.config, section) for section in step.node.reads}
-    plain = {name: value if isinstance(value, int) else value.model_dump() for name, value in parameters.items()}
+    parameters = {section: settings_of(step.config, section) for section in step.node.reads}
+    plain = {name: value.model_dump() if isinstance(value, BaseModel) else value for name, value in parameters.items()}
     name = f"{step.node.name} {step.iteration}".strip()
     with training_run(step.campaign, name, step.fingerprint, plain, reference) as run:
         yield run

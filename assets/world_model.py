@@ -1,8 +1,9 @@
-"""The world model: pre-trained once a campaign, fine-tuned on each iteration's SANS.
+"""The world model: pre-trained once a campaign in three parts, fine-tuned on each iteration's SANS.
 
 All frames are held as latents, which are cached; pictures are decoded a few episodes at a time.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,35 +12,62 @@ import numpy as np
 
 from assets.publication import Content, Step, loop_asset
 from assets.sans import sans_rows, training_rows
-from assets.trained import model_metadata, store, tracked
+from assets.trained import Trained, model_metadata, store, tracked
 from worldvla.curation.sans import drawn_by
 from worldvla.episodes.frame_bank import FrameBank
 from worldvla.lake.episodes import episode_rows, load_bank, load_images
 from worldvla.lake.latents import cached_latents
 from worldvla.lake.models import read_model
+from worldvla.training.progress import Log
 
 if TYPE_CHECKING:
-    from worldvla.world_model.model import WorldModel
+    from worldvla.world_model.autoencoder import FrameAutoencoder
+
+
+def autoencoder(step: Step) -> Content:
+    """Frames to latents and back, from scratch on the raw episodes of the training split: its loss is everyone's."""
+    from worldvla.world_model.training import pretrain_autoencoder
+
+    config = step.config
+
+    def train(bank: FrameBank, log: Log) -> Trained:
+        pictures = partial(load_images, step.lake, bank, image_size=config.world_model.image_size)
+        return pretrain_autoencoder(
+            bank, pictures, config.world_model, config.scene.chunk, config.seed, step.checkpoints, log
+        )
+
+    return _from_scratch(step, train)
+
+
+def embodiment(step: Step) -> Content:
+    """The robot's kinematics, what its fingers will hold, and its looks, from scratch on the same episodes."""
+    from worldvla.world_model.training import pretrain_embodiment
+
+    config, seen_by = step.config, _autoencoder(step)
+
+    def train(bank: FrameBank, log: Log) -> Trained:
+        latents = _latents(step, seen_by, bank)
+        return pretrain_embodiment(seen_by, bank, latents, config.world_model, config.seed, step.checkpoints, log)
+
+    return _from_scratch(step, train, {"autoencoder": step.parents["autoencoder"]})
 
 
 def pretrained_world_model(step: Step) -> Content:
-    """All of a world model, from scratch on the raw episodes of the training split."""
-    from worldvla.world_model.training import pretrain_autoencoder, pretrain_dynamics, pretrain_embodiment
+    """Autoencoder, embodiment, and dynamics with a reward head, trained from scratch on the same episodes."""
+    from worldvla.world_model.embodiment import Embodiment
+    from worldvla.world_model.training import pretrain_dynamics
 
-    config, version = step.config, step.parents["raw_episodes"]
-    rows = training_rows(step, "raw_episodes")
-    members = list(zip(rows["episode_id"], rows["source"], strict=True))
-    with tracked(step, "episodes", version, len(rows)) as run:
-        architecture, seed, checkpoints = config.world_model, config.seed, step.checkpoints
-        bank = load_bank(step.lake, rows["episode_id"].to_list(), image_size=None)
-        pictures = partial(load_images, step.lake, bank, image_size=architecture.image_size)
-        model = pretrain_autoencoder(bank, pictures, architecture, config.scene.chunk, seed, checkpoints, run.log)
-        latents = _latents(step, model, bank)
-        model = pretrain_embodiment(model, bank, latents, architecture, seed, checkpoints, run.log)
-        model = pretrain_dynamics(model, bank, latents, architecture, seed, checkpoints, run.log)
-        model_id = store(step, run, model, {}, members, version)
-        metadata = model_metadata(run, model_id, len(rows))
-    return Content(model_id, details={"episodes": len(rows), "frames": bank.frame_count}, metadata=metadata)
+    config, seen_by = step.config, _autoencoder(step)
+    stored = read_model(step.lake, step.parents["embodiment"])
+    body = Embodiment.from_bytes(stored.config, stored.weights)
+
+    def train(bank: FrameBank, log: Log) -> Trained:
+        latents, chunk = _latents(step, seen_by, bank), config.scene.chunk
+        return pretrain_dynamics(
+            seen_by, body, bank, latents, config.world_model, chunk, config.seed, step.checkpoints, log
+        )
+
+    return _from_scratch(step, train, {part: step.parents[part] for part in ("autoencoder", "embodiment")})
 
 
 def world_model(step: Step) -> Content:
@@ -60,12 +88,12 @@ def world_model(step: Step) -> Content:
         bank = load_bank(step.lake, rows["episode_id"].to_list(), image_size=None)
         candidates = episode_rows(step.lake, unseen["episode_id"].to_list())
         chosen = choose(candidates.iter_rows(named=True), config.fine_tuning.calibration_episodes)
-        validation = load_bank(step.lake, chosen, config.world_model.image_size)
         pretrained = WorldModel.from_bytes(parent.config, parent.weights)
+        validation = load_bank(step.lake, chosen, pretrained.image_size)
         model = fine_tune(
             pretrained,
             bank,
-            _latents(step, pretrained, bank),
+            _latents(step, pretrained.autoencoder, bank),
             drawn_by(rows, config.fine_tuning.sampling),
             config.world_model,
             config.fine_tuning,
@@ -84,13 +112,34 @@ def world_model(step: Step) -> Content:
     return Content(model_id, details={"episodes": len(rows), "frames": bank.frame_count}, metadata=metadata)
 
 
-def _latents(step: Step, model: "WorldModel", bank: FrameBank) -> np.ndarray:
+def _from_scratch(
+    step: Step, train: Callable[[FrameBank, Log], Trained], parents: dict[str, str] | None = None
+) -> Content:
+    """What `train` makes of the raw episodes of the training split, whose bank holds no pictures; `parents` by role."""
+    version, rows = step.parents["raw_episodes"], training_rows(step, "raw_episodes")
+    members = list(zip(rows["episode_id"], rows["source"], strict=True))
+    with tracked(step, "episodes", version, len(rows)) as run:
+        bank = load_bank(step.lake, rows["episode_id"].to_list(), image_size=None)
+        model_id = store(step, run, train(bank, run.log), parents or {}, members, version)
+        metadata = model_metadata(run, model_id, len(rows))
+    return Content(model_id, details={"episodes": len(rows), "frames": bank.frame_count}, metadata=metadata)
+
+
+def _autoencoder(step: Step) -> "FrameAutoencoder":
+    from worldvla.world_model.autoencoder import FrameAutoencoder
+
+    stored = read_model(step.lake, step.parents["autoencoder"])
+    return FrameAutoencoder.from_bytes(stored.config, stored.weights)
+
+
+def _latents(step: Step, seen_by: "FrameAutoencoder", bank: FrameBank) -> np.ndarray:
     from worldvla.training.device import device
-    from worldvla.world_model.autoencoder import autoencoder_digest, episode_latents
+    from worldvla.world_model.autoencoder import episode_latents
 
-    autoencoder = model.autoencoder.to(device())
-    encode = partial(episode_latents, autoencoder)
-    return cached_latents(step.lake, autoencoder_digest(autoencoder), bank, model.image_size, encode, step.commit)
+    encode, size = partial(episode_latents, seen_by.to(device())), seen_by.image_size
+    return cached_latents(step.lake, seen_by.config["digest"], bank, size, encode, step.commit)
 
 
-ASSETS: list[dg.AssetsDefinition] = [loop_asset(pretrained_world_model), loop_asset(world_model)]
+ASSETS: list[dg.AssetsDefinition] = [
+    loop_asset(made) for made in (autoencoder, embodiment, pretrained_world_model, world_model)
+]

@@ -77,7 +77,10 @@ class _Nights:
         raw = np.concatenate(list(parts.values()))
         self.aligned = self.some(raw, ALIGNED)
         self.publish("raw_episodes", "", self.members("raw_episodes", "", raw))
-        pretrained = self.model("pretrained_world_model", "", {}, raw, "expert", "raw_episodes")
+        stages: dict[str, str] = {}
+        for stage in ("autoencoder", "embodiment", "pretrained_world_model"):
+            stages[stage] = self.model(stage, "", dict(stages), raw, "expert", "raw_episodes")
+        pretrained = stages["pretrained_world_model"]
         self.model("judge", "", {}, raw, "expert", "raw_episodes")
         failures = np.zeros(0, np.int64)
         incoming = {node.name: (node.feedback_from, NOTHING) for node in NODES if node.feedback_from}

@@ -110,9 +110,10 @@ def _latest(model: WorldModel, first: np.ndarray, now: np.ndarray) -> np.ndarray
 
 def _pose_errors(model: WorldModel, reached: torch.Tensor, truth: np.ndarray) -> np.ndarray:
     """float32 [B]: of proprioception [B, P] that was rolled out, the error of the worst number."""
-    if model.kinematics is None:
+    kinematics = model.embodiment.kinematics
+    if kinematics is None:
         return np.full(len(truth), np.nan, np.float32)
-    error = (reached.cpu() - torch.from_numpy(model.sensed(truth))).abs() / model.kinematics.std.cpu()
+    error = (reached.cpu() - torch.from_numpy(model.sensed(truth))).abs() / kinematics.std.cpu()
     return error.amax(1).numpy()
 
 

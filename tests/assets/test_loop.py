@@ -245,7 +245,8 @@ def test_controls_are_campaigns_that_share_what_they_can(killed):
     """The policy fine-tuned on the same real episodes, and the judge's word as the reward: all before is taken over."""
     lake = Lake(killed / "lake")
     run(killed, "rematerialize", "--campaign", CAMPAIGN, "--json")
-    shared = ["base_policy", "raw_episodes", "pretrained_world_model", "judge", "sans", "world_model", "keyframes"]
+    trained = ["base_policy", "autoencoder", "embodiment", "pretrained_world_model", "judge", "world_model"]
+    shared = [*trained, "raw_episodes", "sans", "keyframes"]
     made = {}
     for name, setting in (("supervised", "rl.method=supervised"), ("judged", "rl.reward=judge")):
         run(killed, "loop", "--campaign", CAMPAIGN, "--set", setting, "--name", name, "--iterations", "1", "--json")

@@ -50,8 +50,10 @@ def test_told_the_poses_every_chunk_drifts_from_the_truth_alone(model: WorldMode
             now = first + chunk * CHUNK
             actions = torch.from_numpy(BANK.actions[None, now : now + CHUNK])
             with torch.no_grad():
-                reached = model.kinematics.rollout(torch.from_numpy(BANK.proprio[None, now]), actions, scene)[0, -1]
-            off = (reached - torch.from_numpy(BANK.proprio[now + CHUNK])).abs() / model.kinematics.std
+                reached = model.embodiment.kinematics.rollout(
+                    torch.from_numpy(BANK.proprio[None, now]), actions, scene
+                )[0, -1]
+            off = (reached - torch.from_numpy(BANK.proprio[now + CHUNK])).abs() / model.embodiment.kinematics.std
             assert error == pytest.approx(float(off.max()), rel=1e-3)
 
 

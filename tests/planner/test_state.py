@@ -73,6 +73,24 @@ def test_configuration_names_the_section(world):
     assert world.state("sans", 1).reason == "upstream: rl_policy[0000] is stale (configuration changed: rl)"
 
 
+def test_a_part_of_a_section_makes_stale_what_reads_it_alone(world):
+    """The dynamics' settings leave autoencoder, embodiment and judge; the picture's size leaves none of them."""
+    architecture = world.campaign.world_model
+    heavier = architecture.training.model_copy(update={"reward_weight": 99})
+    varied = {"training": heavier}, {"image_size": 48}
+    reasons = []
+    for changes in varied:
+        world.campaign = world.campaign.model_copy(update={"world_model": architecture.model_copy(update=changes)})
+        shown = {state.asset: state.reason for state in world.states(1) if state.state != "fresh"}
+        reasons.append({asset: shown.get(asset) for asset in ("autoencoder", "embodiment", "judge")})
+        assert "pretrained_world_model" in shown and "base_policy" not in shown and "sans" not in shown
+    assert reasons[0] == {"autoencoder": None, "embodiment": None, "judge": None}
+    size = "configuration changed: world_model.image_size"
+    assert reasons[1] == {"autoencoder": size, "embodiment": f"upstream: autoencoder is stale ({size})", "judge": size}
+    world.campaign = world.campaign.model_copy(update={"world_model": architecture.model_copy(update=varied[0])})
+    assert world.state("pretrained_world_model").reason == "configuration changed: world_model.training"
+
+
 def test_execution_settings_make_nothing_stale(world):
     changed = world.campaign.execution.model_copy(update={"workers": 7})
     world.campaign = world.campaign.model_copy(update={"execution": changed})

@@ -34,7 +34,7 @@ def rows(lake: Lake, as_of: str | None = None) -> dict[str, int]:
 
 def test_every_table_stands_as_it_stood_that_night(lake: Lake) -> None:
     assert [rows(lake, f"{CAMPAIGN}/{night}")["episodes"] for night in range(3)] == [266, 332, 398]
-    assert rows(lake, "demo/0000")["models"] == 5 and rows(lake)["models"] == 9
+    assert rows(lake, "demo/0000")["models"] == 7 and rows(lake)["models"] == 11
     # The record of an iteration is written after it has looked.
     assert "iterations" not in rows(lake, "demo/0") and rows(lake, "demo/1")["iterations"] == 1
     told = run_audit(lake, "tables", {}, "demo/1").to_dicts()

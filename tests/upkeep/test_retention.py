@@ -157,7 +157,7 @@ def test_a_champion_a_pin_and_young_work_are_kept(lake: Lake) -> None:
 
 
 def test_latents_stay_where_both_their_autoencoder_and_their_episode_are_needed(lake: Lake) -> None:
-    config, commit = {"autoencoder_digest": "had"}, Commit("run", "pretrained_world_model")
+    config, commit = {"autoencoder": {"digest": "had"}}, Commit("run", "pretrained_world_model")
     model = write_model(lake, "pretrained_world_model", config, b"weights", {}, {}, None, None, commit)
     pin(lake, "keep-me", model)
     abandoned = latest(lake)["demonstrations", "abandoned", ""].data_version
@@ -254,4 +254,4 @@ def test_a_killed_retention_leaves_a_readable_lake_and_goes_on(lake: Lake) -> No
                 lance.dataset(lake.path(table), version=number).count_rows()
     assert killed >= 3
     retain(str(lake.root))
-    assert lake.frame("models", ["model_id"]).height == 6 and answers(lake) == questions
+    assert lake.frame("models", ["model_id"]).height == 8 and answers(lake) == questions

@@ -90,8 +90,8 @@ def test_the_body_is_of_now_and_of_each_imagined_frame(model, bank):
     maps, poses = model.body_ahead(anchor, scene, proprio, actions)
     assert maps.shape == (2, 1 + FRAMES, *anchor.shape[1:])
     with torch.no_grad():
-        reached = model.kinematics.rollout(proprio, actions, scene)
-        frame = model.embodiment_map(anchor, reached[:, STRIDE - 1 : STRIDE])[:, 0]
+        reached = model.embodiment.kinematics.rollout(proprio, actions, scene)
+        frame = model.embodiment.map(anchor, reached[:, STRIDE - 1 : STRIDE])[:, 0]
     torch.testing.assert_close(maps[:, 1], frame)
     torch.testing.assert_close(poses, torch.cat([proprio[:, None], reached[:, STRIDE - 1 :: STRIDE]], dim=1))
 
@@ -105,7 +105,7 @@ def test_imagination_carries_the_pose_from_chunk_to_chunk(model, bank):
         state = imagination.step(state, chunk).state
     with torch.no_grad():
         begun, actions = torch.from_numpy(bank.proprio[first]), torch.from_numpy(np.concatenate(chunks, axis=1))
-        expected = imagination.model.kinematics.rollout(begun, actions, state.scene)[:, -1]
+        expected = imagination.model.embodiment.kinematics.rollout(begun, actions, state.scene)[:, -1]
     torch.testing.assert_close(state.proprio, expected)
 
 
@@ -114,7 +114,7 @@ def test_without_proprioception_a_world_model_learns_and_imagines_all_the_same(b
     """Of no robot, or, trained on one, of episodes that came with another width."""
     mute = replace(bank, proprio=np.zeros((bank.frame_count, 0), np.float32))
     model = pretrain(bank if width else mute, toy_architecture(2, 4, 2), CHUNK, 0, Checkpointer(None), ignore)
-    assert model.config["proprio_dim"] == width
+    assert model.config["embodiment"]["proprio_dim"] == width
     labels, latents = ["failure"] * len(bank), bank_latents(model.autoencoder, bank)
     tuned = fine_tune(model, mute, latents, labels, toy_architecture(), FINE_TUNING, 0, Checkpointer(None), ignore)
     imagination = Imagination(tuned, 1, 0)

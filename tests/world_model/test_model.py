@@ -6,9 +6,10 @@ import torch
 
 from tests.world_model.conftest import CHUNK, FRAMES, IMAGE_SIZE, toy_architecture
 from worldvla.errors import UserError
-from worldvla.world_model.autoencoder import autoencoder_digest, bank_latents, episode_latents
+from worldvla.world_model.autoencoder import FrameAutoencoder, autoencoder_digest, bank_latents, episode_latents
 from worldvla.world_model.autoencoder_training import median_pictures, salient_pixels, spread
-from worldvla.world_model.model import WorldModel, model_config
+from worldvla.world_model.embodiment import Embodiment
+from worldvla.world_model.model import WorldModel, assemble, autoencoder_config, embodiment_config
 
 
 def test_bytes_carry_the_whole_model(model):
@@ -68,9 +69,9 @@ def test_latents_of_an_episode_do_not_depend_on_the_others(model, bank):
 
 def test_a_digest_names_weights_and_statistics(model, bank):
     restored = WorldModel.from_bytes(model.config, model.to_bytes()).autoencoder
-    assert autoencoder_digest(restored) == model.config["autoencoder_digest"]
+    assert autoencoder_digest(restored) == model.config["autoencoder"]["digest"]
     restored.latent_mean[0, 0] += 1
-    assert autoencoder_digest(restored) != model.config["autoencoder_digest"]
+    assert autoencoder_digest(restored) != model.config["autoencoder"]["digest"]
 
 
 def test_every_input_of_the_transformer_matters(model, bank):
@@ -88,7 +89,7 @@ def test_every_input_of_the_transformer_matters(model, bank):
         "actions": torch.randn(1, CHUNK, 7),
         "travelled": torch.randn(1, 7),
         "body": torch.randn(1, 1 + FRAMES, 4, size, size),
-        "poses": torch.randn(1, 1 + FRAMES, model.config["proprio_dim"]),
+        "poses": torch.randn(1, 1 + FRAMES, model.config["embodiment"]["proprio_dim"]),
     }
     with torch.no_grad():
         output = model.denoise(**inputs)
@@ -110,25 +111,30 @@ def test_reward_head_gives_one_scalar_a_frame(model):
     assert model.reward_head(latents, latents[:, 0]).shape == (2, FRAMES)
 
 
-def test_the_reward_head_judges_as_many_places_of_finer_latents():
+def untrained(architecture, bank):
+    autoencoder = FrameAutoencoder(autoencoder_config(architecture))
+    return assemble(autoencoder, Embodiment(embodiment_config(autoencoder, bank)), architecture, CHUNK)
+
+
+def test_the_reward_head_judges_as_many_places_of_finer_latents(bank):
     architecture = toy_architecture()
     finer = architecture.model_copy(
         update={"autoencoder": architecture.autoencoder.model_copy(update={"patch": 1}), "image_size": 32}
     )
-    model = WorldModel(model_config(finer, CHUNK, 7, 2))
+    model = untrained(finer, bank)
     assert model.autoencoder.latent_size == 16
     latents = torch.randn(2, 4, 16, 16)
     places = model.reward_head.judgement(torch.cat([latents, latents], dim=1))
     assert places.shape[2:] == (8, 8)
-    assert model_config(architecture, CHUNK, 7, 2)["reward_stride"] == 1
+    assert untrained(architecture, bank).config["reward_stride"] == 1
 
 
 def test_sizes_that_do_not_fold_are_refused():
     architecture = toy_architecture().model_copy(update={"image_size": 36})
     with pytest.raises(UserError, match="image_size 36"):
-        model_config(architecture, CHUNK, 7, 2)
+        autoencoder_config(architecture)
 
 
 def test_config_is_json(model):
     assert isinstance(model.config["autoencoder"]["channels"], list)
-    assert np.isscalar(model.config["action_dim"])
+    assert np.isscalar(model.config["embodiment"]["action_dim"])

@@ -97,13 +97,12 @@ def test_compiled_kernels_learn_the_same_and_resume_to_the_same_bytes(tmp_path, 
 
     def train(checkpointer):
         logged = {}
-        start = pretrain_autoencoder(
-            bank, bank.images.__getitem__, toy_architecture(1, 10), CHUNK, 0, Checkpointer(None), ignore
-        )
-        trained = pretrain_dynamics(
-            start, bank, latents, toy_architecture(1, 10), 0, checkpointer, lambda _, metrics: logged.update(metrics)
-        )
-        return trained, logged
+
+        def log(step, metrics):
+            logged.update(metrics)
+
+        architecture, parts = toy_architecture(1, 10), (model.autoencoder, model.embodiment)
+        return pretrain_dynamics(*parts, bank, latents, architecture, CHUNK, 0, checkpointer, log), logged
 
     plain, plain_log = train(Checkpointer(None))
     with fusing(True):
@@ -191,11 +190,13 @@ def test_a_lake_without_the_pixels_gives_what_a_bank_with_them_gives(tmp_path, f
         return load_images(lake, bank, frames, IMAGE_SIZE)
 
     def from_lake():
-        model = pretrain_autoencoder(bank, pictures, architecture, CHUNK, 0, Checkpointer(None), ignore)
-        encode, name = partial(episode_latents, model.autoencoder), model.config["autoencoder_digest"]
+        no_checkpoints = Checkpointer(None)
+        autoencoder = pretrain_autoencoder(bank, pictures, architecture, CHUNK, 0, no_checkpoints, ignore)
+        encode, name = partial(episode_latents, autoencoder), autoencoder.config["digest"]
         latents = cached_latents(lake, name, bank, IMAGE_SIZE, encode, commit)
-        model = pretrain_embodiment(model, bank, latents, architecture, 0, Checkpointer(None), ignore)
-        return pretrain_dynamics(model, bank, latents, architecture, 0, Checkpointer(None), ignore)
+        embodiment = pretrain_embodiment(autoencoder, bank, latents, architecture, 0, no_checkpoints, ignore)
+        parts = autoencoder, embodiment
+        return pretrain_dynamics(*parts, bank, latents, architecture, CHUNK, 0, no_checkpoints, ignore)
 
     expected = pretrain(whole, architecture, CHUNK, 0, Checkpointer(None), ignore).to_bytes()
     assert from_lake().to_bytes() == expected

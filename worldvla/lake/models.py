@@ -9,7 +9,7 @@ from worldvla.lake.commit import Commit
 from worldvla.lake.digests import canonical_json
 from worldvla.lake.store import Lake, quoted
 
-KINDS = ("base_policy", "rl_policy", "pretrained_world_model", "world_model", "judge")
+KINDS = ("base_policy", "rl_policy", "autoencoder", "embodiment", "pretrained_world_model", "world_model", "judge")
 
 
 @dataclass(frozen=True)

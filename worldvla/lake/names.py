@@ -20,7 +20,15 @@ from worldvla.planner.partitions import iteration_key
 
 # Which kinds a parameter of this name may mean, the likeliest first.
 MODEL_PARAMETERS = {
-    "model": ("world_model", "rl_policy", "base_policy", "pretrained_world_model", "judge"),
+    "model": (
+        "world_model",
+        "rl_policy",
+        "base_policy",
+        "pretrained_world_model",
+        "embodiment",
+        "autoencoder",
+        "judge",
+    ),
     "policy": ("rl_policy", "base_policy"),
 }
 # A second model of the same kinds as the first.

@@ -6,6 +6,8 @@ computed another can publish at once.
 """
 
 from collections.abc import Mapping
+from operator import attrgetter
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -25,6 +27,11 @@ def config_digest(node: Node, campaign: Campaign) -> str:
     return ",".join(f"{section}:{_section_digest(campaign, section)}" for section in sorted({*node.reads, *excluding}))
 
 
+def settings_of(campaign: Campaign, section: str) -> Any:
+    """A section of the configuration, or the part of one that dots lead to: `world_model.autoencoder`."""
+    return attrgetter(section)(campaign)
+
+
 def changed_sections(old: str, new: str) -> list[str]:
     """The sections in which two config digests differ."""
     before, after = _by_section(old), _by_section(new)
@@ -40,7 +47,7 @@ def fingerprint(node: Node, code_version: str, config_digest: str, parents: Mapp
 
 
 def _section_digest(campaign: Campaign, section: str) -> str:
-    value = getattr(campaign, section)
+    value = settings_of(campaign, section)
     return digest(value.model_dump(mode="json") if isinstance(value, BaseModel) else value)[:SECTION_DIGITS]
 
 

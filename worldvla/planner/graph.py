@@ -18,6 +18,8 @@ from worldvla.sim.libero import tasks as libero
 # version of a suite's episodes makes others of the same seeds; what a campaign of the other suite has is found again.
 _RECORDED = f"2+rules.{RULES_VERSION}+suites.{tabletop.VERSION}.{libero.VERSION}"
 
+_AVERAGED = "world_model.training.ema_decay"  # of all of a world model's weights
+
 Scope = Literal["campaign", "iteration"]
 
 
@@ -26,7 +28,8 @@ class Node:
     """One asset.
 
     `scope` says whether it is made once a campaign or once an iteration; `reads` names the
-    top-level sections of the campaign's configuration that shape its content; `pool` is
+    sections of the campaign's configuration that shape its content, or parts of one, as
+    `world_model.autoencoder`; `pool` is
     the Dagster pool that bounds how many run at once. `holds_episodes` marks assets whose
     content is a set of episodes. `feedback_from` marks a back edge: in iteration t the
     node stands for what that asset published in all iterations before t. `varies_by_iteration`
@@ -96,22 +99,53 @@ NODES: tuple[Node, ...] = (
         holds_episodes=True,
     ),
     Node(
-        "pretrained_world_model",
+        "autoencoder",
         "campaign",
         ("raw_episodes",),
-        "14",
-        ("seed", "scene", "curation", "world_model"),
+        "1",
+        ("seed", "curation", "world_model.image_size", "world_model.autoencoder", _AVERAGED),
         "training",
     ),
-    Node("judge", "campaign", ("raw_episodes",), "1", ("seed", "curation", "world_model", "judge"), "training"),
+    Node(
+        "embodiment",
+        "campaign",
+        ("raw_episodes", "autoencoder"),
+        "1",
+        ("seed", "curation", "world_model.embodiment", _AVERAGED),
+        "training",
+    ),
+    Node(
+        "pretrained_world_model",
+        "campaign",
+        ("raw_episodes", "autoencoder", "embodiment"),
+        "15",
+        (
+            "seed",
+            "scene",
+            "curation",
+            "world_model.frame_stride",
+            "world_model.transformer",
+            "world_model.training",
+            "world_model.pretrain_steps",
+        ),
+        "training",
+    ),
+    Node(
+        "judge",
+        "campaign",
+        ("raw_episodes",),
+        "1",
+        ("seed", "curation", "world_model.image_size", "judge"),
+        "training",
+    ),
     Node("incoming_failures", "iteration", (), "1", holds_episodes=True, feedback_from="failure_rollouts"),
     Node("sans", "iteration", ("raw_episodes", "incoming_failures"), "1", ("curation",)),
     Node(
         "world_model",
         "iteration",
         ("sans", "pretrained_world_model"),
-        "10",
-        ("seed", "scene", "world_model", "fine_tuning", "imagination"),
+        "11",
+        ("seed", "scene", "world_model.training", "fine_tuning", "imagination"),
         "training",
         leaves_out=True,
     ),
@@ -157,6 +191,8 @@ NODES: tuple[Node, ...] = (
         "iteration",
         (
             "base_policy",
+            "autoencoder",
+            "embodiment",
             "pretrained_world_model",
             "judge",
             "sans",

@@ -27,8 +27,6 @@ MEMBERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "alignments": ("alignment_version", ("model_id",)),
 }
 
-AUTOENCODER = "$.autoencoder_digest"  # in a world model's configuration: whose latents it was trained on
-
 NodeKey = tuple[str, str, str]
 
 
@@ -62,6 +60,15 @@ class Needed:
         return any((self.publications, self.versions, self.models, self.episodes, self.autoencoders))
 
 
+def autoencoders(configurations: pl.Series) -> pl.Series:
+    """Whose latents each model reads: the digest of its autoencoder, or its own; null where it has none.
+
+    `configurations` are JSON.
+    """
+    read, own = (configurations.str.json_path_match(path) for path in ("$.autoencoder.digest", "$.digest"))
+    return read.zip_with(read.is_not_null(), own)
+
+
 class Lineage:
     """The edges of the lake as it is now, read once; columns of bytes and frames are not read."""
 
@@ -70,7 +77,7 @@ class Lineage:
         self.publications = pl.DataFrame(pl.from_arrow(published)).rename({"_rowid": "row"})
         models = lake.frame("models", ["model_id", "parents", "config"])
         self.models = {model: json.loads(parents) for model, parents, _ in models.iter_rows()}
-        digests = dict(zip(models["model_id"], models["config"].str.json_path_match(AUTOENCODER), strict=True))
+        digests = dict(zip(models["model_id"], autoencoders(models["config"]), strict=True))
         self.autoencoders = {model: digest for model, digest in digests.items() if digest is not None}
         self.trained_on = lake.frame("training_membership", ["model_id", "episode_id", "set_version"])
         self.members = {

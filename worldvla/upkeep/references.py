@@ -12,7 +12,7 @@ from worldvla.lake.store import Lake
 from worldvla.lake.tables import TABLES
 from worldvla.planner.graph import GRAPH
 from worldvla.upkeep.finding import Finding
-from worldvla.upkeep.needed import AUTOENCODER
+from worldvla.upkeep.needed import autoencoders
 
 # (table, column that names, table that is named, its key).
 REFERENCES = (
@@ -115,7 +115,7 @@ def unpublished(lake: Lake) -> Iterator[Finding]:
     yield from _unnamed(lake, "episode_sets", "set_version", pl.concat([named, trained]).unique())
     yield from _unnamed(lake, "training_membership", "model_id", _keys(lake, "models", "model_id"))
     if lake.exists("latents"):
-        models = lake.frame("models", ["config"])["config"].str.json_path_match(AUTOENCODER).drop_nulls().unique()
+        models = autoencoders(lake.frame("models", ["config"])["config"]).drop_nulls().unique()
         yield from _unnamed(lake, "latents", "autoencoder", models)
         yield from _unnamed(lake, "latents", "episode_id", _keys(lake, "episodes", "episode_id"))
 

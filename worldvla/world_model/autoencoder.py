@@ -6,6 +6,8 @@ The median picture of the training frames is taken off before and added after, s
 network spends itself on what differs between frames.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -25,13 +27,20 @@ EPISODE_BATCH = 64  # frames of an episode encoded at once
 class FrameAutoencoder(nn.Module):
     """uint8 pictures [B, H, W, 3] to normalized latents float32 [B, C, h, w] and back; h = H / (patch 2^(levels-1)).
 
+    `config` is all that is needed to build it again: `image_size`, `patch`, `latent_channels`, `channels` and
+    `layers_per_block`; trained, it has the `digest` that its latents are found by, too.
+
     Buffers: `still_picture` [3, H, W] in [-1, 1]; `latent_mean`, `latent_std` [1, C, 1, 1],
     set once after training.
     """
 
-    def __init__(self, image_size: int, patch: int, latent_channels: int, channels: list[int], layers_per_block: int):
+    def __init__(self, config: dict[str, Any]):
         super().__init__()
-        self.patch = patch
+        self.config = config
+        self.image_size: int = config["image_size"]
+        self.patch: int = config["patch"]
+        image_size, patch, channels = self.image_size, self.patch, config["channels"]
+        latent_channels = config["latent_channels"]
         self.latent_size = image_size // (patch * 2 ** (len(channels) - 1))
         levels = len(channels)
         self.network = AutoencoderKL(
@@ -40,7 +49,7 @@ class FrameAutoencoder(nn.Module):
             down_block_types=("DownEncoderBlock2D",) * levels,
             up_block_types=("UpDecoderBlock2D",) * levels,
             block_out_channels=tuple(channels),
-            layers_per_block=layers_per_block,
+            layers_per_block=config["layers_per_block"],
             latent_channels=latent_channels,
             norm_num_groups=NORM_GROUPS,
             sample_size=image_size // patch,
@@ -70,6 +79,15 @@ class FrameAutoencoder(nn.Module):
         """Normalized latents [B, C, h, w] to uint8 [B, H, W, 3]."""
         pictures = self.reconstruct(latents * self.latent_std + self.latent_mean)
         return ((pictures + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+
+    def to_bytes(self) -> bytes:
+        """All weights and buffers as safetensors."""
+        return weights.to_bytes(self.state_dict())
+
+    @classmethod
+    def from_bytes(cls, config: dict[str, Any], data: bytes) -> "FrameAutoencoder":
+        """The autoencoder that `to_bytes` wrote; raises `UserError` when weights and configuration disagree."""
+        return weights.build(cls, config, data)
 
 
 def to_pictures(images: torch.Tensor) -> torch.Tensor:
@@ -109,4 +127,4 @@ def bank_latents(autoencoder: FrameAutoencoder, bank: FrameBank) -> np.ndarray:
 
 def autoencoder_digest(autoencoder: FrameAutoencoder) -> str:
     """32 hexadecimal digits that name what it makes of a picture: its configuration, weights and statistics."""
-    return digest([autoencoder.patch, autoencoder.latent_size, weights.to_bytes(autoencoder.state_dict())])
+    return digest([autoencoder.patch, autoencoder.latent_size, autoencoder.to_bytes()])

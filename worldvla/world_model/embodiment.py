@@ -8,15 +8,19 @@ proprioception, so any robot and any fixed camera will do:
 
 - `Kinematics` rolls proprioception out under actions, with what the robot meets (`contact.py`).
 - `EmbodimentMap` redraws an episode's first frame with the robot in another pose.
+- `Embodiment` is both.
 
 What it is worth: docs/experiments.md. Shapes: B batch, M poses, P proprioception, A action,
 C latent channels, h x w latents. Proprioception that is NaN is not known.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from worldvla.training import weights
 from worldvla.world_model.contact import Contact
 
 WIDTH = 256  # of the kinematics
@@ -134,6 +138,32 @@ class EmbodimentMap(nn.Module):
         drawn = self.last(F.silu(drawn)).float().unflatten(0, (batch, poses))
         cover = drawn[:, :, -1:].sigmoid() * known[:, :, None, None, None]
         return torch.lerp(anchor.float()[:, None].expand_as(drawn[:, :, :-1]), drawn[:, :, :-1], cover)
+
+
+class Embodiment(nn.Module):
+    """Kinematics and map of one robot before one camera; both are None where no proprioception is recorded.
+
+    `config` is all that is needed to build it again: `proprio_dim`, `action_dim`, `image_size`, `latent_channels` and
+    `latent_size`.
+    """
+
+    def __init__(self, config: dict[str, Any]):
+        super().__init__()
+        self.config = config
+        proprio_dim, latent_size = config["proprio_dim"], config["latent_size"]
+        self.kinematics, self.map = None, None
+        if proprio_dim:
+            self.kinematics = Kinematics(proprio_dim, config["action_dim"], config["image_size"], latent_size)
+            self.map = EmbodimentMap(proprio_dim, config["latent_channels"], latent_size)
+
+    def to_bytes(self) -> bytes:
+        """All weights and buffers as safetensors."""
+        return weights.to_bytes(self.state_dict())
+
+    @classmethod
+    def from_bytes(cls, config: dict[str, Any], data: bytes) -> "Embodiment":
+        """The embodiment that `to_bytes` wrote; raises `UserError` when weights and configuration disagree."""
+        return weights.build(cls, config, data)
 
 
 def _layers(inputs: int, hidden: int, outputs: int) -> nn.Sequential:

@@ -101,7 +101,7 @@ class Imagination:
             kept = np.concatenate([kept[:, :1]] * (self.model.history - kept.shape[1]) + [kept], axis=1)
             recent = self._encode(kept.reshape(-1, *kept.shape[2:])).unflatten(0, kept.shape[:2])
         if travelled is None:
-            travelled = np.zeros((len(anchor), self.model.config["action_dim"]), np.float32)
+            travelled = np.zeros((len(anchor), self.model.config["embodiment"]["action_dim"]), np.float32)
         self._rollouts += 1
         sensed = torch.from_numpy(self.model.sensed(proprio)).to(self.device)
         way = torch.from_numpy(travelled).to(self.device)

@@ -1,4 +1,4 @@
-"""The world model as one bundle: autoencoder, chunk transformer, reward head, and their configuration."""
+"""The world model as one bundle: autoencoder, embodiment, chunk transformer, reward head, and their configuration."""
 
 from typing import Any
 
@@ -7,11 +7,12 @@ import torch
 from torch import nn
 
 from worldvla.config import WorldModelArchitecture
+from worldvla.episodes.frame_bank import FrameBank
 from worldvla.errors import UserError
 from worldvla.training import weights
 from worldvla.world_model.autoencoder import NORM_GROUPS, FrameAutoencoder
 from worldvla.world_model.dynamics import ChunkTransformer
-from worldvla.world_model.embodiment import EmbodimentMap, Kinematics
+from worldvla.world_model.embodiment import Embodiment
 from worldvla.world_model.flow import preconditioning
 from worldvla.world_model.reward_head import RewardHead
 
@@ -30,22 +31,19 @@ class WorldModel(nn.Module):
     def __init__(self, config: dict[str, Any]):
         super().__init__()
         self.config = config
-        self.image_size: int = config["image_size"]
         self.chunk: int = config["chunk"]
         self.frame_stride: int = config["frame_stride"]
         self.history: int = config["transformer"]["history"]
-        self.autoencoder = FrameAutoencoder(self.image_size, **config["autoencoder"])
-        latent_channels, latent_size = config["autoencoder"]["latent_channels"], self.autoencoder.latent_size
-        proprio_dim, action_dim = config["proprio_dim"], config["action_dim"]
-        sizes = self.image_size, latent_size
-        self.kinematics = Kinematics(proprio_dim, action_dim, *sizes) if proprio_dim else None
-        self.embodiment_map = EmbodimentMap(proprio_dim, latent_channels, latent_size) if proprio_dim else None
+        self.autoencoder = FrameAutoencoder(config["autoencoder"])
+        self.image_size = self.autoencoder.image_size
+        self.embodiment = Embodiment(config["embodiment"])
+        latent_channels, proprio_dim = config["autoencoder"]["latent_channels"], config["embodiment"]["proprio_dim"]
         self.dynamics = ChunkTransformer(
             latent_channels,
-            latent_size,
+            self.autoencoder.latent_size,
             self.chunk,
             self.frame_stride,
-            action_dim,
+            config["embodiment"]["action_dim"],
             pose_dim=proprio_dim + 1 if proprio_dim else 0,
             **config["transformer"],
         )
@@ -58,15 +56,15 @@ class WorldModel(nn.Module):
 
     def sensed(self, proprio: np.ndarray) -> np.ndarray:
         """float32 [N, P] of proprioception [N, any]: itself, or NaN, not known, where it has another width."""
-        width = self.config["proprio_dim"]
+        width = self.config["embodiment"]["proprio_dim"]
         return proprio if proprio.shape[1] == width else np.full((len(proprio), width), np.nan, np.float32)
 
     @torch.no_grad()
     def see(self, anchor: torch.Tensor) -> torch.Tensor:
         """The scenes [B, S] of first frames, latents [B, C, h, w]; S is 0 for a model without proprioception."""
-        if self.kinematics is None:
+        if self.embodiment.kinematics is None:
             return anchor.new_zeros(len(anchor), 0)
-        return self.kinematics.contact.look(self.autoencoder.decode(anchor))
+        return self.embodiment.kinematics.contact.look(self.autoencoder.decode(anchor))
 
     @torch.no_grad()
     def body_ahead(
@@ -78,12 +76,12 @@ class WorldModel(nn.Module):
         `actions` [B, K, A] follow.
         A model without proprioception (P = 0) shows the first frames themselves.
         """
-        if self.kinematics is None:
+        if self.embodiment.kinematics is None or self.embodiment.map is None:
             frames = 1 + actions.shape[1] // self.frame_stride
             return anchor[:, None].expand(-1, frames, -1, -1, -1), proprio[:, None].expand(-1, frames, -1)
-        reached = self.kinematics.rollout(proprio, actions, scene)
+        reached = self.embodiment.kinematics.rollout(proprio, actions, scene)
         poses = torch.cat([proprio[:, None], reached[:, self.frame_stride - 1 :: self.frame_stride]], dim=1)
-        return self.embodiment_map(anchor, poses), poses
+        return self.embodiment.map(anchor, poses), poses
 
     def denoise(
         self,
@@ -106,10 +104,11 @@ class WorldModel(nn.Module):
 
     def _standing(self, poses: torch.Tensor) -> torch.Tensor:
         """Poses [B, 1 + F, P] to about unit size, and whether they are known: [B, 1 + F, P + 1]; P = 0 stays 0."""
-        if self.kinematics is None:
+        kinematics = self.embodiment.kinematics
+        if kinematics is None:
             return poses
         known = poses.isfinite().all(-1, keepdim=True)
-        normalized = ((poses - self.kinematics.mean) / self.kinematics.std).nan_to_num()
+        normalized = ((poses - kinematics.mean) / kinematics.std).nan_to_num()
         return torch.cat([normalized * known, known.to(normalized.dtype)], dim=-1)
 
     def to_bytes(self) -> bytes:
@@ -122,10 +121,10 @@ class WorldModel(nn.Module):
         return weights.build(cls, config, data)
 
 
-def model_config(architecture: WorldModelArchitecture, chunk: int, action_dim: int, proprio_dim: int) -> dict[str, Any]:
-    """The configuration of a new model; raises UserError where sizes do not divide."""
-    autoencoder = architecture.autoencoder
-    fold = autoencoder.patch * 2 ** (len(autoencoder.channels) - 1)
+def autoencoder_config(architecture: WorldModelArchitecture) -> dict[str, Any]:
+    """The configuration of a new autoencoder; raises `UserError` where sizes do not divide, the transformer's too."""
+    settings = architecture.autoencoder
+    fold = settings.patch * 2 ** (len(settings.channels) - 1)
     latent_size = architecture.image_size // fold
     if architecture.image_size % fold or latent_size % architecture.transformer.patch or latent_size % 2:
         raise UserError(
@@ -133,16 +132,38 @@ def model_config(architecture: WorldModelArchitecture, chunk: int, action_dim: i
             f"(autoencoder.patch and levels), and transformer.patch {architecture.transformer.patch} must divide "
             "an even number of latents a side"
         )
-    if any(channels % NORM_GROUPS for channels in autoencoder.channels):
-        raise UserError(f"world_model.autoencoder.channels must be multiples of {NORM_GROUPS}: {autoencoder.channels}")
+    if any(channels % NORM_GROUPS for channels in settings.channels):
+        raise UserError(f"world_model.autoencoder.channels must be multiples of {NORM_GROUPS}: {settings.channels}")
+    layers = settings.model_dump(include={"patch", "latent_channels", "channels", "layers_per_block"})
+    return {"image_size": architecture.image_size, **layers}
+
+
+def embodiment_config(autoencoder: FrameAutoencoder, bank: FrameBank) -> dict[str, Any]:
+    """The configuration of a new embodiment of the bank's robot, seen by this autoencoder."""
     return {
-        "image_size": architecture.image_size,
-        "chunk": chunk,
-        "frame_stride": architecture.frame_stride,
-        "success_thresholds": {},
-        "action_dim": action_dim,
-        "proprio_dim": proprio_dim,
-        "autoencoder": autoencoder.model_dump(include={"patch", "latent_channels", "channels", "layers_per_block"}),
-        "transformer": architecture.transformer.model_dump(),
-        "reward_stride": max(1, latent_size // JUDGED_PLACES),
+        "proprio_dim": bank.proprio.shape[1],
+        "action_dim": bank.actions.shape[1],
+        "image_size": autoencoder.image_size,
+        "latent_channels": autoencoder.config["latent_channels"],
+        "latent_size": autoencoder.latent_size,
     }
+
+
+def assemble(
+    autoencoder: FrameAutoencoder, embodiment: Embodiment, architecture: WorldModelArchitecture, chunk: int
+) -> WorldModel:
+    """A new world model that sees by the autoencoder and has the embodiment's body; the rest is random."""
+    model = WorldModel(
+        {
+            "chunk": chunk,
+            "frame_stride": architecture.frame_stride,
+            "success_thresholds": {},
+            "autoencoder": autoencoder.config,
+            "embodiment": embodiment.config,
+            "transformer": architecture.transformer.model_dump(),
+            "reward_stride": max(1, autoencoder.latent_size // JUDGED_PLACES),
+        }
+    )
+    model.autoencoder.load_state_dict(autoencoder.state_dict())
+    model.embodiment.load_state_dict(embodiment.state_dict())
+    return model

@@ -20,6 +20,7 @@ on, from that of the episode's first.
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -30,16 +31,18 @@ from worldvla.training.checkpoint import Checkpointer
 from worldvla.training.device import device, fast_dtype, generator
 from worldvla.training.progress import Log
 from worldvla.world_model.augmentation import draw_offsets, shift
-from worldvla.world_model.autoencoder import autoencoder_digest, bank_latents
+from worldvla.world_model.autoencoder import FrameAutoencoder, autoencoder_digest, bank_latents
 from worldvla.world_model.autoencoder_training import spread, train_autoencoder
 from worldvla.world_model.contact_training import rolled_out, train_contact
+from worldvla.world_model.embodiment import Embodiment
 from worldvla.world_model.embodiment_training import train_embodiment_map, train_kinematics
 from worldvla.world_model.flow import CONTEXT_SIGMA, flow_weight, reward_weight, sample_sigma
-from worldvla.world_model.model import WorldModel, model_config
+from worldvla.world_model.model import WorldModel, assemble, autoencoder_config, embodiment_config
 from worldvla.world_model.optimization import Validation, optimize
 from worldvla.world_model.rollouts import Rollouts
 from worldvla.world_model.windows import Windows, draw, mixture, windows_of
 
+Module = TypeVar("Module", bound=torch.nn.Module)
 Score = Callable[[WorldModel], tuple[float, float]]
 
 ROLLOUT_SHARE = 0.5  # of windows continue what the model itself imagined,
@@ -63,10 +66,11 @@ def pretrain(
     Stages `autoencoder`, `kinematics`, `contact`, `embodiment_map` and `dynamics`, all resumable; `log` gets metrics
     named after them.
     """
-    model = pretrain_autoencoder(bank, bank.images.__getitem__, architecture, chunk, seed, checkpointer, log)
-    latents = bank_latents(model.autoencoder, bank)
-    model = pretrain_embodiment(model, bank, latents, architecture, seed, checkpointer, log)
-    return pretrain_dynamics(model, bank, latents, architecture, seed, checkpointer, log)
+    pictures = bank.images.__getitem__
+    autoencoder = pretrain_autoencoder(bank, pictures, architecture, chunk, seed, checkpointer, log)
+    latents = bank_latents(autoencoder, bank)
+    embodiment = pretrain_embodiment(autoencoder, bank, latents, architecture, seed, checkpointer, log)
+    return pretrain_dynamics(autoencoder, embodiment, bank, latents, architecture, chunk, seed, checkpointer, log)
 
 
 def pretrain_autoencoder(
@@ -77,19 +81,19 @@ def pretrain_autoencoder(
     seed: int,
     checkpointer: Checkpointer,
     log: Log,
-) -> WorldModel:
-    """A new world model whose autoencoder is trained, on `architecture.autoencoder.frames` frames of the bank.
+) -> FrameAutoencoder:
+    """An autoencoder trained on `architecture.autoencoder.frames` frames of the bank.
 
     `pictures` gives these, at `architecture.image_size`; the bank itself needs none. Resumable, as stage `autoencoder`.
+    Raises `UserError` where sizes do not divide or no episode is as long as a window of the dynamics.
     """
     # What no dynamics can be trained on is said now, not when the autoencoder is done.
     windows_of(bank, chunk, architecture.transformer.history, architecture.frame_stride)
-    with torch.random.fork_rng():
-        torch.manual_seed(int(torch.randint(2**31, (), generator=generator(seed, "world_model", "weights"))))
-        model = WorldModel(model_config(architecture, chunk, bank.actions.shape[1], bank.proprio.shape[1])).to(device())
+    config = autoencoder_config(architecture)
+    autoencoder = _drawn(lambda: FrameAutoencoder(config), seed, "autoencoder").to(device())
     frames = spread(bank.frame_count, architecture.autoencoder.frames)
     train_autoencoder(
-        model.autoencoder,
+        autoencoder,
         pictures(frames),
         np.asarray(bank.tasks)[bank.episode_of_frame()[frames]],
         architecture.autoencoder,
@@ -98,47 +102,52 @@ def pretrain_autoencoder(
         checkpointer,
         _named("ae", log),
     )
-    model.config["autoencoder_digest"] = autoencoder_digest(model.autoencoder)
-    return model
+    autoencoder.config["digest"] = autoencoder_digest(autoencoder)
+    return autoencoder
 
 
 def pretrain_embodiment(
-    model: WorldModel,
+    autoencoder: FrameAutoencoder,
     bank: FrameBank,
     latents: np.ndarray,
     architecture: WorldModelArchitecture,
     seed: int,
     checkpointer: Checkpointer,
     log: Log,
-) -> WorldModel:
-    """The model of `pretrain_autoencoder` with the robot's body trained, too, in place; nothing without proprioception.
+) -> Embodiment:
+    """The body of the bank's robot, trained; without proprioception there is nothing to train.
 
     `latents` are float16 [N, C, h, w] of the bank's frames. Resumable, as stages `kinematics`, `contact` and
     `embodiment_map`.
     """
-    if model.kinematics is not None and model.embodiment_map is not None:
+    config = embodiment_config(autoencoder, bank)
+    embodiment = _drawn(lambda: Embodiment(config), seed, "embodiment").to(device())
+    if embodiment.kinematics is not None and embodiment.map is not None:
         settings, decay = architecture.embodiment, architecture.training.ema_decay
-        train_kinematics(model.kinematics, bank, settings, decay, seed, checkpointer, _named("kinematics", log))
-        first = _of_first_frames(model.autoencoder.decode, bank, latents)
-        train_contact(model.kinematics, bank, first, settings, decay, seed, checkpointer, _named("contact", log))
-        body = model.embodiment_map
-        train_embodiment_map(body, bank, latents, settings, decay, seed, checkpointer, _named("embodiment_map", log))
-    return model
+        train_kinematics(embodiment.kinematics, bank, settings, decay, seed, checkpointer, _named("kinematics", log))
+        first = _of_first_frames(autoencoder.decode, bank, latents)
+        train_contact(embodiment.kinematics, bank, first, settings, decay, seed, checkpointer, _named("contact", log))
+        shown = _named("embodiment_map", log)
+        train_embodiment_map(embodiment.map, bank, latents, settings, decay, seed, checkpointer, shown)
+    return embodiment
 
 
 def pretrain_dynamics(
-    model: WorldModel,
+    autoencoder: FrameAutoencoder,
+    embodiment: Embodiment,
     bank: FrameBank,
     latents: np.ndarray,
     architecture: WorldModelArchitecture,
+    chunk: int,
     seed: int,
     checkpointer: Checkpointer,
     log: Log,
 ) -> WorldModel:
-    """The model of `pretrain_embodiment` with everything else trained, too, in place.
+    """A world model of this autoencoder and embodiment, which stay as they are, with everything else trained.
 
     `latents` are float16 [N, C, h, w] of the bank's frames, which needs no images. Resumable, as stage `dynamics`.
     """
+    model = _drawn(lambda: assemble(autoencoder, embodiment, architecture, chunk), seed, "dynamics").to(device())
     windows = windows_of(bank, model.chunk, model.history, model.frame_stride)
     model.residual_std.copy_(_residual_std(torch.from_numpy(latents), windows))
     everywhere = np.ones(len(windows), dtype=bool)
@@ -290,6 +299,13 @@ def _train_dynamics(
         named(steps, {"kept_step": float(kept)})
 
 
+def _drawn(make: Callable[[], Module], seed: int, stage: str) -> Module:
+    """What `make` makes, its random weights a function of the seed and the stage alone."""
+    with torch.random.fork_rng():
+        torch.manual_seed(int(torch.randint(2**31, (), generator=generator(seed, stage, "weights"))))
+        return make()
+
+
 def _of_first_frames(
     read: Callable[[torch.Tensor], torch.Tensor], bank: FrameBank, latents: np.ndarray
 ) -> torch.Tensor:
@@ -304,7 +320,8 @@ def _of_first_frames(
 def _poses(model: WorldModel, bank: FrameBank, scenes: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """float32 [N, P], twice: proprioception as recorded, and rolled out from each episode's first frame."""
     recorded = model.sensed(bank.proprio)
-    return recorded, recorded if model.kinematics is None else rolled_out(model.kinematics, bank, recorded, scenes)
+    kinematics = model.embodiment.kinematics
+    return recorded, recorded if kinematics is None else rolled_out(kinematics, bank, recorded, scenes)
 
 
 def _context_level(count: int, random: torch.Generator) -> torch.Tensor:
