@@ -52,10 +52,19 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("home", nargs="?", type=Path, help="the home of all data; WORLDVLA_HOME, or var, when left out")
     parser.add_argument("--campaign", default="tabletop")
     parser.add_argument("--iteration", type=lambda number: iteration_key(int(number)), default=iteration_key(0))
-    parser.add_argument("--episodes", type=int, default=120, help="of the validation split, over all tasks")
-    parser.add_argument("--rollouts", type=int, default=4, help="of each policy from each of these episodes' starts")
-    parser.add_argument("--seeds", type=int, default=100, help="tuning seeds a task on which policies are rated")
+    parser.add_argument("--episodes", type=positive, default=120, help="of the validation split, over all tasks")
+    parser.add_argument(
+        "--rollouts", type=positive, default=4, help="of each policy from each of these episodes' starts"
+    )
+    parser.add_argument("--seeds", type=positive, default=100, help="tuning seeds a task on which policies are rated")
     return parser.parse_args()
+
+
+def positive(text: str) -> int:
+    """A number from 1 on; argparse says what was written instead."""
+    if not text.isascii() or not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
 
 
 def limits(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.limits import arguments
 from benchmarks.limits_policy import act_in_imagination, explored
 from benchmarks.limits_world_model import decoded, imagined, world_model_limits
 from tests.world_model.conftest import CHUNK, FRAMES, STRIDE, toy_architecture, toy_bank
@@ -115,3 +116,12 @@ def test_exploration_is_that_of_the_first_and_last_updates() -> None:
         "last 5 updates: groups whose outcomes differ": pytest.approx(25 / 40),
         "last 5 updates: success in imagination": pytest.approx(0.5),
     }
+
+
+@pytest.mark.parametrize("option", ["--episodes", "--rollouts", "--seeds"])
+@pytest.mark.parametrize("number", ["0", "-1", "many"])
+def test_what_is_no_number_from_one_on_is_refused(monkeypatch, capsys, option: str, number: str) -> None:
+    monkeypatch.setattr("sys.argv", ["limits", f"{option}={number}"])
+    with pytest.raises(SystemExit):
+        arguments()
+    assert f"argument {option}: '{number}' is no number from 1 on" in capsys.readouterr().err
