@@ -27,8 +27,8 @@ from worldvla.lake.episodes import load_bank, write_episodes
 from worldvla.lake.latents import cached_latents
 from worldvla.lake.store import Lake
 from worldvla.training.device import device
-from worldvla.world_model.autoencoder import autoencoder_digest, encode_all, episode_latents
-from worldvla.world_model.model import WorldModel, model_config
+from worldvla.world_model.autoencoder import FrameAutoencoder, autoencoder_digest, encode_all, episode_latents
+from worldvla.world_model.model import autoencoder_config
 
 CAMPAIGN = "tabletop"
 KNOWN, NEW, LENGTH = 200, 20, 48
@@ -85,22 +85,21 @@ def measured(way: Callable[[Path, list[str]], np.ndarray], folder: Path, ids: li
 
 def from_pictures(folder: Path, ids: list[str]) -> np.ndarray:
     """Latents float32 [N, C, h, w] of all frames, of a bank that holds all pictures."""
-    model = untrained()
-    images = load_bank(Lake(folder), ids, model.image_size).images
-    return encode_all(model.autoencoder, images).numpy() if len(images) else images
+    autoencoder = untrained()
+    images = load_bank(Lake(folder), ids, autoencoder.image_size).images
+    return encode_all(autoencoder, images).numpy() if len(images) else images
 
 
 def from_cache(folder: Path, ids: list[str]) -> np.ndarray:
     """Latents float16 [N, C, h, w] of all frames, from the table."""
-    model, lake = untrained(), Lake(folder)
-    digest, encode = autoencoder_digest(model.autoencoder), partial(episode_latents, model.autoencoder)
-    return cached_latents(lake, digest, load_bank(lake, ids, None), model.image_size, encode, COMMIT)
+    autoencoder, lake = untrained(), Lake(folder)
+    digest, encode = autoencoder_digest(autoencoder), partial(episode_latents, autoencoder)
+    return cached_latents(lake, digest, load_bank(lake, ids, None), autoencoder.image_size, encode, COMMIT)
 
 
-def untrained() -> WorldModel:
-    config = load(CAMPAIGN)
+def untrained() -> FrameAutoencoder:
     torch.manual_seed(0)
-    return WorldModel(model_config(config.world_model, config.scene.chunk, 7, 18)).to(device())
+    return FrameAutoencoder(autoencoder_config(load(CAMPAIGN).world_model)).to(device())
 
 
 if __name__ == "__main__":

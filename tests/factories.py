@@ -85,9 +85,9 @@ class _Loop:
         parts = ("demonstrations", "perturbed_demonstrations", "exploration_rollouts", "open_loop_replays")
         ids = [episode for part in parts for episode in self.members(self.versions[part, ""])]
         self.publish("raw_episodes", "", write_set(self.lake, ids, self.commit("raw_episodes", "")), parts)
-        parts: dict[str, str] = {}
+        trained: dict[str, str] = {}
         for stage in ("autoencoder", "embodiment", "pretrained_world_model"):
-            parts[stage] = self.model(stage, "", dict(parts), "raw_episodes")
+            trained[stage] = self.model(stage, "", dict(trained), "raw_episodes")
         for iteration, outcomes in (
             ("0000", (True, False, True, False, True, False)),
             ("0001", (True,) * 5 + (False,)),

@@ -13,13 +13,17 @@ def test_every_campaign_of_the_file_imagines_and_acts(name):
     from worldvla.policy.noise import Draws
     from worldvla.policy.vla import Policy
     from worldvla.training.device import generator
+    from worldvla.world_model.autoencoder import FrameAutoencoder
+    from worldvla.world_model.embodiment import Embodiment
     from worldvla.world_model.imagination import Imagination
-    from worldvla.world_model.model import WorldModel, model_config
+    from worldvla.world_model.model import assemble, autoencoder_config, embodiment_config
 
     campaign = campaigns.load(name)
     chunk, size = campaign.scene.chunk, campaign.world_model.image_size
     assert campaign.scene.max_steps % chunk == 0
-    model = WorldModel(model_config(campaign.world_model, chunk, 7, 18)).eval()
+    autoencoder = FrameAutoencoder(autoencoder_config(campaign.world_model))
+    embodiment = Embodiment(embodiment_config(autoencoder, 18, 7))
+    model = assemble(autoencoder, embodiment, campaign.world_model, chunk).eval()
     imagination = Imagination(model, campaign.imagination.denoising_steps, 0)
     policy = Policy.create(campaign.policy, chunk, 0).eval()
     frame = np.zeros((1, size, size, 3), np.uint8)

@@ -13,11 +13,11 @@ def may_mount() -> bool:
 
 
 @contextmanager
-def small_disk(folder: Path, mebibytes: int) -> Iterator[Callable[[int], None]]:
+def small_disk(folder: Path, mebibytes: int) -> Iterator[Callable[[int], object]]:
     """Mounts it on `folder`; yields a function that gives it another size in MiB."""
     folder.mkdir(parents=True, exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m", "tmpfs", str(folder)], check=True)
     try:
-        yield lambda size: subprocess.run(["mount", "-o", f"remount,size={size}m", str(folder)], check=True) and None
+        yield lambda size: subprocess.run(["mount", "-o", f"remount,size={size}m", str(folder)], check=True)
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)

@@ -149,7 +149,7 @@ def test_needed_versions_without_a_tag_are_tagged(lake: Lake) -> None:
     assert {finding.table for finding in found} == {"episodes", "sans"}
     repair(lake, found)
     assert errors(lake) == []
-    assert sum(tag.startswith("model-") for tag in lake.tags("episodes")) == 7
+    assert sum(tag.startswith("model-") for tag in lake.tags("episodes")) == 9
 
 
 def test_a_version_that_is_gone_is_an_error_nobody_can_mend(lake: Lake) -> None:

@@ -10,7 +10,7 @@ from tests.world_model.conftest import CHUNK, FINE_TUNING, FRAMES, IMAGE_SIZE, S
 from worldvla.training.checkpoint import Checkpointer
 from worldvla.training.progress import ignore
 from worldvla.world_model.autoencoder import bank_latents
-from worldvla.world_model.embodiment import EmbodimentMap, Kinematics
+from worldvla.world_model.embodiment import Embodiment, EmbodimentMap, Kinematics
 from worldvla.world_model.embodiment_training import train_embodiment_map, train_kinematics
 from worldvla.world_model.imagination import Imagination
 from worldvla.world_model.training import fine_tune, pretrain
@@ -115,6 +115,8 @@ def test_without_proprioception_a_world_model_learns_and_imagines_all_the_same(b
     mute = replace(bank, proprio=np.zeros((bank.frame_count, 0), np.float32))
     model = pretrain(bank if width else mute, toy_architecture(2, 4, 2), CHUNK, 0, Checkpointer(None), ignore)
     assert model.config["embodiment"]["proprio_dim"] == width
+    body = model.embodiment
+    assert Embodiment.from_bytes(body.config, body.to_bytes()).to_bytes() == body.to_bytes()
     labels, latents = ["failure"] * len(bank), bank_latents(model.autoencoder, bank)
     tuned = fine_tune(model, mute, latents, labels, toy_architecture(), FINE_TUNING, 0, Checkpointer(None), ignore)
     imagination = Imagination(tuned, 1, 0)

@@ -113,7 +113,8 @@ def test_reward_head_gives_one_scalar_a_frame(model):
 
 def untrained(architecture, bank):
     autoencoder = FrameAutoencoder(autoencoder_config(architecture))
-    return assemble(autoencoder, Embodiment(embodiment_config(autoencoder, bank)), architecture, CHUNK)
+    body = Embodiment(embodiment_config(autoencoder, bank.proprio.shape[1], bank.actions.shape[1]))
+    return assemble(autoencoder, body, architecture, CHUNK)
 
 
 def test_the_reward_head_judges_as_many_places_of_finer_latents(bank):

@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from worldvla.config import WorldModelArchitecture
-from worldvla.episodes.frame_bank import FrameBank
 from worldvla.errors import UserError
 from worldvla.training import weights
 from worldvla.world_model.autoencoder import NORM_GROUPS, FrameAutoencoder
@@ -138,11 +137,11 @@ def autoencoder_config(architecture: WorldModelArchitecture) -> dict[str, Any]:
     return {"image_size": architecture.image_size, **layers}
 
 
-def embodiment_config(autoencoder: FrameAutoencoder, bank: FrameBank) -> dict[str, Any]:
-    """The configuration of a new embodiment of the bank's robot, seen by this autoencoder."""
+def embodiment_config(autoencoder: FrameAutoencoder, proprio_dim: int, action_dim: int) -> dict[str, Any]:
+    """The configuration of a new embodiment of a robot of so many senses and actions, seen by this autoencoder."""
     return {
-        "proprio_dim": bank.proprio.shape[1],
-        "action_dim": bank.actions.shape[1],
+        "proprio_dim": proprio_dim,
+        "action_dim": action_dim,
         "image_size": autoencoder.image_size,
         "latent_channels": autoencoder.config["latent_channels"],
         "latent_size": autoencoder.latent_size,

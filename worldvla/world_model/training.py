@@ -120,7 +120,7 @@ def pretrain_embodiment(
     `latents` are float16 [N, C, h, w] of the bank's frames. Resumable, as stages `kinematics`, `contact` and
     `embodiment_map`.
     """
-    config = embodiment_config(autoencoder, bank)
+    config = embodiment_config(autoencoder, bank.proprio.shape[1], bank.actions.shape[1])
     embodiment = _drawn(lambda: Embodiment(config), seed, "embodiment").to(device())
     if embodiment.kinematics is not None and embodiment.map is not None:
         settings, decay = architecture.embodiment, architecture.training.ema_decay
