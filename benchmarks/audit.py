@@ -124,7 +124,9 @@ def questions(lake: Lake, iterations: int) -> dict[str, tuple[str, dict[str, str
         "downstream_of": {"policy": middle},
     }
     assert set(asked) == set(audits()), "an audit is not measured"
-    found = {name: (name, parameters, None) for name, parameters in asked.items()}
+    found: dict[str, tuple[str, dict[str, str], str | None]] = {
+        name: (name, parameters, None) for name, parameters in asked.items()
+    }
     by_task = {"task": TASKS[0], "seeds": "0-100000"}
     night = {"after": "2026-01-01T00:01", "before": "2026-01-01T00:30"}
     for name in ("episodes_of", "downstream_of"):

@@ -24,6 +24,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -159,8 +160,8 @@ def measured(python: Path, data: Path, stored: dict[str, Stored]) -> tuple[Turns
         ours = stack.enter_context(session([*own, "cached", data]))
         # All start at once and then wait for their turns: importing a peer takes longer than its turns.
         sessions = {name: stack.enter_context(session(command)) for name, (_, command) in sides.items()}
-        for process in (ours, *sessions.values()):
-            answer(process)
+        for reader in (ours, *sessions.values()):
+            answer(reader)
         for number, workers, state, (name, peer) in product(range(ROUNDS), WORKERS, STATES, sessions.items()):
             one, other = turn(ours, lake, workers, state), turn(peer, sides[name][0], workers, state)
             beside.setdefault((name, workers, state), []).append(one)
@@ -169,31 +170,46 @@ def measured(python: Path, data: Path, stored: dict[str, Stored]) -> tuple[Turns
     return turns, beside
 
 
+@dataclass(frozen=True)
+class Reader:
+    """A process that answers, and the file of what it complains of."""
+
+    command: str
+    process: subprocess.Popen[str]
+    errors: IO[str]
+
+
 @contextmanager
-def session(command: list[object]) -> Iterator[subprocess.Popen]:
+def session(command: list[object]) -> Iterator[Reader]:
     """A process that says when it is ready, and then answers lines."""
     texts = [str(one) for one in command]
     with tempfile.TemporaryFile("w+") as errors:
-        options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors, "text": True}
-        process = subprocess.Popen(texts, env=os.environ | OFFLINE, start_new_session=True, **options)
-        process.errors = errors
+        process = subprocess.Popen(
+            texts,
+            env=os.environ | OFFLINE,
+            start_new_session=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
         try:
-            yield process
+            yield Reader(" ".join(texts[:4]), process, errors)
         finally:
             process.stdin.close()
             process.wait()
 
 
-def answer(process: subprocess.Popen) -> str:
+def answer(reader: Reader) -> str:
     """The next line that is an answer; libraries print others."""
-    for line in process.stdout:
+    for line in reader.process.stdout:
         if re.fullmatch(r"ready|\d+ [\d.e-]+", word := line.strip()):
             return word
-    process.errors.seek(0)
-    raise SystemExit(f"{process.args[:4]} died:\n{process.errors.read()[-3000:]}")
+    reader.errors.seek(0)
+    raise SystemExit(f"{reader.command} died:\n{reader.errors.read()[-3000:]}")
 
 
-def turn(process: subprocess.Popen, path: Path, workers: int, state: str) -> Turn:
+def turn(reader: Reader, path: Path, workers: int, state: str) -> Turn:
     """A turn, after its files were dropped from the cache or read into it."""
     for file in path.rglob("*"):
         if file.is_file():
@@ -203,12 +219,12 @@ def turn(process: subprocess.Popen, path: Path, workers: int, state: str) -> Tur
                     os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             else:
                 file.read_bytes()
-    begin = processor_seconds(process)
-    process.stdin.write(f"{state} {workers} {SECONDS}\n")
-    process.stdin.flush()
-    windows, seconds = map(float, answer(process).split())
+    begin = processor_seconds(reader.process)
+    reader.process.stdin.write(f"{state} {workers} {SECONDS}\n")
+    reader.process.stdin.flush()
+    windows, seconds = map(float, answer(reader).split())
     # The first batch, which the clock does not see, cost processor time too.
-    return Turn(windows / seconds, (windows + BATCH) / (processor_seconds(process) - begin))
+    return Turn(windows / seconds, (windows + BATCH) / (processor_seconds(reader.process) - begin))
 
 
 def processor_seconds(process: subprocess.Popen) -> float:

@@ -15,6 +15,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -99,7 +100,8 @@ class H5Windows(Dataset):
     def __init__(self, path: Path):
         import h5py
 
-        self.path, self.file = path, None
+        self.path = path
+        self.file: Any = None  # opened where it is read: an open one does not go to a worker
         with h5py.File(path) as file:
             lengths = {name: demo.attrs["num_samples"] for name, demo in file["data"].items()}
         span = HISTORY - 1 + CHUNK + 1
@@ -111,8 +113,7 @@ class H5Windows(Dataset):
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         import h5py
 
-        if self.file is None:
-            self.file = h5py.File(self.path)
+        self.file = self.file or h5py.File(self.path)
         name, start = self.windows[index]
         demo = self.file["data"][name]
         now = start + HISTORY - 1
@@ -149,11 +150,10 @@ def quality(kind: str, data: Path, out: Path) -> float:
         plain = type(dataset)("local/benchmark", root=out)
         pictures = np.stack([plain[i][CAMERA].numpy() for i in range(SOME)]).transpose(0, 2, 3, 1) * 255
         return psnr(data, pictures.round())
-    pictures, episode = [], 0
-    while sum(map(len, pictures)) < SOME:
-        pictures.append(dataset.load_episode(episode)["pixels"].numpy().transpose(0, 2, 3, 1))
-        episode += 1
-    return psnr(data, np.concatenate(pictures))
+    episodes: list[np.ndarray] = []
+    while sum(map(len, episodes)) < SOME:
+        episodes.append(dataset.load_episode(len(episodes))["pixels"].numpy().transpose(0, 2, 3, 1))
+    return psnr(data, np.concatenate(episodes))
 
 
 def timed(batches, seconds: float) -> str:
