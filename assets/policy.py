@@ -55,7 +55,7 @@ def keyframes(step: Step) -> Content:
 
 def rl_policy(step: Step) -> Content:
     """The base policy, or with `rl.start: latest` that of the iteration before, after GRPO in this iteration's world
-    model: no step of the real simulator is taken.
+    model. Probes in the real simulator choose, as `rl.probe` says; nothing is learned from them.
 
     With `rl.method: supervised` the control: the same policy fine-tuned further on the same real episodes.
     """
@@ -71,6 +71,7 @@ def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
     from worldvla.policy.vla import Policy
     from worldvla.rl.deployed import compare
     from worldvla.rl.exploitation import exploits
+    from worldvla.rl.probes import on_tuning_seeds, summary
     from worldvla.rl.starts import StartStates
     from worldvla.rl.training import train
     from worldvla.world_model.model import WorldModel
@@ -80,6 +81,9 @@ def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
         read_model(step.lake, step.parents[parent]) for parent in ("base_policy", "world_model", "judge")
     )
     begun = begun_from(step)
+    try_out = on_tuning_seeds(
+        config.scene, config.evaluation.temperature, config.rl.probe.per_task, config.execution.workers
+    )
     ids = keyframes["episode_id"].unique().sort().to_list()
     cloned = _successes(step, keyframes) if config.rl.cloning_weight else []
     with tracked(step, "keyframes", version, len(keyframes)) as run:
@@ -104,6 +108,7 @@ def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
             run.log,
             samples,
             Policy.from_bytes(base.config, base.weights),
+            try_out,
         )
         parents = policies_among_parents(base, begun) | {"world_model": imagined.model_id}
         members = dict.fromkeys(ids, "start") | dict.fromkeys(cloned, "success")
@@ -114,10 +119,17 @@ def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
         "as the judge sees it": [update["shown_success"] for update in result.history],
     }
     stopped = exploits(result.history, config.rl.exploitation_gap)
-    deployed = compare(result.base, result.new)
+    deployed, probes = compare(result.base, result.new), summary(result.probes)
     return Content(
         model_id,
-        details={"history": result.history, "imagined": deployed, "starts": len(keyframes), "stopped": stopped},
+        details={
+            "history": result.history,
+            "imagined": deployed,
+            "starts": len(keyframes),
+            "stopped": stopped,
+            "probes": probes,
+            "kept": result.kept,
+        },
         metadata={
             **metadata,
             "imagined success": line_plot(curves, "GRPO update", "rate"),
@@ -125,7 +137,10 @@ def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
                 [dg.TableRecord({"task": task, **_rates(told)}) for task, told in deployed["tasks"].items()]
             ),
             "stopped because it exploited the world model": stopped,
+            "real success on tuning seeds": dg.MetadataValue.table([dg.TableRecord(_told(probe)) for probe in probes]),
+            "kept after so many updates": result.kept,
         },
+        real_steps=result.real_steps,
         imagined_steps=result.imagined_steps,
     )
 
@@ -133,6 +148,11 @@ def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
 def _rates(told: dict[str, dict]) -> dict[str, float]:
     both = [(policy, who) for who in ("reward", "judge") for policy in ("base", "new")]
     return {f"{policy}, by the {who}": told[who][policy]["rate"] for policy, who in both}
+
+
+def _told(probe: dict) -> dict[str, float | str]:
+    rates = {task: found["rate"] for task, found in probe["tasks"].items()}
+    return {"updates": probe["update"], **rates, "resting": ", ".join(probe["resting"])}
 
 
 def _cloned(step: Step, keyframes: pl.DataFrame) -> Content:
@@ -150,7 +170,14 @@ def _cloned(step: Step, keyframes: pl.DataFrame) -> Content:
         members = [(episode, "success") for episode in ids]
         model_id = store(step, run, policy, policies_among_parents(base, begun), members, version)
         metadata = model_metadata(run, model_id, len(ids))
-    details = {"episodes": len(ids), "frames": bank.frame_count, "history": [], "imagined": None, "stopped": False}
+    details = {
+        "episodes": len(ids),
+        "frames": bank.frame_count,
+        "history": [],
+        "imagined": None,
+        "stopped": False,
+        "probes": [],
+    }
     return Content(model_id, details=details, metadata=metadata)
 
 

@@ -44,6 +44,7 @@ def evaluation(step: Step) -> Content:
     found = None
     if imagined := trained["imagined"]:
         found = verdict(trained["history"], imagined, compared, step.config.rl.exploitation_gap)
+        found |= {"rested": sorted({task for probe in trained["probes"] for task in probe["resting"]})}
     details = {
         "protocol": conditions,
         **compared,
@@ -101,7 +102,9 @@ def _exploitation(found: dict | None) -> Check:
             said += f"; exploited in {task}: {GAINS.format(**of)}"
     if found["stopped"]:
         said += f"; stopped after {found['updates']} updates"
-    return Check("exploitation", True, said, warned=found["exploited"] or found["stopped"])
+    if found["rested"]:
+        said += f"; worse in the simulator than it began, so that it rested: {', '.join(found['rested'])}"
+    return Check("exploitation", True, said, warned=found["exploited"] or found["stopped"] or bool(found["rested"]))
 
 
 def policy_rollouts(step: Step) -> Content:

@@ -10,12 +10,16 @@ SOURCES = {
     "demonstrations": ("demonstrations", "perturbed_demonstrations"),
     "exploration": ("exploration_rollouts", "open_loop_replays"),
     "collection": ("policy_rollouts",),
+    "probes": ("rl_policy",),
 }
+# Spent in the iteration itself, not in those before it.
+AT_ONCE = ("rl_policy",)
 HEADINGS = (
     "campaign, iteration",
     "demonstrations",
     "exploration",
     "collection",
+    "probes",
     "real steps",
     "imagined steps",
     "success",
@@ -26,9 +30,10 @@ HEADINGS = (
 def interaction(evidence: Evidence, together: bool = True) -> list[dict[str, Any]]:
     """One row an evaluated (campaign, iteration), and one a base policy before any iteration (its iteration is "").
 
-    `real_steps` is the sum of `demonstrations`, `exploration` and `collection`; what is collected in an iteration is
-    learned from in the next one. A base policy learns from the demonstrations that succeed alone, which is all its row
-    counts. What evaluating cost is apart. With `together` the rows are compared, which unlike protocols forbid.
+    `real_steps` is the sum of `demonstrations`, `exploration`, `collection` and `probes`; what is collected in an
+    iteration is learned from in the next one. A base policy learns from the demonstrations that succeed alone, which is
+    all its row counts. What evaluating cost is apart. With `together` the rows are compared, which unlike protocols
+    forbid.
     """
     found = [
         evaluation(evidence, name, one) for name in evidence.plan for one in evidence.iterations("evaluation", name)
@@ -64,6 +69,7 @@ def _base_row(evidence: Evidence, one: Evaluation) -> dict[str, Any]:
         "demonstrations": steps,
         "exploration": 0,
         "collection": 0,
+        "probes": 0,
         "real_steps": steps,
         "imagined_steps": 0,
         "evaluation_steps": 0,
@@ -73,9 +79,13 @@ def _base_row(evidence: Evidence, one: Evaluation) -> dict[str, Any]:
 
 
 def _steps(evidence: Evidence, one: Evaluation, assets: tuple[str, ...]) -> int:
-    """Real steps of assets that were spent before this iteration's policy was trained."""
-    before = ("", *map(iteration_key, range(int(one.iteration))))
-    records = (evidence.records.get((asset, one.campaign, iteration)) for asset in assets for iteration in before)
+    """Real steps of assets that this iteration's policy was made with."""
+    number = int(one.iteration)
+    records = (
+        evidence.records.get((asset, one.campaign, iteration))
+        for asset in assets
+        for iteration in ("", *map(iteration_key, range(number + (asset in AT_ONCE))))
+    )
     return sum(record.real_steps for record in records if record)
 
 
@@ -83,7 +93,7 @@ def markdown(rows: list[dict[str, Any]], missing: list[str]) -> str:
     """The rows as a Markdown table, and below it what it lacks."""
     lines = [f"| {' | '.join(HEADINGS)} |", "|---|" + "---:|" * (len(HEADINGS) - 1)]
     for row in rows:
-        steps = ("demonstrations", "exploration", "collection", "real_steps", "imagined_steps")
+        steps = ("demonstrations", "exploration", "collection", "probes", "real_steps", "imagined_steps")
         cells = [f"{row['campaign']} {row['iteration'] or '(base policy)'}", *(f"{row[name]:,}" for name in steps)]
         rate, gained = row["success"], row["gain"]
         cells.append(f"{rate['rate']:.1%} ({rate['low']:.1%} to {rate['high']:.1%}, n = {rate['n']})")

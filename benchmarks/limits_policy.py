@@ -6,9 +6,7 @@ same actions are carried out from the same initial states: where the two outcome
 where it is asked. A failure that it takes for a success is what a policy learns to exploit.
 """
 
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
@@ -16,15 +14,14 @@ from benchmarks.campaign_figures import share
 from benchmarks.result import figure
 from benchmarks.within_start import within_start
 from worldvla.alignment.intervals import proportion
-from worldvla.config import ActionNoise, Campaign
+from worldvla.config import Campaign
 from worldvla.episodes.frame_bank import FrameBank
 from worldvla.lake.models import Model
-from worldvla.policy.actor import PolicySpec
 from worldvla.policy.noise import Draws
 from worldvla.policy.vla import Policy
+from worldvla.rl.probes import on_tuning_seeds
 from worldvla.sim.open_loop import OpenLoopSpec
 from worldvla.sim.rollout import RolloutRequest
-from worldvla.sim.seed_ranges import TUNING
 from worldvla.sim.workers import collect
 from worldvla.training.device import device, generator
 from worldvla.training.progress import track
@@ -110,21 +107,12 @@ def act_in_imagination(
 
 def rated(name: str, policy: Model, count: int, config: Campaign) -> list[dict]:
     """Figures of each task: the policy's success on `count` tuning seeds, at the temperature of `evaluation`."""
-    scene, noise = config.scene, ActionNoise.one_by_one(config.evaluation.temperature)
-    figures = []
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "policy.safetensors"
-        path.write_bytes(policy.weights)
-        actor = PolicySpec(str(path), policy.config, policy.model_id, noise)
-        for task in scene.tasks:
-            requests = [
-                RolloutRequest(scene.suite, task, seed, actor, scene.max_steps, scene.chunk, render="chunk")
-                for seed in range(TUNING, TUNING + count)
-            ]
-            episodes = collect(requests, config.execution.workers, f"{name}: {task}")
-            rate = proportion(sum(episode.success for episode in episodes), count)
-            figures.append(share(f"{task}, {name}: succeeds on tuning seeds", rate))
-    return figures
+    try_out = on_tuning_seeds(config.scene, config.evaluation.temperature, count, config.execution.workers)
+    tried = try_out(Policy.from_bytes(policy.config, policy.weights), f"{name} on tuning seeds")
+    return [
+        share(f"{task}, {name}: succeeds on tuning seeds", proportion(sum(successes), count))
+        for task, successes in tried.successes.items()
+    ]
 
 
 def explored(history: list[dict], window: int = 5) -> list[dict]:

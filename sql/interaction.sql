@@ -1,8 +1,9 @@
 -- question: How many real interaction steps did each campaign spend by each iteration, and what success did they gain?
 -- show: campaign, iteration, real_steps, imagined_steps, n, base_success, new_success, difference, difference_low, difference_high
 --
--- real_steps are all steps of the real simulator until then that something was learned from: demonstrations, exploration
--- and, from the iterations before, collection. What evaluating cost is apart, in evaluation_steps: it teaches nothing.
+-- real_steps are all steps of the real simulator until then that the policy owes something to: demonstrations, exploration,
+-- the probes by which it was chosen and, from the iterations before, collection. What evaluating cost is apart, in
+-- evaluation_steps: it teaches nothing.
 -- Ablations are campaigns too, so one table compares them; read down one protocol and one base policy.
 with recorded as (
     select

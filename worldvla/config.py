@@ -234,6 +234,14 @@ class Keyframes(Section):
     lead: int = Field(ge=1, description="actions before a failure's best moment at which a keyframe is taken")
 
 
+class Probes(Section):
+    """The real simulator, asked on tuning seeds while a policy learns in imagination: what is worse in it than it began
+    rests, and the best policy asked about is kept."""
+
+    every: int = Field(ge=0, description="updates between two probes; 0: none, no simulator step is spent")
+    per_task: int = Field(ge=1, description="tuning seeds")
+
+
 class ReinforcementLearning(Section):
     """GRPO inside the world model, or the control that spends the same real episodes without it."""
 
@@ -262,6 +270,7 @@ class ReinforcementLearning(Section):
     cloning_weight: float = Field(
         ge=0, description="weight of behaviour cloning on the successes among the same real episodes; 0: none"
     )
+    probe: Probes
 
     @field_validator("noise")
     @classmethod

@@ -100,7 +100,7 @@ def test_the_page_stands_alone_and_says_what_the_lake_holds(tmp_path, monkeypatc
     outside = re.findall(r'(?:src|href)="(?!data:)([^"]*)"|url\(|@import', html)
     assert outside == []
     rates = ("15 of 20", "100.0 % (61.0 – 100.0)", "80.0 % (49.0 – 94.3)")
-    for told in (*rates, "1\u202f234", "passed its gate", "Success in imagination", "drawn one by one"):
+    for told in (*rates, "1\u202f234", "passed its gate", "Success while it learns", "drawn one by one"):
         assert told in html
     assert html.count("<video") == 2
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from worldvla.config import ActionNoise, PolicyArchitecture, ReinforcementLearning
+from worldvla.config import ActionNoise, PolicyArchitecture, Probes, ReinforcementLearning
 from worldvla.policy.vla import Policy
 from worldvla.rl.starts import StartStates
 
@@ -123,4 +123,5 @@ def rl() -> ReinforcementLearning:
         minibatch=32,
         kl_weight=0.0,
         cloning_weight=0.0,
+        probe=Probes(every=0, per_task=1),
     )

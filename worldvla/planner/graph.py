@@ -163,8 +163,8 @@ NODES: tuple[Node, ...] = (
         "rl_policy",
         "iteration",
         ("base_policy", "incoming_policy", "world_model", "alignment", "keyframes", "judge"),
-        "10",
-        ("seed", "scene", "imagination", "keyframes", "policy", "rl"),
+        "11",
+        ("seed", "scene", "imagination", "keyframes", "policy", "rl", "evaluation.temperature"),
         "training",
     ),
     Node(

@@ -12,13 +12,15 @@ TICKS = 4
 
 @dataclass(frozen=True)
 class Series:
-    """One line; `style` is a CSS class of the page (a, b, muted). `low` and `high` shade an interval."""
+    """One line; `style` is a CSS class of the page (a, b, c, muted). `low` and `high` shade an interval; `steps` are
+    its own, where it has others than the chart."""
 
     label: str
     values: Sequence[float]
     style: str
     low: Sequence[float] | None = None
     high: Sequence[float] | None = None
+    steps: Sequence[float] | None = None
 
 
 def line_chart(
@@ -27,7 +29,8 @@ def line_chart(
     """The series against `steps`; `unit_interval` fixes the vertical axis to 0 … 1."""
     everything = [v for s in series for curve in (s.values, s.low or (), s.high or ()) for v in curve]
     low, high = (0.0, 1.0) if unit_interval else _padded(min(everything), max(everything))
-    first, last = steps[0], max(steps[-1], steps[0] + 1)
+    places = [step for s in series for step in (s.steps or steps)]
+    first, last = min(places), max(max(places), min(places) + 1)
 
     def x(step: float) -> float:
         return LEFT + (step - first) / (last - first) * (WIDTH - LEFT - RIGHT)
@@ -45,10 +48,10 @@ def line_chart(
     for step in _ticks(first, last):
         parts.append(f'<text class="tick middle" x="{x(step):.1f}" y="{HEIGHT - BOTTOM + 14}">{step:g}</text>')
     for one in series:
-        points = [f"{x(step):.1f},{y(value):.1f}" for step, value in zip(steps, one.values, strict=True)]
+        points = [f"{x(s):.1f},{y(v):.1f}" for s, v in zip(one.steps or steps, one.values, strict=True)]
         if one.low is not None and one.high is not None:
-            upper = [f"{x(s):.1f},{y(v):.1f}" for s, v in zip(steps, one.high, strict=True)]
-            lower = [f"{x(s):.1f},{y(v):.1f}" for s, v in zip(steps, one.low, strict=True)]
+            upper = [f"{x(s):.1f},{y(v):.1f}" for s, v in zip(one.steps or steps, one.high, strict=True)]
+            lower = [f"{x(s):.1f},{y(v):.1f}" for s, v in zip(one.steps or steps, one.low, strict=True)]
             parts.append(f'<polygon class="band {one.style}" points="{" ".join(upper + lower[::-1])}"/>')
         parts.append(f'<polyline class="line {one.style}" points="{" ".join(points)}"/>')
     parts.append(

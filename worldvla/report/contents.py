@@ -32,6 +32,8 @@ class IterationContents:
     gate_failure: str | None = None
     media: list[dict] = field(default_factory=list)
     rl_history: list[dict] = field(default_factory=list)
+    probes: list[dict] = field(default_factory=list)
+    kept: int | None = None  # updates of the policy that the probes chose
     imagined: dict | None = None
     evaluation: dict | None = None
 
@@ -87,6 +89,8 @@ def _iteration(lake: Lake, current: Current, progress: dict) -> IterationContent
         gate_failure=alignment.blocking_failure if alignment else None,
         media=_media(lake, alignment.data_version) if alignment else [],
         rl_history=details("rl_policy").get("history", []),
+        probes=details("rl_policy").get("probes", []),
+        kept=details("rl_policy").get("kept"),
         imagined=details("rl_policy").get("imagined"),
         evaluation=details("evaluation") or None,
     )

@@ -101,7 +101,8 @@ def outcome_chart(summary: dict) -> Markup:
     return line_chart(curves["step"], series, "step", "Agreement on success by this step", unit_interval=True)
 
 
-def learning_chart(history: list[dict]) -> Markup:
+def learning_chart(history: list[dict], probes: list[dict]) -> Markup:
+    """Success in imagination, update by update, and what the probes say of it in the simulator."""
     styles = dict(zip(RL_CURVES, ("a", "muted", "b"), strict=True))
     series = [
         Series(
@@ -110,7 +111,10 @@ def learning_chart(history: list[dict]) -> Markup:
         for name, style in styles.items()
         if name in history[0]
     ]
-    return line_chart(list(range(1, len(history) + 1)), series, "GRPO update", "Success in imagination", True)
+    if probes:
+        updates, rates = [probe["update"] for probe in probes], [probe["rate"] for probe in probes]
+        series.append(Series("real, one by one on tuning seeds", rates, "c", steps=updates))
+    return line_chart(list(range(1, len(history) + 1)), series, "GRPO update", "Success while it learns", True)
 
 
 def percent(value: float | None) -> str:

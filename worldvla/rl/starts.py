@@ -1,6 +1,6 @@
 """Start states: the real frames from which imagination departs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,18 +80,23 @@ class StartStates:
             near_failure_share=near_failure_share,
         )
 
-    def draw(self, groups: int, random: torch.Generator) -> np.ndarray:
+    def draw(self, groups: int, random: torch.Generator, without: Collection[str] = ()) -> np.ndarray:
         """int64 [groups]: distinct states as far as there are enough, near-failure ones in their share.
 
-        A share that is no whole number of groups is met on average over draws.
+        A share that is no whole number of groups is met on average over draws. Tasks `without` which to draw take their
+        groups with them: of the others there are as many as ever. Raises ValueError where no task is left.
         """
+        tasks = np.array(self.tasks)
+        drawn = ~np.isin(tasks, list(without))
+        if not drawn.any():
+            raise ValueError(f"no task is left without {sorted(without)}")
+        groups = max(1, round(groups * len(np.unique(tasks[drawn])) / len(np.unique(tasks))))
         near = np.array([kind == NEAR_FAILURE for kind in self.kind])
         count = int(self.near_failure_share * groups + torch.rand((), generator=random).item())
-        count = count if near.any() else 0
-        count = count if (~near).any() else groups
-        return np.concatenate(
-            [_sample(np.flatnonzero(~near), groups - count, random), _sample(np.flatnonzero(near), count, random)]
-        )
+        near, other = np.flatnonzero(near & drawn), np.flatnonzero(~near & drawn)
+        count = count if len(near) else 0
+        count = count if len(other) else groups
+        return np.concatenate([_sample(other, groups - count, random), _sample(near, count, random)])
 
 
 def _sample(pool: np.ndarray, count: int, random: torch.Generator) -> np.ndarray:

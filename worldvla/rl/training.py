@@ -1,8 +1,9 @@
-"""Reinforcement learning of a policy inside a world model: no simulator step is taken.
+"""Reinforcement learning of a policy inside a world model: nothing is learned from a step of the simulator.
 
 Each update draws start states, imagines a group of rollouts from each, and takes gradient
-steps on the clipped surrogate over the chunks of groups whose outcomes differ. In the end
-both policies are imagined as they are deployed.
+steps on the clipped surrogate over the chunks of groups whose outcomes differ. Probes in the
+simulator, where they are asked for, say which tasks rest and which policy is kept. In the
+end both policies are imagined as they are deployed.
 """
 
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from worldvla.rl.deployed import Deployed, deployed
 from worldvla.rl.exploitation import exploits
 from worldvla.rl.imagined_rollouts import SHOWS_SUCCESS, Dynamics, Judge, JudgedDynamics, Rollouts, imagine
 from worldvla.rl.keyframes import NEAR_FAILURE
+from worldvla.rl.probes import Probe, Probing, Try, resting
 from worldvla.rl.starts import StartStates
 from worldvla.training.checkpoint import Checkpointer, load_optimizer_tensors, optimizer_tensors
 from worldvla.training.device import device, generator
@@ -37,15 +39,19 @@ KL_SHARE = 4
 class RLResult:
     """The improved policy, what it cost, and one dict of metrics an update in `history`.
 
-    `updates` is less than was asked for where the policy began to exploit the world model. `base` and `new` are what
-    imagination makes of the base policy and the improved one, as many rollouts each as an update has.
+    `updates` is less than was asked for where the policy began to exploit the world model; the `policy` is that of the
+    best of the `probes`, after `kept` updates, or without probes the last one. `real_steps` are those of the probes.
+    `base` and `new` are what imagination makes of the base policy and the improved one, as many rollouts each as an
+    update has.
     """
 
     policy: Policy
     imagined_steps: int
     real_steps: int
     updates: int
+    kept: int
     history: list[dict[str, float]]
+    probes: list[Probe]
     base: Deployed
     new: Deployed
 
@@ -64,12 +70,14 @@ def train(
     log: Log = ignore,
     samples: ChunkSamples | None = None,
     base: Policy | None = None,
+    try_out: Try | None = None,
 ) -> RLResult:
     """Improves a copy of `policy` in imagination; a pure function of its arguments, interrupted or not.
 
     `judge` watches, and gives the reward where `rl.reward` says so; `samples`, if any, are cloned beside it with
-    `rl.cloning_weight`. In the end the result is compared with `base`, which by default is `policy` itself. Raises
-    ValueError when policy and world model disagree about `chunk`.
+    `rl.cloning_weight`. `try_out` probes the policy in the simulator, as `rl.probe` says. In the end the result is
+    compared with `base`, which by default is `policy` itself. Raises ValueError when policy and world model disagree
+    about `chunk`.
     """
     if not policy.chunk == world_model.chunk == chunk:
         raise ValueError(f"chunk is {chunk}, the policy's {policy.chunk}, the world model's {world_model.chunk}")
@@ -96,6 +104,7 @@ def train(
         log,
         samples,
         base,
+        try_out,
     )
 
 
@@ -112,6 +121,7 @@ def improve(
     log: Log = ignore,
     samples: ChunkSamples | None = None,
     base: Policy | None = None,
+    try_out: Try | None = None,
 ) -> RLResult:
     """`train` with any dynamics: `dynamics(update)` opens those of one update, the last two those that compare both
     policies; `success_threshold` as of `imagine`.
@@ -122,20 +132,31 @@ def improve(
     base = reference if base is None else base.to(device()).eval()
     policy = Policy.from_bytes(policy.config, policy.to_bytes()).to(device())
     optimizer = torch.optim.AdamW(policy.parameters(), lr=rl.learning_rate, betas=(0.9, 0.95), weight_decay=0.0)
-    first, history = 0, []
+    first, history, probing = 0, [], Probing(try_out, rl.probe.every)
     if saved := checkpointer.load(STAGE):
         first, groups = saved
         policy.load_state_dict(groups["policy"])
         load_optimizer_tensors(optimizer, groups["optimizer"])
         columns = {name: column.tolist() for name, column in groups["history"].items()}
         history = [{name: column[update] for name, column in columns.items()} for update in range(first)]
+        probing.load(groups)
+
+    def look(update: int, ends: bool = False) -> None:
+        if probe := probing.look(policy, update, ends):
+            rates = {f"rl/real_success/{task}": float(np.mean(some)) for task, some in probe.successes.items()}
+            log(update, {"rl/real_success": probe.rate} | rates)
+
     for update in track(range(first, rl.updates), "policy in imagination", rl.updates, first):
         if exploits(history, rl.exploitation_gap):
+            break
+        look(update)
+        rest = resting(probing.probes)
+        if rest.issuperset(starts.tasks):
             break
         watch = Stopwatch()
         random = generator(seed, STAGE, "rollouts", update)
         world = dynamics(update)
-        drawn = starts.draw(rl.groups, random)
+        drawn = starts.draw(rl.groups, random, rest)
         rollouts = imagine(
             policy, world, starts, drawn, rl.group_size, max_steps, rl.noise, success_threshold, judge, random
         )
@@ -159,8 +180,11 @@ def improve(
         checkpointer.save(
             STAGE,
             update + 1,
-            {"policy": policy.state_dict(), "optimizer": optimizer_tensors(optimizer), "history": columns},
+            {"policy": policy.state_dict(), "optimizer": optimizer_tensors(optimizer), "history": columns}
+            | probing.tensors(),
         )
+    look(len(history), ends=True)
+    policy = probing.kept(policy)
     # Of the same starts and at the same places, so that the two are pairs.
     before, after = (
         deployed(
@@ -177,7 +201,17 @@ def improve(
         for one in track((base, policy.eval()), "base and new policy in imagination", 2)
     )
     imagined_steps = int(sum(row["imagined_steps"] for row in history)) + before.imagined_steps + after.imagined_steps
-    return RLResult(policy, imagined_steps, 0, len(history), history, before, after)
+    return RLResult(
+        policy,
+        imagined_steps,
+        sum(probe.steps for probe in probing.probes),
+        updates=len(history),
+        kept=probing.best.update if probing.best else len(history),
+        history=history,
+        probes=probing.probes,
+        base=before,
+        new=after,
+    )
 
 
 def learn(

@@ -1,0 +1,138 @@
+"""Probes choose the policy, let tasks rest, and survive a kill; one of them in the simulator itself."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.rl.conftest import Line, arrived
+from worldvla import campaigns
+from worldvla.config import Probes
+from worldvla.policy.vla import Policy
+from worldvla.rl.probes import Probe, Probing, Tried, on_tuning_seeds, resting, summary
+from worldvla.rl.training import improve
+from worldvla.training.checkpoint import Checkpointer
+
+MAX_STEPS = 6
+THRESHOLD = np.full(4, 0.5, np.float32)
+
+
+def probe(update: int, **successes: int) -> Probe:
+    return Probe({task: [seed < count for seed in range(10)] for task, count in successes.items()}, 30, update)
+
+
+class Simulator:
+    """Rates what it is told to, probe after probe, and remembers the weights it saw."""
+
+    def __init__(self, *rates: dict[str, int]):
+        self.rates = list(rates)
+        self.seen: list[bytes] = []
+
+    def __call__(self, policy: Policy, description: str) -> Tried:
+        self.seen.append(policy.to_bytes())
+        return probe(0, **self.rates[len(self.seen) - 1])
+
+
+@pytest.fixture
+def both(starts):
+    """Two tasks, of each a start with either goal."""
+    return replace(starts, tasks=["push", "push", "pull", "pull"], near_failure_share=0.0, kind=["start"] * 4)
+
+
+@pytest.fixture
+def probed(policy, both, rl):
+    def train(simulator: Simulator, updates: int = 6, every: int = 2, checkpoints=None, log=lambda *_: None):
+        settings = rl.model_copy(update={"updates": updates, "probe": Probes(every=every, per_task=10)})
+        arguments = (policy, lambda _: Line(), both, settings, THRESHOLD, arrived, MAX_STEPS, 0)
+        return improve(*arguments, checkpoints or Checkpointer(None), log, try_out=simulator)
+
+    return train
+
+
+def test_a_task_rests_while_it_is_worse_than_it_began():
+    first, worse, back = probe(0, push=4, pull=5), probe(6, push=6, pull=4), probe(12, push=3, pull=5)
+    assert resting([]) == resting([first]) == set()
+    assert resting([first, worse]) == {"pull"} and resting([first, worse, back]) == {"push"}
+    told = summary([first, worse, back])
+    assert [row["resting"] for row in told] == [[], ["pull"], ["push"]]
+    assert told[1]["tasks"]["push"]["successes"] == 6 and told[1]["tasks"]["push"]["n"] == 10
+    assert told[1]["rate"] == pytest.approx(0.5) and told[1]["update"] == 6 and told[1]["steps"] == 30
+
+
+def test_the_best_probed_policy_is_kept(probed):
+    simulator = Simulator(*({"push": rate, "pull": 5} for rate in (3, 4, 6, 5)))
+    result = probed(simulator)
+    assert [probe.update for probe in result.probes] == [0, 2, 4, 6] and result.kept == 4
+    assert result.policy.to_bytes() == simulator.seen[2] != simulator.seen[3]
+    assert result.updates == 6 and result.real_steps == 4 * 30
+
+
+def test_a_policy_that_only_lost_is_given_back_as_it_came(probed, policy):
+    before = policy.to_bytes()
+    result = probed(
+        Simulator({"push": 5, "pull": 5}, {"push": 5, "pull": 4}, {"push": 6, "pull": 4}, {"push": 2, "pull": 4})
+    )
+    assert result.kept == 0 and result.policy.to_bytes() == before
+
+
+def test_a_resting_task_is_not_imagined_and_the_others_are_as_often(probed):
+    logged: list[dict] = []
+    simulator = Simulator(
+        {"push": 5, "pull": 5}, {"push": 6, "pull": 4}, {"push": 6, "pull": 5}, {"push": 6, "pull": 5}
+    )
+    result = probed(simulator, log=lambda _, metrics: logged.append(metrics))
+    updates = [metrics for metrics in logged if "rl/loss" in metrics]
+    imagined = ["rl/imagined_success/pull" in metrics for metrics in updates]
+    assert imagined == [True, True, False, False, True, True]
+    assert [row["groups"] for row in result.history] == [4, 4, 2, 2, 4, 4]
+    assert [metrics["rl/real_success/push"] for metrics in logged if "rl/real_success" in metrics] == [
+        0.5,
+        0.6,
+        0.6,
+        0.6,
+    ]
+
+
+def test_training_ends_where_every_task_rests(probed):
+    result = probed(Simulator({"push": 5, "pull": 5}, {"push": 4, "pull": 4}))
+    assert result.updates == 2 and result.kept == 0 and len(result.probes) == 2
+
+
+def test_a_killed_training_asks_no_probe_again_that_is_saved(probed, tmp_path):
+    class Killed(Exception):
+        pass
+
+    def kill(update: int, metrics: dict) -> None:
+        if update == 4 and "rl/loss" in metrics:
+            raise Killed
+
+    rates = [{"push": 3, "pull": 5}, {"push": 6, "pull": 5}, {"push": 5, "pull": 5}, {"push": 4, "pull": 5}]
+    whole = probed(Simulator(*rates))
+    with pytest.raises(Killed):
+        probed(Simulator(*rates), checkpoints=Checkpointer(tmp_path, 0), log=kill)
+    # Saved after three updates: the probes after none and two of them are known, the others are asked for.
+    resumed = probed(Simulator(*rates[2:]), checkpoints=Checkpointer(tmp_path, 0))
+    assert resumed.probes == whole.probes and resumed.kept == whole.kept == 2
+    assert resumed.policy.to_bytes() == whole.policy.to_bytes()
+
+
+def test_nothing_is_probed_where_nothing_is_asked(probed, policy):
+    def never(policy: Policy, description: str) -> Tried:
+        raise AssertionError("probed")
+
+    result = probed(never, every=0)
+    assert result.probes == [] and result.real_steps == 0 and result.kept == result.updates == 6
+    assert Probing(None, 2).look(policy, 0) is None and Probing(never, 0).tensors() == {}
+
+
+def test_the_simulator_is_asked_on_the_same_seeds_each_time():
+    config = campaigns.load("test")
+    torch.manual_seed(0)
+    policy = Policy.create(config.policy, config.scene.chunk, seed=0).eval()
+    try_out = on_tuning_seeds(config.scene, 1.0, 2, 1)
+    first = try_out(policy, "once")
+    assert first == try_out(policy, "again")
+    (successes,) = first.successes.values()
+    assert list(first.successes) == config.scene.tasks and len(successes) == 2
+    assert 0 < first.steps <= 2 * config.scene.max_steps
