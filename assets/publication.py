@@ -101,6 +101,17 @@ class Step:
                 f"{asset} of {where} was never materialized; run `worldvla loop --campaign {self.campaign}`"
             ) from None
 
+    def details(self, asset: str) -> dict[str, Any]:
+        """What an asset of this campaign and iteration says beside its content. Raises `UserError` where other code
+        said it, perhaps in another form."""
+        record, now = self.record(asset), GRAPH[asset].code_version
+        if record.code_version != now:
+            raise UserError(
+                f"{asset} of {f'{self.campaign} {self.iteration}'.strip()} was made by code version "
+                f"{record.code_version} and is read by {now}: run `worldvla rematerialize --campaign {self.campaign}`"
+            )
+        return record.details
+
     def scope(self, content: Content) -> Scope:
         """What the suites of this step's tables are run over."""
         return Scope(

@@ -28,7 +28,7 @@ def evaluation(step: Step) -> Content:
     seeds = {task: evaluation_seeds(scene.suite, task, settings.per_task, step.config.curation) for task in scene.tasks}
     states = evaluation_states(scene.suite)
     conditions = protocol(scene.suite, scene.max_steps, scene.chunk, settings.temperature, EVALUATION, states)
-    base, new = step.parents["base_policy"], step.parents["rl_policy"]
+    base, new, trained = step.parents["base_policy"], step.parents["rl_policy"], step.details("rl_policy")
     reigning = reigning_policy(step, base, new)
     with ExitStack() as stack:
         contenders = dict.fromkeys((base, new, reigning))
@@ -40,7 +40,6 @@ def evaluation(step: Step) -> Content:
     contest = compare(rows[reigning], rows[new])["difference"]
     chosen = new if contest["low"] > 0 else reigning
     promote(step.campaign, chosen)
-    trained = step.record("rl_policy").details
     found = None
     if imagined := trained["imagined"]:
         found = verdict(trained["history"], imagined, compared, step.config.rl.exploitation_gap)
