@@ -1,116 +1,84 @@
-"""What a home holds of some campaigns: their fresh records, and the measured rows that these published.
+"""What is known of the campaigns of a benchmark: of each the measurements that go furthest, of this home or kept.
 
-Figures come from fresh nodes alone. What is stale was measured on other code, settings or data than those that the
-protocol beside the figures names, so it is listed as missing, with the planner's reason.
+Kept measurements count while code and settings are those of today, as a home's nodes do while they are fresh.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
-from worldvla import campaigns
-from worldvla.alignment.intervals import paired_difference, proportion
+from benchmarks.campaign_home import Plan, look, measurements
+from benchmarks.campaign_measurements import Alignment, Evaluation, Measurements, keep, kept
 from worldvla.errors import UserError
-from worldvla.lake.digests import digest, rows_version
-from worldvla.lake.materializations import Materialization, NodeKey, latest
-from worldvla.lake.store import Lake, is_in, quoted
-from worldvla.planner.observe import snapshot
+from worldvla.lake.store import Lake
 from worldvla.planner.partitions import iteration_key
-
-# What figures are read from: an iteration's record is there when everything in it is, and its hours with it.
-MEASURED = ("alignment", "evaluation", "iteration_record")
-ALIGNED = (
-    "task",
-    "true_success",
-    "judged_success_imagined",
-    "judged_success_real",
-    "reward_success",
-    "ssim",
-    "psnr",
-    "static_psnr",
-    "flip",
-)
-
-# By campaign, the iterations that a benchmark wants of it.
-Plan = Mapping[str, int]
-# By task and seed, whether the policy succeeded.
-Outcomes = dict[tuple[str, int], bool]
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Fresh records of the planned campaigns and iterations, and in words what of them is missing."""
+    """The measurements of the planned campaigns, by name, and in words what is missing."""
 
-    lake: Lake
     plan: Plan
-    records: dict[NodeKey, Materialization]
+    measured: Mapping[str, Measurements]
     missing: list[str]
 
-    def iterations(self, asset: str, campaign: str) -> list[str]:
-        """The planned iterations whose `asset` is there."""
-        planned = map(iteration_key, range(self.plan[campaign]))
-        return [one for one in planned if (asset, campaign, one) in self.records]
+    def of(self, names: Iterable[str]) -> "Evidence":
+        """The evidence of some of the campaigns."""
+        some = {name: self.plan[name] for name in names}
+        measured = {name: one for name, one in self.measured.items() if name in some}
+        return Evidence(some, measured, [one for one in self.missing if one.partition(" ")[0] in some])
+
+    def alignments(self, campaign: str) -> dict[str, Alignment]:
+        """By planned iteration."""
+        found = self.measured[campaign].alignments if campaign in self.measured else {}
+        return {one: found[one] for one in self._planned(campaign) if one in found}
+
+    def evaluations(self, campaign: str) -> list[Evaluation]:
+        """Of a campaign's planned iterations those that are there, under one protocol."""
+        found = self.measured[campaign].evaluations if campaign in self.measured else {}
+        return alike([found[one] for one in self._planned(campaign) if one in found])
+
+    def _planned(self, campaign: str) -> list[str]:
+        return list(map(iteration_key, range(self.plan[campaign])))
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """Base and new policy of one iteration on the same held-out seeds, under one protocol."""
+def gather(lake: Lake | None, plan: Plan, folder: Path) -> Evidence:
+    """Measures what the lake holds, keeps it in `folder` where it goes as far as what is kept there, and takes the rest
+    from what is kept; without a lake, all.
 
-    campaign: str
-    iteration: str
-    protocol: dict[str, Any]
-    base_policy: str
-    base: Outcomes
-    new: Outcomes
-
-
-def look(lake: Lake, plan: Plan) -> Evidence:
-    """Looks at the planned campaigns in a lake; raises `UserError` where nothing was ever made in it."""
-    if not lake.exists("materializations"):
-        raise UserError("this home holds no loop: run the benchmark without --report, or name the home that does")
-    wanted = {(name, iteration_key(number)) for name, count in plan.items() for number in range(count)}
-    states = snapshot(lake, plan, max(plan.values())).assess()
-    mine = [state for state in states if not state.iteration or (state.campaign, state.iteration) in wanted]
-    fresh = {state.key for state in mine if state.state == "fresh"}
-    missing = [
-        f"{state.campaign} {state.iteration} {state.asset}: {state.state} ({state.reason})"
-        for state in mine
-        if state.asset in MEASURED and state.key not in fresh
-    ]
-    return Evidence(lake, plan, {key: one for key, one in latest(lake).items() if key in fresh}, missing)
-
-
-def evaluation(evidence: Evidence, campaign: str, iteration: str) -> Evaluation:
-    """The rows that an iteration's evaluation published, no others that its policies may have under its protocol.
-
-    Raises `UserError` where the table does not hold exactly those.
+    Raises `UserError` where the lake holds no loop, and where rows or a file are damaged.
     """
-    record = evidence.records["evaluation", campaign, iteration]
-    config = campaigns.load(campaign)
-    conditions = record.details["protocol"]
-    policies = (record.parents["base_policy"], record.parents["rl_policy"])
-    where = f"protocol = {quoted(digest(conditions))} AND {is_in('policy_id', policies)}"
-    known: dict[str, dict[tuple[str, int], dict]] = {policy: {} for policy in policies}
-    for row in evidence.lake.frame("evaluations", where=where).to_dicts():
-        known[row["policy_id"]][row["task"], row["seed"]] = row
-    common = known[policies[0]].keys() & known[policies[1]].keys()
-    keys = []
-    for task in config.scene.tasks:
-        seeds = sorted(seed for name, seed in common if name == task)
-        keys += [(task, seed) for seed in seeds[: config.evaluation.per_task]]
-    if rows_version(known[policy][key] for policy in policies for key in keys) != record.data_version:
-        raise UserError(
-            f"table evaluations: its rows are not those that {campaign} {iteration} published; "
-            "`worldvla doctor --deep` says what is damaged"
+    here = look(lake, plan) if lake else None
+    found: dict[str, Measurements] = {}
+    missing = list(here.missing) if here else []
+    for name, count in plan.items():
+        mine, old = measurements(here, name) if here else None, kept(name, folder)
+        if old and (why := old.outdated()):
+            missing.append(f"{name} what is kept of it was measured before a change: {why}")
+            old = None
+        if mine and mine.extent and mine.extent >= (old.extent if old else 0):
+            keep(mine, folder)
+            found[name] = mine
+        elif old:
+            found[name] = old
+            missing = [one for one in missing if one.partition(" ")[0] != name] + lacking(old, count)
+        elif not here:
+            missing.append(f"{name}: nothing kept")
+    return Evidence(plan, found, missing)
+
+
+def lacking(old: Measurements, count: int) -> list[str]:
+    """In words, what of the planned iterations is not among kept measurements."""
+    return [
+        f"{old.campaign} {one} {asset}: missing (not among what was kept on {old.date})"
+        for one in map(iteration_key, range(count))
+        for asset, there in (
+            ("alignment", old.alignments),
+            ("evaluation", old.evaluations),
+            ("iteration_record", old.closed),
         )
-    base, new = ({key: known[policy][key]["success"] for key in keys} for policy in policies)
-    return Evaluation(campaign, iteration, conditions, policies[0], base, new)
-
-
-def evaluations(evidence: Evidence, campaign: str) -> list[Evaluation]:
-    """Of a campaign's planned iterations those that are there, under one protocol."""
-    found = [evaluation(evidence, campaign, one) for one in evidence.iterations("evaluation", campaign)]
-    return alike(found)
+        if one not in there
+    ]
 
 
 def alike(found: list[Evaluation], apart_from: Iterable[str] = ()) -> list[Evaluation]:
@@ -131,40 +99,3 @@ def alike(found: list[Evaluation], apart_from: Iterable[str] = ()) -> list[Evalu
                 f"unlike protocols, so they are not compared: {'; '.join(unlike)}"
             )
     return found
-
-
-def aligned(evidence: Evidence, campaign: str, iteration: str) -> list[dict[str, Any]]:
-    """One row a held-out episode that the iteration's world model replayed; raises `UserError` where some are gone."""
-    record = evidence.records["alignment", campaign, iteration]
-    where = f"alignment_version = {quoted(record.data_version)}"
-    rows = evidence.lake.frame("alignments", list(ALIGNED), where).to_dicts()
-    if len(rows) != record.details["rows"]:
-        raise UserError(
-            f"table alignments: {campaign} {iteration} published {record.details['rows']} rows, {len(rows)} are there; "
-            f"`worldvla rematerialize alignment --campaign {campaign}` measures them again"
-        )
-    return rows
-
-
-def of_task(outcomes: Outcomes, task: str | None) -> Outcomes:
-    """The outcomes of one task; of all where none is named."""
-    return {key: success for key, success in outcomes.items() if task in (None, key[0])}
-
-
-def success(outcomes: Outcomes) -> dict[str, Any]:
-    """Successes, n, rate and its 95 % interval."""
-    return proportion(sum(outcomes.values()), len(outcomes))
-
-
-def gain(before: Outcomes, after: Outcomes) -> dict[str, Any]:
-    """The paired difference on the same tasks and seeds; raises `UserError` where they are not the same."""
-    if before.keys() != after.keys():
-        raise UserError("two policies were evaluated on unlike seeds, so their success is not compared")
-    _, low, high = paired_difference(list(before.values()), [after[key] for key in before])
-    # From the counts: rounded rates would miss a target that they reach exactly.
-    difference = (sum(after.values()) - sum(before.values())) / len(before)
-    return {"difference": difference, "low": low, "high": high, "n": len(before)}
-
-
-def tasks_of(outcomes: Mapping[tuple[str, int], Any]) -> list[str]:
-    return list(dict.fromkeys(task for task, _ in outcomes))

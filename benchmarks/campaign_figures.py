@@ -8,17 +8,9 @@ import math
 import statistics
 from typing import Any
 
-from benchmarks.campaign_evidence import (
-    Evaluation,
-    Evidence,
-    Outcomes,
-    aligned,
-    evaluations,
-    gain,
-    of_task,
-    success,
-    tasks_of,
-)
+from benchmarks.campaign_evidence import Evidence
+from benchmarks.campaign_measurements import Evaluation
+from benchmarks.outcomes import Outcomes, gain, of_task, success, tasks_of
 from benchmarks.result import figure
 from worldvla.alignment.intervals import Z_95, proportion
 from worldvla.planner.graph import GRAPH
@@ -70,8 +62,8 @@ def rises(name: str, value: dict) -> Figure:
 def world_model_figures(evidence: Evidence, campaign: str) -> list[Figure]:
     """Each iteration's world model on whole held-out episodes, imagined from the first frame; in all and per task."""
     figures = []
-    for iteration in evidence.iterations("alignment", campaign):
-        rows = aligned(evidence, campaign, iteration)
+    for iteration, found in evidence.alignments(campaign).items():
+        rows = found.rows
         where = f"{campaign} iteration {iteration}"
         figures.append(judged(f"{where}: held-out episodes", len(rows), "episodes", at_least=EPISODES))
         figures.append(judged(f"{where}: of them successes", sum(row["true_success"] for row in rows), "episodes"))
@@ -126,7 +118,7 @@ def policy_figures(
 
     `gains` are the targets of the gain over the base by iteration, `least` that of the task that gains least.
     """
-    found = evaluations(evidence, campaign)
+    found = evidence.evaluations(campaign)
     if not found:
         return []
     figures = _rates(f"{campaign}: success of the base policy", found[0].base)
@@ -176,11 +168,14 @@ def hour_figures(evidence: Evidence, campaign: str) -> list[Figure]:
     """Hours of every complete iteration, and of what is made once before them."""
     once = [name for name, node in GRAPH.items() if node.scope == "campaign" and not node.feedback_from]
     each = [name for name, node in GRAPH.items() if node.scope == "iteration" and not node.feedback_from]
-    figures = []
-    for iteration, assets in [("", once), *((one, each) for one in evidence.iterations("iteration_record", campaign))]:
-        records = [evidence.records.get((asset, campaign, iteration)) for asset in assets]
-        if all(records):
-            hours = sum(record.seconds for record in records) / 3600
+    figures: list[Figure] = []
+    if campaign not in evidence.measured:
+        return figures
+    measured = evidence.measured[campaign]
+    for iteration, assets in [("", once), *((one, each) for one in measured.closed)]:
+        names = [f"{asset} {iteration}".strip() for asset in assets]
+        if measured.seconds.keys() >= set(names):
+            hours = sum(measured.seconds[name] for name in names) / 3600
             name = f"{campaign} iteration {iteration}: all assets" if iteration else f"{campaign}: once a campaign"
             figures.append(figure(name, hours, "hours", at_most=HOURS if iteration else None))
     return figures

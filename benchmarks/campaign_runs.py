@@ -1,7 +1,7 @@
 """Running the campaigns of a benchmark, and what its protocol says of them.
 
 The runs take many nights, so they happen in the project's own home (or the one that is named) and go on where they
-were: what is fresh is not run again.
+were: what is fresh is not run again. Homes of other machines add to the same report, one after the other.
 """
 
 import argparse
@@ -12,14 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.campaign_evidence import Evidence, Plan, evaluations, look, tasks_of
+from benchmarks.campaign_evidence import Evidence, gather
+from benchmarks.campaign_home import Plan
+from benchmarks.campaign_measurements import CAMPAIGNS, Evaluation
+from benchmarks.outcomes import tasks_of
 from benchmarks.result import write
 from worldvla import campaigns
 from worldvla.cli.carry_out import EXIT_FAILED, EXIT_GATE, EXIT_USER_ERROR
 from worldvla.errors import UserError
 from worldvla.lake.digests import digest
 from worldvla.lake.store import Lake
-from worldvla.planner.partitions import iteration_key
 
 Report = Callable[[Evidence], tuple[dict[str, Any], list[dict[str, Any]]]]
 
@@ -31,14 +33,18 @@ def main(name: str, plan: Plan, report: Report) -> None:
     """
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}")
     parser.add_argument("home", nargs="?", type=Path, help="the home of all data; WORLDVLA_HOME, or var, when left out")
-    parser.add_argument("--report", action="store_true", help="run nothing: report what the home holds")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--report", action="store_true", help="run nothing: report what the home holds, and what is kept"
+    )
+    instead.add_argument("--kept", action="store_true", help="report what is kept of homes, and look at none")
     given = parser.parse_args()
     if given.home:
         os.environ["WORLDVLA_HOME"] = str(given.home.resolve())
         os.environ.pop("DAGSTER_HOME", None)
     try:
-        ended = {} if given.report else run(plan)
-        evidence = look(Lake.default(), plan)
+        ended = {} if given.report or given.kept else run(plan)
+        evidence = gather(None if given.kept else Lake.default(), plan, CAMPAIGNS)
         own, figures = report(evidence)
         if not figures:
             raise UserError("nothing of these campaigns is fresh yet: " + "; ".join(evidence.missing))
@@ -77,6 +83,7 @@ def protocol(evidence: Evidence) -> dict[str, Any]:
     """Settings, conditions of every measurement, seconds by asset, exploitation, gates, and what is missing."""
     first, *others = evidence.plan
     settings = {name: campaigns.load(name).model_dump(mode="json") for name in evidence.plan}
+    evaluations = {name: found for name in evidence.plan if (found := evidence.evaluations(name))}
     return {
         "iterations": dict(evidence.plan),
         "settings": {first: settings[first], **{name: differing(settings[name], settings[first]) for name in others}},
@@ -84,23 +91,24 @@ def protocol(evidence: Evidence) -> dict[str, Any]:
         "targets": "a figure holds when its value reaches the target, `interval_holds` when its whole 95 % interval "
         "does; the gain of an iteration over the one before holds when its interval is above zero",
         "intervals": "95 %: Wilson for rates, Newcombe's for pairs for gains, normal for means",
-        "evaluation": {name: found for name in evidence.plan if (found := _evaluated(evidence, name))},
-        "alignment": _details(evidence, "alignment", "protocol"),
-        "exploitation": _details(evidence, "evaluation", "exploitation"),
+        "measured": {
+            name: {"date": one.date, "commit": one.commit, "machine": one.machine}
+            for name, one in evidence.measured.items()
+        },
+        "evaluation": {name: _evaluated(found) for name, found in evaluations.items()},
+        "alignment": {
+            f"{name} {iteration}": one.protocol
+            for name in evidence.plan
+            for iteration, one in evidence.alignments(name).items()
+        },
+        "exploitation": {
+            f"{one.campaign} {one.iteration}": one.exploitation for found in evaluations.values() for one in found
+        },
         "gates that failed": {
-            " ".join(key[1:]): record.blocking_failure
-            for key, record in sorted(evidence.records.items())
-            if record.blocking_failure
+            f"{name} {asset}": why for name, one in evidence.measured.items() for asset, why in one.gates.items()
         },
         "seconds": "as each asset took when it was computed; what campaigns share was computed once",
-        "seconds by asset": {
-            name: {
-                f"{asset} {iteration}".strip(): round(record.seconds, 1)
-                for (asset, campaign, iteration), record in evidence.records.items()
-                if campaign == name
-            }
-            for name in evidence.plan
-        },
+        "seconds by asset": {name: one.seconds for name, one in evidence.measured.items()},
         "missing": evidence.missing,
     }
 
@@ -112,20 +120,8 @@ def differing(settings: Any, other: Any) -> Any:
     return {key: differing(value, other.get(key)) for key, value in settings.items() if value != other.get(key)}
 
 
-def _evaluated(evidence: Evidence, campaign: str) -> dict[str, Any] | None:
-    found = evaluations(evidence, campaign)
-    if not found:
-        return None
-    seeds = {task: [seed for name, seed in found[0].new if name == task] for task in tasks_of(found[0].new)}
+def _evaluated(found: list[Evaluation]) -> dict[str, Any]:
+    first = found[0]
+    seeds = {task: [seed for name, seed in first.new if name == task] for task in tasks_of(first.new)}
     spans = {task: {"n": len(some), "first": some[0], "last": some[-1]} for task, some in seeds.items()}
-    return {**found[0].protocol, "digest": digest(found[0].protocol), "seeds": spans, "seed_set": digest(seeds)}
-
-
-def _details(evidence: Evidence, asset: str, name: str) -> dict[str, Any]:
-    """A field of an asset's details, by campaign and iteration."""
-    return {
-        f"{campaign} {iteration}": evidence.records[asset, campaign, iteration].details.get(name)
-        for campaign, count in evidence.plan.items()
-        for iteration in map(iteration_key, range(count))
-        if (asset, campaign, iteration) in evidence.records
-    }
+    return {**first.protocol, "digest": digest(first.protocol), "seeds": spans, "seed_set": digest(seeds)}

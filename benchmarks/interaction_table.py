@@ -1,100 +1,39 @@
-"""The table of real interaction: steps of the real simulator that a policy was learned from, against its success."""
+"""The table of real interaction: steps of the real simulator that a policy owes something to, against its success."""
 
 from typing import Any
 
-from benchmarks.campaign_evidence import Evaluation, Evidence, alike, evaluation, gain, success
-from worldvla.lake.query import run_audit
-from worldvla.planner.partitions import iteration_key
+from benchmarks.campaign_evidence import Evidence, alike
+from benchmarks.campaign_home import SOURCES
 
-SOURCES = {
-    "demonstrations": ("demonstrations", "perturbed_demonstrations"),
-    "exploration": ("exploration_rollouts", "open_loop_replays"),
-    "collection": ("policy_rollouts",),
-    "probes": ("rl_policy",),
-}
-# Spent in the iteration itself, not in those before it.
-AT_ONCE = ("rl_policy",)
-HEADINGS = (
-    "campaign, iteration",
-    "demonstrations",
-    "exploration",
-    "collection",
-    "probes",
-    "real steps",
-    "imagined steps",
-    "success",
-    "gain over its base policy",
-)
+HEADINGS = ("campaign, iteration", *SOURCES, "real steps", "imagined steps", "success", "gain over its base policy")
 
 
 def interaction(evidence: Evidence, together: bool = True) -> list[dict[str, Any]]:
-    """One row an evaluated (campaign, iteration), and one a base policy before any iteration (its iteration is "").
+    """The rows of all campaigns, a base policy that several begin with once.
 
-    `real_steps` is the sum of `demonstrations`, `exploration`, `collection` and `probes`; what is collected in an
-    iteration is learned from in the next one. A base policy learns from the demonstrations that succeed alone, which is
-    all its row counts. What evaluating cost is apart. With `together` the rows are compared, which unlike protocols
-    forbid.
+    With `together` they are compared, which unlike protocols forbid: `UserError`.
     """
-    found = [
-        evaluation(evidence, name, one) for name in evidence.plan for one in evidence.iterations("evaluation", name)
-    ]
     if together:
-        alike(found)
-    spent = {(row["campaign"], row["iteration"]): row for row in run_audit(evidence.lake, "interaction", {}).to_dicts()}
-    rows = []
-    for one in found:
-        if one.base_policy not in {row["policy"] for row in rows}:
-            rows.append(_base_row(evidence, one))
-        audited = spent[one.campaign, one.iteration]
-        rows.append(
-            {
-                "campaign": one.campaign,
-                "iteration": one.iteration,
-                "policy": evidence.records["rl_policy", one.campaign, one.iteration].data_version,
-                **{name: _steps(evidence, one, assets) for name, assets in SOURCES.items()},
-                **{name: audited[name] for name in ("real_steps", "imagined_steps", "evaluation_steps")},
-                "success": success(one.new),
-                "gain": gain(one.base, one.new),
-            }
-        )
+        alike([one for name in evidence.plan for one in evidence.evaluations(name)])
+    rows: list[dict[str, Any]] = []
+    for name in evidence.plan:
+        evaluated = {"", *(one.iteration for one in evidence.evaluations(name))}
+        known = {row["policy"] for row in rows if not row["iteration"]}
+        of_campaign = evidence.measured[name].interaction if name in evidence.measured else []
+        rows += [
+            row
+            for row in of_campaign
+            if row["iteration"] in evaluated and (row["iteration"] or row["policy"] not in known)
+        ]
     return rows
-
-
-def _base_row(evidence: Evidence, one: Evaluation) -> dict[str, Any]:
-    steps = evidence.records["demonstrations", one.campaign, ""].real_steps
-    return {
-        "campaign": one.campaign,
-        "iteration": "",
-        "policy": one.base_policy,
-        "demonstrations": steps,
-        "exploration": 0,
-        "collection": 0,
-        "probes": 0,
-        "real_steps": steps,
-        "imagined_steps": 0,
-        "evaluation_steps": 0,
-        "success": success(one.base),
-        "gain": None,
-    }
-
-
-def _steps(evidence: Evidence, one: Evaluation, assets: tuple[str, ...]) -> int:
-    """Real steps of assets that this iteration's policy was made with."""
-    number = int(one.iteration)
-    records = (
-        evidence.records.get((asset, one.campaign, iteration))
-        for asset in assets
-        for iteration in ("", *map(iteration_key, range(number + (asset in AT_ONCE))))
-    )
-    return sum(record.real_steps for record in records if record)
 
 
 def markdown(rows: list[dict[str, Any]], missing: list[str]) -> str:
     """The rows as a Markdown table, and below it what it lacks."""
     lines = [f"| {' | '.join(HEADINGS)} |", "|---|" + "---:|" * (len(HEADINGS) - 1)]
     for row in rows:
-        steps = ("demonstrations", "exploration", "collection", "probes", "real_steps", "imagined_steps")
-        cells = [f"{row['campaign']} {row['iteration'] or '(base policy)'}", *(f"{row[name]:,}" for name in steps)]
+        cells = [f"{row['campaign']} {row['iteration'] or '(base policy)'}"]
+        cells += [f"{row[name]:,}" for name in (*SOURCES, "real_steps", "imagined_steps")]
         rate, gained = row["success"], row["gain"]
         cells.append(f"{rate['rate']:.1%} ({rate['low']:.1%} to {rate['high']:.1%}, n = {rate['n']})")
         points = gained and [f"{100 * gained[name]:+.1f}" for name in ("difference", "low", "high")]

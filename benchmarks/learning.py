@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.campaign_evidence import Evaluation, Evidence, aligned, alike, evaluations, gain, success
+from benchmarks.campaign_evidence import Evidence, alike
 from benchmarks.campaign_figures import (
     ALL,
     alignment_shares,
@@ -20,9 +20,11 @@ from benchmarks.campaign_figures import (
     share,
     world_model_figures,
 )
+from benchmarks.campaign_measurements import Evaluation
 from benchmarks.campaign_runs import main
 from benchmarks.interaction_table import interaction, markdown
 from benchmarks.learning_plot import PICTURE, draw
+from benchmarks.outcomes import gain, success
 from benchmarks.result import FOLDER, figure
 from worldvla.planner.partitions import iteration_key
 
@@ -42,19 +44,16 @@ LEAST_GAIN = 0.0
 def report(evidence: Evidence) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The protocol's own part, and the figures; the table and the picture are written beside them."""
     figures = world_model_figures(evidence, CAMPAIGN)
-    policies = evaluations(evidence, CAMPAIGN)
+    policies = evidence.evaluations(CAMPAIGN)
     if policies:
         figures += base_figures(CAMPAIGN, policies[0].base)
         figures += policy_figures(evidence, CAMPAIGN, GAINS, LEAST_GAIN)
     figures += hour_figures(evidence, CAMPAIGN) + ablation_figures(evidence) + seed_figures(evidence)
-    compared = {CAMPAIGN: PLAN[CAMPAIGN], **ABLATIONS}
-    rows = interaction(Evidence(evidence.lake, compared, evidence.records, evidence.missing))
+    compared = evidence.of((CAMPAIGN, *ABLATIONS))
+    rows = interaction(compared)
     if rows:
         FOLDER.mkdir(exist_ok=True)
-        lacking = [
-            one for one in evidence.missing if one.partition(" ")[0] in compared and one.split()[2] == "evaluation:"
-        ]
-        (FOLDER / "learning.md").write_text(markdown(rows, lacking))
+        (FOLDER / "learning.md").write_text(markdown(rows, [one for one in compared.missing if " evaluation: " in one]))
         draw(rows, PICTURE)
     return {"interaction": rows}, figures
 
@@ -65,13 +64,12 @@ def ablation_figures(evidence: Evidence) -> list[dict[str, Any]]:
     Where the two campaigns have base policies of their own, that lead is also theirs; `gain` is over the own one.
     """
     figures = []
-    whole = evaluations(evidence, CAMPAIGN)
+    whole = evidence.evaluations(CAMPAIGN)
     for name, iterations in ABLATIONS.items():
         last_iteration = iteration_key(iterations - 1)
-        if last_iteration in evidence.iterations("alignment", name):
-            rows = aligned(evidence, name, last_iteration)
-            figures += alignment_shares(f"{name}, last world model, {ALL}", rows)
-        found = evaluations(evidence, name)
+        if aligned := evidence.alignments(name).get(last_iteration):
+            figures += alignment_shares(f"{name}, last world model, {ALL}", aligned.rows)
+        found = evidence.evaluations(name)
         if len(found) < iterations:
             continue
         last = found[-1]
@@ -85,11 +83,11 @@ def ablation_figures(evidence: Evidence) -> list[dict[str, Any]]:
 
 def seed_figures(evidence: Evidence) -> list[dict[str, Any]]:
     """Success and gain of each training seed; where all are there, mean and sample standard deviation over them."""
-    alike([one for name in SEEDS for one in evaluations(evidence, name)])
+    alike([one for name in SEEDS for one in evidence.evaluations(name)])
     figures = []
     values: dict[str, list[float]] = {}
     for name in SEEDS:
-        for what, one in _of_seed(name, evaluations(evidence, name)):
+        for what, one in _of_seed(name, evidence.evaluations(name)):
             figures.append(one)
             values.setdefault(what, []).append(one["value"])
     for what, some in values.items():

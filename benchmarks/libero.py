@@ -7,10 +7,12 @@ docs/learning.md describes the protocol.
 
 from typing import Any
 
-from benchmarks.campaign_evidence import Evaluation, Evidence, Outcomes, alike, evaluations, gain, success
+from benchmarks.campaign_evidence import Evidence, alike
 from benchmarks.campaign_figures import difference, hour_figures, policy_figures, rises, share, world_model_figures
+from benchmarks.campaign_measurements import Evaluation
 from benchmarks.campaign_runs import main
 from benchmarks.interaction_table import interaction
+from benchmarks.outcomes import Outcomes, gain, success
 from worldvla import campaigns
 
 PLAN = {"libero-spatial": 2, "libero-object": 2, "libero-goal": 2}
@@ -45,7 +47,7 @@ def average_figures(evidence: Evidence) -> list[dict[str, Any]]:
 
     Every suite has as many episodes, so the rate over all of them is the mean of the suites' rates.
     """
-    found = {name: {one.iteration: one for one in evaluations(evidence, name)} for name in PLAN}
+    found = {name: {one.iteration: one for one in evidence.evaluations(name)} for name in PLAN}
     figures: list[dict[str, Any]] = []
     before: Outcomes = {}
     for iteration, target in GAINS.items():

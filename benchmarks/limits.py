@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks.campaign_evidence import Evidence, look
+from benchmarks.campaign_home import Home, look
 from benchmarks.limits_policy import acting, explored, rated
 from benchmarks.limits_world_model import world_model_limits
 from benchmarks.result import write
@@ -37,9 +37,9 @@ def main() -> None:
         os.environ["WORLDVLA_HOME"] = str(given.home.resolve())
     try:
         config = campaigns.load(given.campaign)
-        evidence = look(Lake.default(), {given.campaign: int(given.iteration) + 1})
+        home = look(Lake.default(), {given.campaign: int(given.iteration) + 1})
         protocol, figures = limits(
-            evidence, config, given.campaign, given.iteration, given.episodes, given.rollouts, given.seeds
+            home, config, given.campaign, given.iteration, given.episodes, given.rollouts, given.seeds
         )
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -68,10 +68,10 @@ def positive(text: str) -> int:
 
 
 def limits(
-    evidence: Evidence, config: Campaign, campaign: str, iteration: str, episodes: int, rollouts: int, seeds: int
+    home: Home, config: Campaign, campaign: str, iteration: str, episodes: int, rollouts: int, seeds: int
 ) -> tuple[dict, list[dict]]:
     """The protocol, and the figures of the world model and of each policy; `UserError` where they are not fresh."""
-    lake = evidence.lake
+    lake = home.lake
     made = {
         asset: record
         for asset, key in (
@@ -80,7 +80,7 @@ def limits(
             ("sans", iteration),
             ("rl_policy", iteration),
         )
-        if (record := evidence.records.get((asset, campaign, key)))
+        if (record := home.records.get((asset, campaign, key)))
     }
     if lacking := {"base_policy", "world_model", "sans"} - made.keys():
         raise UserError(

@@ -40,12 +40,10 @@ def figure(
 
 def write(name: str, protocol: dict[str, Any], figures: list[dict[str, Any]]) -> Path:
     """Writes results/NAME.json and prints the figures."""
-    root = FOLDER.parent.parent
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
     result = {
         "name": name,
         "date": datetime.now(UTC).date().isoformat(),
-        "commit": commit.stdout.strip(),
+        "commit": commit(),
         "machine": machine(),
         "protocol": protocol,
         "figures": figures,
@@ -59,6 +57,13 @@ def write(name: str, protocol: dict[str, Any], figures: list[dict[str, Any]]) ->
         size = f" n = {one['n']}" if one["n"] else ""
         print(f"{one['name']}: {one['value']:.3f} {one['unit']}{interval}{size}{verdict}")
     return path
+
+
+def commit() -> str:
+    """The commit that is measured."""
+    root = FOLDER.parent.parent
+    said = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
+    return said.stdout.strip()
 
 
 def machine() -> dict[str, Any]:

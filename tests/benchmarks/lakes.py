@@ -5,13 +5,17 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from benchmarks.campaign_evidence import Evidence, Plan
+from benchmarks.campaign_evidence import Evidence
+from benchmarks.campaign_home import Home, Plan, alignment, evaluation
+from benchmarks.campaign_measurements import Measurements
 from tests.planner.lakes import launcher
 from worldvla.lake.commit import Commit
 from worldvla.lake.digests import digest, rows_version
 from worldvla.lake.materializations import Materialization, latest, publish
 from worldvla.lake.store import Lake
-from worldvla.planner.plan import Run
+from worldvla.planner.execute import execute
+from worldvla.planner.observe import snapshot
+from worldvla.planner.plan import Run, Selection
 
 PROTOCOL = {"suite": "maniskill_tabletop", "temperature": 1.0, "first_seed": 900_000, "split": "heldout"}
 SEEDS = 20
@@ -81,9 +85,32 @@ def alignment_rows(task: str, n: int, visual: int, reward: int, psnr: float = 30
     ]
 
 
-def evidence(lake: Lake, plan: Plan) -> Evidence:
+def home(lake: Lake, plan: Plan) -> Home:
     """What the lake holds, fresh or not."""
-    return Evidence(lake, plan, latest(lake), [])
+    return Home(lake, plan, latest(lake), [])
+
+
+def evidence(lake: Lake, plan: Plan) -> Evidence:
+    """What of it is measured, without what it cost."""
+    seen = home(lake, plan)
+    measured = {
+        name: Measurements(
+            campaign=name,
+            date="2026-01-01",
+            commit="",
+            machine={},
+            settings={},
+            nodes={},
+            evaluations={one: evaluation(seen, name, one) for one in seen.iterations("evaluation", name)},
+            alignments={one: alignment(seen, name, one) for one in seen.iterations("alignment", name)},
+            closed=[],
+            gates={},
+            seconds={},
+            interaction=[],
+        )
+        for name in plan
+    }
+    return Evidence(plan, measured, [])
 
 
 def measuring(lake: Lake, base: Successes, new: Mapping[str, Successes]) -> Callable[[Run], int]:
@@ -114,6 +141,15 @@ def measuring(lake: Lake, base: Successes, new: Mapping[str, Successes]) -> Call
         return 0
 
     return launch
+
+
+def run_fresh(lake: Lake, campaign: str, iterations: int, base: dict[str, int], new: dict[str, dict[str, int]]) -> None:
+    """Carries a campaign through the planner until it is fresh."""
+    execute(
+        lambda: snapshot(lake, [campaign], iterations).assess(),
+        Selection.loop(campaign, iterations),
+        measuring(lake, base, new),
+    )
 
 
 def _insert_evaluations(

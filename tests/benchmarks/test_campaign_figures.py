@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.campaign_evidence import evaluation
 from benchmarks.campaign_figures import base_figures, policy_figures, world_model_figures
-from tests.benchmarks.lakes import PROTOCOL, aligned, alignment_rows, evaluated, evidence
+from benchmarks.campaign_home import evaluation
+from tests.benchmarks.lakes import PROTOCOL, aligned, alignment_rows, evaluated, evidence, home
 from worldvla.alignment.intervals import paired_difference, proportion, wilson
 from worldvla.errors import UserError
 from worldvla.lake.commit import Commit
@@ -90,14 +90,14 @@ def test_rows_that_other_evaluations_left_do_not_count(lake: Lake) -> None:
         ],
         Commit("run", "evaluation"),
     )
-    found = evaluation(evidence(lake, PLAN), "tabletop", "0000")
+    found = evaluation(home(lake, PLAN), "tabletop", "0000")
     assert len(found.base) == len(found.new) == 40 and sum(found.base.values()) == 18
 
 
 def test_seeds_of_a_longer_evaluation_before_do_not_count(lake: Lake) -> None:
     evaluated(lake, "test", "0000", {PUSH: 3}, {PUSH: 12})
     evaluated(lake, "test", "0000", {PUSH: 3}, {PUSH: 12}, seeds=4)  # as many as the campaign asks for
-    found = evaluation(evidence(lake, {"test": 1}), "test", "0000")
+    found = evaluation(home(lake, {"test": 1}), "test", "0000")
     assert list(found.base.values()) == [True, True, True, False] and list(found.new.values()) == [True] * 4
 
 
@@ -105,7 +105,7 @@ def test_rows_that_were_not_published_are_refused(lake: Lake) -> None:
     evaluated(lake, "tabletop", "0000", BASE, {PUSH: 18, LIFT: 12})
     lake.delete("evaluations", "seed = 900003")
     with pytest.raises(UserError, match="not those that tabletop 0000 published"):
-        evaluation(evidence(lake, PLAN), "tabletop", "0000")
+        evaluation(home(lake, PLAN), "tabletop", "0000")
 
 
 def test_iterations_of_unlike_protocols_are_not_compared(lake: Lake) -> None:

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks import learning, libero
-from benchmarks.campaign_evidence import Evidence, look
+from benchmarks.campaign_evidence import Evidence, gather
 from benchmarks.campaign_figures import HOURS
 from benchmarks.campaign_runs import differing, protocol, run
 from benchmarks.interaction_table import interaction, markdown
 from benchmarks.learning_plot import draw
-from tests.benchmarks.lakes import PROTOCOL, STEPS, aligned, alignment_rows, evaluated, evidence, measuring
+from tests.benchmarks.lakes import PROTOCOL, STEPS, aligned, alignment_rows, evaluated, evidence, run_fresh
 from worldvla.alignment.intervals import proportion
 from worldvla.errors import UserError
 from worldvla.home import project_root
@@ -26,21 +26,9 @@ from worldvla.lake.commit import Commit
 from worldvla.lake.materializations import latest, publish
 from worldvla.lake.query import run_audit
 from worldvla.lake.store import Lake
-from worldvla.planner.execute import execute
-from worldvla.planner.observe import snapshot
-from worldvla.planner.plan import Selection
 
 PUSH, LIFT = "PushCube-v1", "LiftPegUpright-v1"
 JUDGED = "tabletop-without-reward-head"
-
-
-def run_fresh(lake: Lake, campaign: str, iterations: int, base: dict[str, int], new: dict[str, dict[str, int]]) -> None:
-    """Carries a campaign through the planner until it is fresh."""
-    execute(
-        lambda: snapshot(lake, [campaign], iterations).assess(),
-        Selection.loop(campaign, iterations),
-        measuring(lake, base, new),
-    )
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +46,7 @@ def test_a_half_finished_home_is_reported_with_what_is_missing(
 ) -> None:
     monkeypatch.setattr(learning, "FOLDER", tmp_path)
     monkeypatch.setattr(learning, "PICTURE", tmp_path / "learning.png")
-    seen = look(half_finished, learning.PLAN)
+    seen = gather(half_finished, learning.PLAN, tmp_path / "kept")
     own, figures = learning.report(seen)
     by_name = {one["name"]: one for one in figures}
     gain = by_name["tabletop iteration 0000: gain over the base policy, all tasks"]
@@ -98,8 +86,8 @@ def test_a_half_finished_home_is_reported_with_what_is_missing(
     assert len(lacking) == 1 and len(table[9:]) == 5 and all(" evaluation: " in one for one in table[9:])
 
 
-def test_the_steps_of_the_table_are_those_of_the_audit(half_finished: Lake) -> None:
-    rows = interaction(look(half_finished, {"tabletop": 2, JUDGED: 2}))
+def test_the_steps_of_the_table_are_those_of_the_audit(half_finished: Lake, tmp_path: Path) -> None:
+    rows = interaction(gather(half_finished, {"tabletop": 2, JUDGED: 2}, tmp_path))
     audited = {
         (row["campaign"], row["iteration"]): row["real_steps"]
         for row in run_audit(half_finished, "interaction", {}).to_dicts()
@@ -115,7 +103,7 @@ def test_the_steps_of_the_table_are_those_of_the_audit(half_finished: Lake) -> N
 
 
 def test_the_picture_shows_the_rows(half_finished: Lake, tmp_path: Path) -> None:
-    rows = interaction(look(half_finished, {"tabletop": 2}))
+    rows = interaction(gather(half_finished, {"tabletop": 2}, tmp_path))
     one, other = tmp_path / "one.png", tmp_path / "other.png"
     draw(rows, one)
     rows[-1] |= {"success": proportion(1, 40)}
@@ -129,9 +117,9 @@ def test_what_is_stale_is_missing_and_gives_no_figures(half_finished: Lake, tmp_
     old = replace(record, code_version="0", materialized_at=datetime.now(UTC))
     publish(lake, old, Commit("run", "rl_policy", JUDGED, "0000"))
     try:
-        seen = look(lake, {JUDGED: 1})
-        assert seen.iterations("evaluation", JUDGED) == []
-        assert seen.iterations("alignment", JUDGED) == ["0000"]
+        seen = gather(lake, {JUDGED: 1}, tmp_path)
+        assert seen.evaluations(JUDGED) == []
+        assert list(seen.alignments(JUDGED)) == ["0000"]
         [reason] = [one for one in seen.missing if one.startswith(f"{JUDGED} 0000 evaluation: stale")]
         assert "code version" in reason
     finally:
@@ -140,7 +128,7 @@ def test_what_is_stale_is_missing_and_gives_no_figures(half_finished: Lake, tmp_
 
 def test_an_empty_home_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no loop"):
-        look(Lake(tmp_path), learning.PLAN)
+        gather(Lake(tmp_path), learning.PLAN, tmp_path)
 
 
 def seeds_evidence(lake: Lake, names: tuple[str, ...]) -> Evidence:
@@ -225,7 +213,7 @@ def test_a_suite_is_reported_before_the_others_are_there(tmp_path: Path) -> None
     lake, name = Lake(tmp_path), "libero-goal"
     tasks = libero.ours()[name]["tasks"]
     run_fresh(lake, name, 1, dict.fromkeys(tasks, 8), {"0000": {tasks[0]: 14, tasks[1]: 7}})
-    own, figures = libero.report(seen := look(lake, libero.PLAN))
+    own, figures = libero.report(seen := gather(lake, libero.PLAN, tmp_path / "kept"))
     values = {one["name"]: one["value"] for one in figures}
     assert values[f"{name} iteration 0000: gain over the base policy, all tasks"] == pytest.approx(5 / 40)
     assert values[f"{name} iteration 0000: gain over the base policy, the task that gains least"] == pytest.approx(
