@@ -50,7 +50,9 @@ def report(evidence: Evidence) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         figures += policy_figures(evidence, CAMPAIGN, GAINS, LEAST_GAIN)
     figures += hour_figures(evidence, CAMPAIGN) + ablation_figures(evidence) + seed_figures(evidence)
     for name in SEEDS:
-        figures += world_model_figures(evidence, name) + policy_figures(evidence, name, {}) + hour_figures(evidence, name)
+        figures += (
+            world_model_figures(evidence, name) + policy_figures(evidence, name, {}) + hour_figures(evidence, name)
+        )
     compared = evidence.of((CAMPAIGN, *ABLATIONS))
     rows = interaction(compared)
     if rows:
