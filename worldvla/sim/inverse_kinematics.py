@@ -16,24 +16,26 @@ from scipy.spatial.transform import Rotation
 DAMPING = 0.005
 
 
-def damped_least_squares(kinematics) -> Callable:
-    """In place of the method `compute_ik` of ManiSkill's `Kinematics` on a processor."""
-    import torch
+def damped_least_squares(kinematics) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """A function of the robot's joints [J] and of the pose [4, 4], seen from its base, that the hand should have.
 
+    It says where to drive the arm's joints: float64 [7], within their limits. `kinematics` is ManiSkill's, of a
+    processor.
+    """
     model, hand = kinematics.pmodel, kinematics.end_link_idx
-    ours, theirs = kinematics.pmodel_controlled_joint_indices.numpy(), kinematics.pmodel_active_joint_indices
-    low, high = kinematics.articulation.get_qlimits()[0, theirs].numpy()[ours].astype(np.float64).T
+    ours, theirs = kinematics.pmodel_controlled_joint_indices.numpy(), kinematics.pmodel_active_joint_indices.numpy()
+    low, high = kinematics.articulation.get_qlimits()[0].numpy()[theirs][ours].astype(np.float64).T
 
-    def compute_ik(pose, q0, **_):
-        joints = q0[0, theirs].numpy().astype(np.float64)
+    def find_joints(joints: np.ndarray, there: np.ndarray) -> np.ndarray:
+        joints = joints[theirs].astype(np.float64)
         model.compute_forward_kinematics(joints)
         here = model.get_link_pose(hand).to_transformation_matrix().astype(np.float64)
-        error = _twist(here, pose.sp.to_transformation_matrix().astype(np.float64))
+        error = _twist(here, there.astype(np.float64))
         jacobian = model.compute_single_link_local_jacobian(joints, hand)[:, ours]
         step = jacobian.T @ np.linalg.solve(jacobian @ jacobian.T + DAMPING * np.eye(6), error)
-        return torch.tensor(np.clip(joints[ours] + step, low, high)[None], dtype=q0.dtype)
+        return np.clip(joints[ours] + step, low, high)
 
-    return compute_ik
+    return find_joints
 
 
 def _twist(here: np.ndarray, there: np.ndarray) -> np.ndarray:

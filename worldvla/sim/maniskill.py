@@ -16,8 +16,8 @@ import os
 import numpy as np
 
 from worldvla.sim import arm, shaders
+from worldvla.sim.arm_control import single_arm
 from worldvla.sim.culling import Culling
-from worldvla.sim.inverse_kinematics import damped_least_squares
 from worldvla.sim.protocol import ACTION_SIZE, Observation, SimulatorError, Snapshot, StepResult
 from worldvla.sim.tabletop import TASKS
 
@@ -51,7 +51,7 @@ class ManiSkillSimulator:
         # Read at every action, and ManiSkill's own value is negative: it would turn against the sign of the action.
         controller.config.rot_lower = ROTATION
         if self._damped:
-            controller.kinematics.compute_ik = damped_least_squares(controller.kinematics)
+            controller.set_action = single_arm(controller)
         self._seed = seed
         self._actions: list[np.ndarray] = []
         self._culling = None
@@ -74,9 +74,9 @@ class ManiSkillSimulator:
         self._actions.append(action)
         scaled = action.copy()
         scaled[:3] *= TRANSLATION
-        self._env.step(scaled)
-        success, progress = self._judge()
-        return StepResult(self._observe(render), success, progress)
+        *_, told = self._env.step(scaled)
+        success = bool(told["success"][0])
+        return StepResult(self._observe(render), success, self._progress(success))
 
     def render(self) -> np.ndarray:
         if self._culling is None:
@@ -94,10 +94,10 @@ class ManiSkillSimulator:
         return self._env.get_state()[0].numpy().astype(np.float64)
 
     def success(self) -> bool:
-        return self._judge()[0]
+        return bool(self._env.evaluate()["success"][0])
 
     def progress(self) -> float:
-        return self._judge()[1]
+        return self._progress(self.success())
 
     def snapshot(self) -> Snapshot:
         if self._seed is None:
@@ -134,10 +134,8 @@ class ManiSkillSimulator:
         camera = self._env.scene.sensors["base_camera"].config
         return Culling(links, camera.pose.sp, camera.fov)
 
-    def _judge(self) -> tuple[bool, float]:
-        if bool(self._env.evaluate()["success"][0]):
-            return True, 1.0
-        return False, min(self._task.progress(self.privileged(), self._initial), ALMOST)
+    def _progress(self, success: bool) -> float:
+        return 1.0 if success else min(self._task.progress(self.privileged(), self._initial), ALMOST)
 
     def _observe(self, render: bool) -> Observation:
         """`proprio` [27]: positions, then velocities, of the arm's seven joints and the two fingers; of the hand the
