@@ -15,6 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 Label = Literal["success", "near_success", "failure"]
 Drawn = Label | Literal["feedback"]  # what fine-tuning draws its windows by: an episode's label, or that it came back
 TIME_OF_DAY = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
+# The name, in a field's schema, of the value under which the content of every asset is what it was before there was
+# such a setting. Fingerprints leave out a setting that has it: what was computed before stays fresh.
+NEUTRAL = "neutral"
 
 
 class Section(BaseModel):
@@ -254,6 +257,12 @@ class ReinforcementLearning(Section):
     reward: Literal["head", "judge"] = Field(description="who says which imagined frames show success")
     exploitation_gap: float = Field(
         gt=0, description="share of rollouts, imagined as successes, that the judge may miss more of than at first"
+    )
+    warm_up_steps: int = Field(
+        ge=0,
+        description="steps of behaviour cloning on the successes among the same real episodes before the first update, "
+        "where the training begins at the base policy; 0: none",
+        json_schema_extra={NEUTRAL: 0},
     )
     updates: int = Field(ge=1)
     groups: int = Field(ge=1, description="start states an update")

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from worldvla.config import Campaign
+from worldvla.config import NEUTRAL, Campaign
 from worldvla.lake.digests import digest
 from worldvla.planner.graph import Node
 
@@ -47,8 +47,21 @@ def fingerprint(node: Node, code_version: str, config_digest: str, parents: Mapp
 
 
 def _section_digest(campaign: Campaign, section: str) -> str:
-    value = settings_of(campaign, section)
-    return digest(value.model_dump(mode="json") if isinstance(value, BaseModel) else value)[:SECTION_DIGITS]
+    return digest(_shaping(settings_of(campaign, section)))[:SECTION_DIGITS]
+
+
+def _shaping(value: Any) -> Any:
+    """A value of the configuration without the settings that are at their neutral value."""
+    if not isinstance(value, BaseModel):
+        return value
+    plain = value.model_dump(mode="json")
+    for name, field in type(value).model_fields.items():
+        extra = field.json_schema_extra
+        if isinstance(extra, dict) and NEUTRAL in extra and plain[name] == extra[NEUTRAL]:
+            del plain[name]
+        elif isinstance(getattr(value, name), BaseModel):
+            plain[name] = _shaping(getattr(value, name))
+    return plain
 
 
 def _by_section(config_digest: str) -> dict[str, str]:
