@@ -30,7 +30,8 @@ def demonstrations(step: Step) -> Content:
         seed = DEMONSTRATION
         while len(successes) < wanted:
             seeds = range(seed, seed + wanted - len(successes))
-            recording = record_rollouts(step, task, [(seed, ExpertSpec()) for seed in seeds])
+            # All of them are drawn whole: a policy is cloned from every frame.
+            recording = record_rollouts(step, task, [(seed, ExpertSpec()) for seed in seeds], camera_stride=1)
             successes += [row for row in recording.rows if row["success"]]
             refused += recording.refused
             attempts += recording.steps
@@ -88,11 +89,25 @@ def raw_episodes(step: Step) -> Content:
     return episode_content(step, Recording(episode_rows(step.lake, ids).to_dicts(), [], 0))
 
 
-def record_rollouts(step: Step, task: str, plan: Iterable[tuple[int, ActorSpec]]) -> Recording:
-    """Rolls each actor out on its seed, each episode once; quality rules may keep some of them out."""
+def record_rollouts(
+    step: Step, task: str, plan: Iterable[tuple[int, ActorSpec]], camera_stride: int | None = None
+) -> Recording:
+    """Rolls each actor out on its seed, each episode once; quality rules may keep some of them out.
+
+    Every `camera_stride`-th state is drawn, by default as the campaign's scene says.
+    """
     scene, execution = step.config.scene, step.config.execution
     requests = [
-        RolloutRequest(scene.suite, task, seed, actor, scene.max_steps, scene.chunk, settle=scene.settle)
+        RolloutRequest(
+            scene.suite,
+            task,
+            seed,
+            actor,
+            scene.max_steps,
+            scene.chunk,
+            settle=scene.settle,
+            camera_stride=camera_stride or scene.camera_stride,
+        )
         for seed, actor in plan
     ]
     return record(step.lake, requests, execution.workers, step.commit, f"{step.node.name} {task}")

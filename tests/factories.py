@@ -1,5 +1,6 @@
 """Small synthetic data of the loop's real shapes: made in milliseconds, the same bytes for the same arguments."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,12 @@ def synthetic_episode(
         progress=np.linspace(0, best, length + 1).astype(np.float32),
         initial_state=generator.standard_normal(6),
     )
+
+
+def seldom_drawn(episode: Episode, stride: int) -> Episode:
+    """The same episode as a camera has it that draws every `stride`-th state alone."""
+    images = [b"" if step % stride else image for step, image in enumerate(episode.images)]
+    return replace(episode, images=images, settings=episode.settings | {"camera_stride": stride})
 
 
 def synthetic_lake(root: Path) -> Lake:

@@ -55,6 +55,7 @@ def test_a_variant_is_named_by_its_settings_and_keeps_them(tmp_path, monkeypatch
         ({"rl.noise.coherence": 1}, "rl.noise.coherence"),
         ({"scene": 3}, "scene"),
         ({"world_model.frame_stride": 3}, "does not divide scene.chunk 8"),
+        ({"scene.camera_stride": 3}, "does not divide world_model.frame_stride 4"),
         ({"curation.heldout": 2}, "curation.heldout"),
         ({"curation.heldout": 0.6, "curation.validation": 0.5}, "curation: .* leave no states to train on"),
     ],

@@ -32,6 +32,12 @@ class Scene(Section):
     max_steps: int = Field(gt=0, description="actions an episode may take; a multiple of chunk")
     chunk: int = Field(gt=0, description="actions a policy emits, and frames a world model imagines, at once")
     settle: int = Field(ge=0, description="chunks that a recorded episode goes on after its first success")
+    camera_stride: int = Field(
+        gt=0,
+        description="every so many states of a recorded episode are drawn, of demonstrations each; a divisor of "
+        "world_model.frame_stride",
+        json_schema_extra={NEUTRAL: 1},
+    )
 
 
 class Demonstrations(Section):
@@ -377,6 +383,8 @@ class Campaign(Section):
     def check_frame_stride(self) -> "Campaign":
         if self.scene.chunk % (stride := self.world_model.frame_stride):
             raise ValueError(f"world_model.frame_stride {stride} does not divide scene.chunk {self.scene.chunk}")
+        if stride % (camera := self.scene.camera_stride):
+            raise ValueError(f"scene.camera_stride {camera} does not divide world_model.frame_stride {stride}")
         return self
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.factories import synthetic_episode
+from tests.factories import seldom_drawn, synthetic_episode
 from worldvla.episodes.episode import Episode
 from worldvla.episodes.images import decode_image
 from worldvla.episodes.loading import WindowLoader
@@ -47,6 +47,12 @@ def windows(batches) -> dict[tuple[int, int], tuple[bytes, bytes]]:
             assert key not in found
             found[key] = batch.images[row].tobytes(), batch.actions[row].tobytes()
     return found
+
+
+def test_episodes_that_were_not_drawn_whole_are_refused(tmp_path: Path) -> None:
+    sparse = [synthetic_episode(0), seldom_drawn(synthetic_episode(1), 4)]
+    with pytest.raises(UserError, match=f"{sparse[1].episode_id} and 0 more have pictures of some states alone"):
+        loader(written(tmp_path, sparse), sparse)
 
 
 @pytest.mark.parametrize("cached", [False, True])

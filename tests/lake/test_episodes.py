@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.factories import synthetic_episode
+from tests.factories import seldom_drawn, synthetic_episode
 from worldvla.episodes.episode import Source
 from worldvla.episodes.images import decode_image, resize
 from worldvla.errors import UserError
@@ -16,6 +16,7 @@ from worldvla.lake.episodes import (
     load_images,
     observed_version,
     observed_versions,
+    read_episode,
     set_members,
     write_episodes,
     write_set,
@@ -47,6 +48,21 @@ def test_a_bank_holds_what_was_recorded_in_the_order_asked(lake: Lake) -> None:
         np.testing.assert_array_equal(bank.reward[frames], episode.reward)
         np.testing.assert_array_equal(bank.progress[frames], episode.progress)
         assert bank.instructions[position] == episode.instruction
+
+
+def test_a_bank_knows_which_frames_were_drawn(lake: Lake) -> None:
+    whole, sparse = synthetic_episode(0), seldom_drawn(synthetic_episode(1, length=12), 4)
+    ids = write_episodes(lake, [whole, sparse], COMMIT)
+    assert read_episode(lake, ids[1]).episode_id == sparse.episode_id
+    bank = load_bank(lake, ids[::-1], image_size=16)
+    drawn = np.array([step % 4 == 0 for step in range(13)] + [True] * 9)
+    np.testing.assert_array_equal(bank.drawn(), drawn)
+    np.testing.assert_array_equal(load_bank(lake, ids[::-1], None).drawn(), drawn)
+    np.testing.assert_array_equal(bank.select(np.array([1, 0])).drawn(), np.roll(drawn, 9))
+    assert bank.images[drawn].any(axis=(1, 2, 3)).all() and not bank.images[~drawn].any()
+    np.testing.assert_array_equal(bank.images[4], resize(decode_image(sparse.images[4]), 16))
+    with pytest.raises(UserError, match=f"{ids[1]} was recorded without an image of step 5"):
+        load_images(lake, bank, np.array([4, 5]), 16)
 
 
 def test_a_bank_without_its_pixels_and_some_of_its_pictures(lake: Lake) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.factories import synthetic_episode
+from tests.factories import seldom_drawn, synthetic_episode
 from worldvla.errors import UserError
 from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import load_bank, write_episodes
@@ -60,6 +60,16 @@ def test_only_new_episodes_are_encoded_and_what_is_read_is_what_was_made(lake: L
     assert encoded(lake, "one") == encoded(lake, "another") == set(ids) and not encoded(lake, "a third")
 
 
+def test_what_was_not_drawn_has_no_latents(lake: Lake) -> None:
+    ids = write_episodes(lake, [synthetic_episode(0), seldom_drawn(synthetic_episode(1), 4)], COMMIT)
+    bank, folding = load_bank(lake, ids, None), Folding()
+    latents = cached_latents(lake, "one", bank, 16, folding, COMMIT)
+    assert folding.asked == [9, 3]
+    drawn = bank.drawn()
+    np.testing.assert_array_equal(latents[drawn], direct(lake, ids)[drawn])
+    assert not latents[~drawn].any() and drawn.sum() == 12
+
+
 def test_a_call_that_was_interrupted_goes_on(lake: Lake, ids: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worldvla.lake.latents.ENCODED_AT_ONCE", 2)
     bank, folding = load_bank(lake, ids, None), Folding()
@@ -90,7 +100,7 @@ def test_what_is_missing_or_does_not_fit_is_named(lake: Lake, ids: list[str]) ->
         read_latents(lake, "one", bank)
     made = np.zeros((9, 2, 2, 2), np.float16)
     write_latents(lake, "one", {ids[0]: made, ids[1]: made}, COMMIT)
-    with pytest.raises(UserError, match=f"the latents of episode {ids[1]} .* 13 frames"):
+    with pytest.raises(UserError, match=f"the latents of episode {ids[1]} .* 13 pictures"):
         read_latents(lake, "one", bank)
     assert read_latents(lake, "one", load_bank(lake, ids[:1], None)).shape == made.shape
 

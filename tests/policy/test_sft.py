@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,13 @@ def test_targets_are_the_actions_that_follow_and_stop_at_the_episode_end(bank):
         end = bank.starts[episode[frame]] + bank.lengths[episode[frame]] - 1
         assert inside.sum() == min(CHUNK, end - frame)
         assert np.array_equal(target[inside], bank.actions[frame : min(frame + CHUNK, end)])
+
+
+def test_only_frames_with_a_picture_are_cloned(bank):
+    sparse = replace(bank, camera_strides=np.full(len(bank), 2))
+    frames, targets, _ = chunk_targets(sparse, CHUNK)
+    assert sparse.drawn()[frames].all() and len(frames) < len(chunk_targets(bank, CHUNK)[0])
+    np.testing.assert_array_equal(targets[:, 0], bank.actions[frames])
 
 
 def test_actions_past_the_end_have_no_gradient():

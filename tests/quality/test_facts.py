@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.factories import synthetic_episode
+from tests.factories import seldom_drawn, synthetic_episode
 from tests.quality import damage
 from worldvla.episodes.images import encode_image
 from worldvla.lake.tables import TABLES
@@ -60,6 +60,18 @@ def test_a_still_robot_may_show_a_still_picture():
     assert measure(still)["frozen_frames"] == 0
     blind = replace(still, proprio=np.zeros((17, 0), np.float32))
     assert measure(blind)["frozen_frames"] == 16  # reports no joints, but its actions are not zero
+
+
+def test_what_a_camera_does_not_draw_is_not_missed():
+    sound = seldom_drawn(damage.sound(), 4)
+    facts = measure(sound)
+    assert facts["errors"] == facts["warnings"] == []
+    assert (facts["frames_declared"], facts["frames_undecoded"]) == (5, 0)
+    images = list(sound.images)
+    images[8] = b""
+    assert measure(replace(sound, images=images))["frames_undecoded"] == 1
+    images[8] = images[4]
+    assert measure(replace(sound, images=images))["frozen_frames"] == 4
 
 
 def test_more_pictures_than_declared_are_an_error():

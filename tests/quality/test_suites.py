@@ -114,7 +114,7 @@ def test_doubled_ids_are_named():
         ({"action": [[1.5] * 7] * 8 + [None]}, "actions are at most 1"),
         ({"action": [[float("nan")] * 7] + [[0.0] * 7] * 7 + [None]}, "actions are finite"),
         ({"reward": [0.5] * 9}, "rewards are 0 or 1"),
-        ({"image": [b""] + [b"x"] * 8}, "every frame has a picture"),
+        ({"image": [b""] + [b"x"] * 8}, "every frame that is to be drawn has a picture"),
         ({"image": [b"no picture"] * 9}, "sampled pictures decode"),
     ],
 )

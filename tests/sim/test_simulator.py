@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from worldvla.episodes.episode import Episode
 from worldvla.errors import UserError
 from worldvla.sim import suites
 from worldvla.sim.actors import ExpertSpec
@@ -44,6 +45,21 @@ def test_an_episode_is_the_same_with_and_without_rendering_and_after_other_episo
     again, image_again = play(render=False)
     assert all(np.array_equal(a, b) for a, b in zip(states, again, strict=True))
     assert np.array_equal(image, image_again)
+
+
+def test_drawing_some_states_alone_changes_nothing_else(push):
+    def recorded(stride: int) -> Episode:
+        request = RolloutRequest(SUITE, PUSH, 3, ExpertSpec(), max_steps=16, chunk=8, camera_stride=stride)
+        return rollout(push, ExpertSpec().build(), request)
+
+    whole, sparse = recorded(1), recorded(4)
+    assert "camera_stride" not in whole.settings and sparse.camera_stride == 4
+    assert [bool(image) for image in sparse.images] == [step % 4 == 0 for step in range(len(whole.images))]
+    assert sparse.images[::4] == whole.images[::4]
+    for name in ("proprio", "actions", "reward", "progress"):
+        assert np.array_equal(getattr(sparse, name), getattr(whole, name))
+    with pytest.raises(UserError, match="camera_stride: 3 does not divide scene.chunk, 8"):
+        recorded(3)
 
 
 def test_an_arm_told_to_go_further_than_it_reaches_goes_as_near_as_it_can(push):

@@ -1,5 +1,7 @@
 """Which frames make a training example, and how often each is drawn."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -36,13 +38,27 @@ def test_a_bank_without_one_whole_chunk_is_refused():
 def test_an_absent_groups_share_goes_to_the_others_in_proportion():
     first = np.array([True, True, False, False])
     absent = np.zeros(4, dtype=bool)
-    probabilities = mixture([(first, 0.4), (~first, 0.2), (absent, 0.4)])
+    probabilities = mixture([(first, 0.4), (~first, 0.2), (absent, 0.4)], np.ones(4))
     np.testing.assert_allclose(probabilities, [1 / 3, 1 / 3, 1 / 6, 1 / 6])
+
+
+def test_episodes_count_alike_however_seldom_they_were_drawn():
+    bank = replace(toy_bank(episodes=2, length=13), camera_strides=np.array([1, 4]))
+    windows = windows_of(bank, chunk=4, history=2, stride=4)
+    probabilities = mixture([(np.ones(len(windows), dtype=bool), 1.0)], windows.weight)
+    of_sparse = windows.episode == 1
+    assert probabilities[of_sparse].sum() == pytest.approx(12 / 21)  # three windows of weight 4 beside nine of 1
+    seen = probabilities > 0
+    assert seen[~of_sparse].all() and seen.sum() == 9 + 3
+    drawn = bank.drawn()
+    for frames in (windows.anchor, windows.history, windows.targets):
+        assert drawn[frames[seen]].all()
+    assert (windows.first_chunk(np.flatnonzero(seen & of_sparse)) == np.flatnonzero(of_sparse)[0]).all()
 
 
 def test_sampling_that_gives_every_label_present_nothing_is_refused():
     with pytest.raises(UserError, match="fine_tuning.sampling"):
-        mixture([(np.ones(3, dtype=bool), 0.0)])
+        mixture([(np.ones(3, dtype=bool), 0.0)], np.ones(3))
 
 
 def test_draws_follow_the_probabilities_and_the_generator():

@@ -105,8 +105,9 @@ def train(
 
     A pure function of its arguments on one machine, interrupted or not.
     """
-    positive = np.flatnonzero(bank.reward > 0.5)
-    negative = np.flatnonzero(bank.reward <= 0.5)
+    drawn = bank.drawn()
+    positive = np.flatnonzero(drawn & (bank.reward > 0.5))
+    negative = np.flatnonzero(drawn & (bank.reward <= 0.5))
     if not len(positive) or not len(negative):
         outcome = "success" if not len(positive) else "failure"
         raise UserError(

@@ -156,7 +156,7 @@ def _row(one: "Held") -> dict[str, Any]:
 def _strip(episode: "Episode") -> bytes:
     from worldvla.episodes.strip import strip
 
-    return strip(episode.images)
+    return strip(episode.images, episode.camera_stride)
 
 
 def _text(value: Any) -> Any:

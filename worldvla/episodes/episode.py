@@ -9,8 +9,10 @@ layout, so the same seed and the same code name the same episode on the same mac
 import enum
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +35,8 @@ ANNOTATED = (Source.TELEOP, Source.IMPORT)
 class Episode:
     """One attempt, with everything that a later reader needs to repeat or judge it.
 
-    Shapes: `images` T + 1 encoded RGB pictures (empty when nothing was rendered);
+    Shapes: `images` T + 1 encoded RGB pictures (empty when nothing was rendered; no bytes for a state that was not
+    drawn, see `camera_stride`);
     `proprio` float32 [T + 1, P]; `actions` float32 [T, 7] in [-1, 1] (translation,
     rotation, gripper); `reward` float32 [T + 1], 1 where the state is a success;
     `progress` float32 [T + 1] in [0, 1]; `initial_state` float64 [S], the simulator's.
@@ -62,6 +65,11 @@ class Episode:
     def length(self) -> int:
         """T, the number of actions."""
         return len(self.actions)
+
+    @property
+    def camera_stride(self) -> int:
+        """Every so many states have a picture, beginning with the first one."""
+        return camera_stride(self.settings)
 
     @property
     def success(self) -> bool:
@@ -105,6 +113,12 @@ class Episode:
         if self.source in ANNOTATED:
             origin["instruction"] = self.instruction
         return hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def camera_stride(settings: Mapping[str, Any]) -> int:
+    """Every so many states of an episode with these `settings` have a picture; each, where they do not say."""
+    stride = settings.get("camera_stride", 1)
+    return stride if isinstance(stride, int) and stride > 0 else 1
 
 
 def initial_state_digest(suite: str, task: str, state: np.ndarray) -> str:

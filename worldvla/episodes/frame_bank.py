@@ -18,7 +18,8 @@ class FrameBank:
     episodes where that is of another width than in most; `reward` and `progress` float32 [N];
     `starts` int64 [E], each episode's first frame; `lengths` int64 [E], its number of
     frames (actions + 1). `tasks`, `instructions`, `success` (bool) have one entry an episode.
-    For readers that need no pictures `images` is of H = W = 0.
+    For readers that need no pictures `images` is of H = W = 0. `camera_strides` int64 [E]: every so many frames of an
+    episode were drawn, each where it is None; the `images` of the others are black.
     """
 
     episode_ids: list[str]
@@ -32,6 +33,7 @@ class FrameBank:
     progress: np.ndarray
     starts: np.ndarray
     lengths: np.ndarray
+    camera_strides: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.episode_ids)
@@ -48,6 +50,19 @@ class FrameBank:
     def episode_of_frame(self) -> np.ndarray:
         """int64 [N]: the index of the episode each frame belongs to."""
         return np.repeat(np.arange(len(self)), self.lengths)
+
+    def drawn_of(self, episode: int) -> np.ndarray:
+        """int64: the frames of the episode with this index that have a picture."""
+        frames = self.frames_of(episode)
+        stride = 1 if self.camera_strides is None else int(self.camera_strides[episode])
+        return np.arange(frames.start, frames.stop, stride)
+
+    def drawn(self) -> np.ndarray:
+        """bool [N]: which frames have a picture."""
+        drawn = np.zeros(self.frame_count, bool)
+        for episode in range(len(self)):
+            drawn[self.drawn_of(episode)] = True
+        return drawn
 
     def travelled(self) -> np.ndarray:
         """float32 [N, 7]: the sum of all actions that an episode took before each of its frames."""
@@ -86,4 +101,5 @@ class FrameBank:
             if len(lengths)
             else np.zeros(0, dtype=np.int64),
             lengths=lengths,
+            camera_strides=None if self.camera_strides is None else self.camera_strides[episodes],
         )

@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from worldvla.episodes.images import decode_image
 from worldvla.errors import UserError
-from worldvla.lake.episodes import episode_rows
+from worldvla.lake.episodes import camera_strides, episode_rows
 from worldvla.lake.store import Lake
 
 # Batches made ahead, besides those that the threads are at.
@@ -58,8 +58,8 @@ class WindowLoader:
     ) -> None:
         """`cache` is a folder for decoded frames, 48 KiB each at 128 x 128 pixels; None decodes every window anew.
 
-        Raises `UserError` where an episode is missing or lacks frames, no episode has a window, or the folder has no
-        room.
+        Raises `UserError` where an episode is missing, lacks frames or was not drawn at every state, no episode has a
+        window, or the folder has no room.
         """
         self.ids = list(ids)
         self.history, self.chunk, self.batch_size = history, chunk, batch_size
@@ -67,6 +67,11 @@ class WindowLoader:
         rows = episode_rows(lake, self.ids)
         if missing := set(self.ids) - set(rows["episode_id"]):
             raise UserError(f"the lake has no episode {sorted(missing)[0]}: rematerialize the assets that name it")
+        if sparse := sorted(name for name, stride in camera_strides(rows).items() if stride > 1):
+            raise UserError(
+                f"episode {sparse[0]} and {len(sparse) - 1} more have pictures of some states alone, and a window asks "
+                "for each: choose others, or record with scene.camera_stride 1"
+            )
         self._dataset = lake.open("frames")
         lengths = rows["length"].to_numpy().astype(np.int64)
         self._starts = np.cumsum(lengths + 1) - (lengths + 1)

@@ -14,9 +14,11 @@ CAPTION = 14
 PAPER, INK, DAMAGED = "#ffffff", "#1c1c1c", "#b03a2e"
 
 
-def strip(images: Sequence[bytes], columns: int = COLUMNS) -> bytes:
-    """PNG: at most `columns` frames, evenly spaced, each under its step; crossed out where one cannot be decoded."""
-    steps = np.unique(np.linspace(0, max(len(images) - 1, 0), min(columns, max(len(images), 1))).round().astype(int))
+def strip(images: Sequence[bytes], stride: int = 1, columns: int = COLUMNS) -> bytes:
+    """PNG: at most `columns` of every `stride`-th frame, evenly spaced, each under its step; crossed out where one is
+    damaged."""
+    drawn = range(0, max(len(images), 1), stride)
+    steps = stride * np.unique(np.linspace(0, len(drawn) - 1, min(columns, len(drawn))).round().astype(int))
     canvas = Image.new("RGB", (SIDE * len(steps), SIDE + CAPTION), PAPER)
     draw = ImageDraw.Draw(canvas)
     for column, step in enumerate(steps.tolist()):

@@ -17,7 +17,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from worldvla.episodes.episode import Episode, Source
+from worldvla.episodes.episode import Episode, Source, camera_stride
 from worldvla.episodes.frame_bank import FrameBank
 from worldvla.episodes.images import decode_image, resize
 from worldvla.errors import UserError
@@ -56,6 +56,12 @@ def episode_rows(lake: Lake, ids: list[str] | None = None) -> pl.DataFrame:
     return order.join(_where_episode(lake, "episodes", ids), on="episode_id", how="inner", maintain_order="left")
 
 
+def camera_strides(rows: pl.DataFrame) -> dict[str, int]:
+    """By id, every how many states the episodes of these `rows` have a picture."""
+    settings = zip(rows["episode_id"], rows["settings"], strict=True)
+    return {episode_id: camera_stride(json.loads(one)) for episode_id, one in settings}
+
+
 def existing(lake: Lake, ids: Iterable[str]) -> set[str]:
     """Those of the ids that are recorded, retracted or not."""
     return set(_where_episode(lake, "episodes", list(ids), ["episode_id"])["episode_id"])
@@ -89,6 +95,7 @@ def load_bank(lake: Lake, ids: list[str], image_size: int | None) -> FrameBank:
         progress=np.zeros(total, np.float32),
         starts=starts,
         lengths=lengths,
+        camera_strides=np.array([*camera_strides(rows).values()], np.int64),
     )
     return replace(bank, proprio=_fill(lake, bank))
 
@@ -96,7 +103,7 @@ def load_bank(lake: Lake, ids: list[str], image_size: int | None) -> FrameBank:
 def load_images(lake: Lake, bank: FrameBank, frames: np.ndarray, image_size: int) -> np.ndarray:
     """Pictures of frames int64 [M] of a bank that may be without, decoded: uint8 [M, image_size, image_size, 3].
 
-    Raises `UserError` naming the episode where one is missing or cannot be decoded.
+    Raises `UserError` naming the episode where one is missing, was not drawn or cannot be decoded.
     """
     episode = bank.episode_of_frame()[frames]
     steps = (frames - bank.starts[episode]).tolist()
@@ -245,7 +252,7 @@ def frame_rows(episode: Episode) -> Iterator[dict]:
         yield {
             "episode_id": episode.episode_id,
             "step": step,
-            "image": episode.images[step] if episode.images else None,
+            "image": (episode.images[step] or None) if episode.images else None,
             "proprio": np.asarray(episode.proprio[step], np.float32),
             "action": np.asarray(episode.actions[step], np.float32) if step < episode.length else None,
             "reward": float(episode.reward[step]),
@@ -261,7 +268,7 @@ def _fill(lake: Lake, bank: FrameBank) -> np.ndarray:
     """
     columns = [*BANK_COLUMNS, "image"] if bank.images.size else BANK_COLUMNS
     start_of = dict(zip(bank.episode_ids, bank.starts.tolist(), strict=True))
-    filled = np.zeros(bank.frame_count, bool)
+    filled, drawn = np.zeros(bank.frame_count, bool), bank.drawn()
     senses: list[tuple[np.ndarray, pa.ListArray]] = []
     with ThreadPoolExecutor(DECODING_THREADS) as pool:
         for begin in range(0, len(bank), BANK_BATCH):
@@ -280,7 +287,10 @@ def _fill(lake: Lake, bank: FrameBank) -> np.ndarray:
             bank.actions[at[moving]] = flat.reshape(len(moving), -1)
             senses.append((at, table["proprio"].combine_chunks()))
             if bank.images.size:
-                _decode_all(pool, bank.images, at, table["image"].to_pylist(), names, steps)
+                rows = np.flatnonzero(drawn[at])
+                encoded = table["image"].take(pa.array(rows)).to_pylist()
+                of, when = [names[row] for row in rows], [steps[row] for row in rows]
+                _decode_all(pool, bank.images, at[rows], encoded, of, when)
             filled[at] = True
     if not filled.all():
         broken = {bank.episode_ids[i] for i in np.unique(bank.episode_of_frame()[~filled])}
@@ -340,7 +350,7 @@ def _decode_all(
 
 def _decoded(encoded: bytes | None, episode_id: str, step: int) -> np.ndarray:
     if encoded is None:
-        raise UserError(f"episode {episode_id} was recorded without images")
+        raise UserError(f"episode {episode_id} was recorded without an image of step {step}")
     try:
         return decode_image(encoded)
     except OSError as error:

@@ -21,14 +21,14 @@ ENCODED_AT_ONCE = 128
 READ_AT_ONCE = 64
 SHAPE = ("frames", "channels", "height", "width")
 
-# Pictures uint8 [T + 1, H, W, 3] of one episode to latents float16 [T + 1, C, h, w].
+# The F pictures of one episode, uint8 [F, H, W, 3], to latents float16 [F, C, h, w].
 Encode = Callable[[np.ndarray], np.ndarray]
 
 
 def cached_latents(
     lake: Lake, autoencoder: str, bank: FrameBank, image_size: int, encode: Encode, commit: Commit
 ) -> np.ndarray:
-    """Latents float16 [N, C, h, w] of all frames of a bank, which needs no images.
+    """Latents float16 [N, C, h, w] of all frames of a bank, which needs no images; 0 of those that were not drawn.
 
     Episodes without latents of the autoencoder with this digest are decoded at `image_size`,
     encoded and recorded first, some at a time: a call that was interrupted goes on there.
@@ -38,7 +38,7 @@ def cached_latents(
     groups = [missing[first : first + ENCODED_AT_ONCE] for first in range(0, len(missing), ENCODED_AT_ONCE)]
     for episodes in track(groups, f"latents of {len(missing)} episodes", len(groups)):
         group = load_bank(lake, episodes, image_size)
-        made = [encode(group.images[group.frames_of(index)]) for index in range(len(group))]
+        made = [encode(group.images[group.drawn_of(index)]) for index in range(len(group))]
         write_latents(lake, autoencoder, dict(zip(group.episode_ids, made, strict=True)), commit)
     return read_latents(lake, autoencoder, bank)
 
@@ -49,7 +49,7 @@ def encoded(lake: Lake, autoencoder: str) -> set[str]:
 
 
 def write_latents(lake: Lake, autoencoder: str, latents: dict[str, np.ndarray], commit: Commit) -> None:
-    """Records latents float16 [T + 1, C, h, w] by episode, in one commit; those that are there stay as they are."""
+    """Records latents float16 [F, C, h, w] by episode, in one commit; those that are there stay as they are."""
     rows = [
         {
             "autoencoder": autoencoder,
@@ -63,9 +63,9 @@ def write_latents(lake: Lake, autoencoder: str, latents: dict[str, np.ndarray], 
 
 
 def read_latents(lake: Lake, autoencoder: str, bank: FrameBank) -> np.ndarray:
-    """Latents float16 [N, C, h, w] of all frames of a bank, in its order, in one scan.
+    """Latents float16 [N, C, h, w] of all frames of a bank, in its order, in one scan; 0 of those not drawn.
 
-    Raises `UserError` naming an episode that has none, or not one for each of its frames.
+    Raises `UserError` naming an episode that has none, or not one for each of its pictures.
     """
     where = f"autoencoder = {quoted(autoencoder)}"
     if len(bank) <= LONGEST_IN_LIST:
@@ -84,13 +84,14 @@ def read_latents(lake: Lake, autoencoder: str, bank: FrameBank) -> np.ndarray:
             if not latents.size:
                 latents = np.zeros((bank.frame_count, *shape[1:]), np.float16)
             values = np.frombuffer(data[row].as_buffer(), "<f2")
-            if shape != (bank.lengths[index[name]], *latents.shape[1:]) or values.size != np.prod(shape):
+            drawn = bank.drawn_of(index[name])
+            if shape != (len(drawn), *latents.shape[1:]) or values.size != np.prod(shape):
                 raise UserError(
                     f"the latents of episode {name} are {values.size} numbers of shape {shape}, not one picture's "
-                    f"{latents.shape[1:]} for each of its {bank.lengths[index[name]]} frames: delete its row of "
+                    f"{latents.shape[1:]} for each of its {len(drawn)} pictures: delete its row of "
                     "table latents, the next training encodes it anew"
                 )
-            latents[bank.frames_of(index[name])] = values.reshape(shape)
+            latents[drawn] = values.reshape(shape)
             lacking.remove(name)
     if lacking:
         raise UserError(f"episode {min(lacking)} and {len(lacking) - 1} more have no latents of {autoencoder}")

@@ -96,11 +96,11 @@ class ChunkSamples:
 
 
 def chunk_targets(bank: FrameBank, chunk: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Every frame that has an action: int64 [S] frame indices, float32 [S, K, 7] the actions
+    """Every frame that has a picture and an action: int64 [S] frame indices, float32 [S, K, 7] the actions
     that follow, and bool [S, K] whether each lies within the episode."""
     last = bank.starts + bank.lengths - 1
     episode = bank.episode_of_frame()
-    frames = np.flatnonzero(np.arange(bank.frame_count) < last[episode])
+    frames = np.flatnonzero((np.arange(bank.frame_count) < last[episode]) & bank.drawn())
     index = frames[:, None] + np.arange(chunk)
     valid = index < last[episode[frames]][:, None]
     return frames, bank.actions[np.where(valid, index, frames[:, None])], valid

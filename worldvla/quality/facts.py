@@ -23,7 +23,7 @@ def measure(episode: Episode) -> dict:
         "length": episode.length,
         "arrays_disagreeing": arrays_disagreeing(episode),
         "chunk_remainder": _remainder(episode.length, episode.settings.get("chunk")),
-        **picture_facts(episode.images, episode.length + 1, moved(episode)),
+        **picture_facts(episode.images, episode.length + 1, moved(episode), episode.camera_stride),
         **clock_facts(episode.timestamps, episode.settings.get("fps")),
         **motion_facts(episode),
         **outcome_facts(episode),

@@ -1,5 +1,7 @@
 """Facts about an episode's frames, computed once and judged by the `frames` expectations."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -9,24 +11,28 @@ from worldvla.episodes.images import decode_image
 DECODED_PER_EPISODE = 2
 
 
-def frame_facts(frames: pa.Table | pl.DataFrame, decode: int = DECODED_PER_EPISODE) -> pl.DataFrame:
+def frame_facts(
+    frames: pa.Table | pl.DataFrame, decode: int = DECODED_PER_EPISODE, strides: Mapping[str, int] | None = None
+) -> pl.DataFrame:
     """One row an episode, by episode id, from rows of table `frames` in any order.
 
     Columns: `frames`; `steps_contiguous` (0, 1, 2, …, each once); `success_frames`;
     `actions` (frames with one); `last_has_no_action`; `actions_finite`; `action_low` and
     `action_high` (null where no action is a number); `reward_binary`; `progress_low`,
     `progress_high`. With an `image` column also `images_empty` (frames without a picture),
-    `images_decoded` and `images_undecodable` among `decode` frames spread over the episode.
+    `images_decoded` and `images_undecodable` among `decode` frames spread over the episode. Of an episode in `strides`
+    only every so many frames are asked for a picture.
     """
+    strides = strides or {}
     table = frames if isinstance(frames, pl.DataFrame) else pl.DataFrame(pl.from_arrow(frames))
     facts = [
-        _facts(group, decode)
-        for _, group in table.sort("episode_id", "step").group_by("episode_id", maintain_order=True)
+        _facts(group, decode, strides.get(episode, 1))
+        for (episode,), group in table.sort("episode_id", "step").group_by("episode_id", maintain_order=True)
     ]
     return pl.DataFrame(facts, schema_overrides={"action_low": pl.Float64, "action_high": pl.Float64})
 
 
-def _facts(episode: pl.DataFrame, decode: int) -> dict:
+def _facts(episode: pl.DataFrame, decode: int, stride: int) -> dict:
     actions = [action for action in episode["action"].to_list() if action is not None]
     values = np.array([v for action in actions for v in action], dtype=np.float64)
     finite = values[np.isfinite(values)]
@@ -45,7 +51,7 @@ def _facts(episode: pl.DataFrame, decode: int) -> dict:
         "progress_low": float(progress.min()),
         "progress_high": float(progress.max()),
     }
-    return facts | _image_facts(episode["image"], decode) if "image" in episode.columns else facts
+    return facts | _image_facts(episode["image"][::stride], decode) if "image" in episode.columns else facts
 
 
 def _image_facts(images: pl.Series, decode: int) -> dict:

@@ -16,13 +16,16 @@ BLACK = 8  # of 255: sensor noise in the dark stays below, the darkest recorded 
 STILL = 1  # grey levels by which a block may differ in a picture that is the same: what encoding it again changes
 
 
-def picture_facts(images: Sequence[bytes], declared: int, moved: np.ndarray) -> dict:
+def picture_facts(images: Sequence[bytes], declared: int, moved: np.ndarray, stride: int = 1) -> dict:
     """Columns of `episode_facts`; `moved` bool [T]: whether the robot moved between states t and t + 1.
 
-    `darkest_frame` is the brightest hundredth of the darkest picture, 0 to 255; `frozen_frames`
-    the longest run of pictures equal to the one before them while the robot moved.
+    Of `declared` states every `stride`-th should have a picture; the others are not asked for one. `darkest_frame` is
+    the brightest hundredth of the darkest picture, 0 to 255; `frozen_frames` the longest run of states whose pictures
+    equal the one before them while the robot moved.
     """
-    decoded = [_decode(data) for data in images]
+    decoded = [_decode(data) for data in images[::stride]]
+    declared = len(range(0, declared, stride))
+    moved = np.array([moved[begin : begin + stride].any() for begin in range(0, len(moved), stride)], bool)
     whole = [picture for picture in decoded if picture is not None]
     light = [float(np.percentile(blocks, 99)) for blocks, _ in whole]
     return {
@@ -31,10 +34,11 @@ def picture_facts(images: Sequence[bytes], declared: int, moved: np.ndarray) -> 
         "picture_sizes": len({size for _, size in whole}),
         "black_frames": sum(value < BLACK for value in light),
         "darkest_frame": min(light, default=None),
-        "frozen_frames": _longest_run(
+        "frozen_frames": stride
+        * _longest_run(
             [
-                bool(moves) and _same(decoded[step], decoded[step + 1])
-                for step, moves in enumerate(moved[: max(len(decoded) - 1, 0)])
+                bool(moves) and _same(decoded[place], decoded[place + 1])
+                for place, moves in enumerate(moved[: max(len(decoded) - 1, 0)])
             ]
         ),
     }

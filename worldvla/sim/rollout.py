@@ -18,9 +18,9 @@ class RolloutRequest:
     """Which episode to make.
 
     `chunk`: the episode's length is a multiple of it; `max_steps` must be one. `render`
-    "every_step" records a picture of every state; "chunk" renders only what the actor
-    looks at and records none. `settle` is the number of chunks that the episode goes on after
-    the one with its first success, so that a recorded success can be seen and not just begins.
+    "every_step" records a picture of every state, or of every `camera_stride`-th, a divisor of the chunk;
+    "chunk" renders only what the actor looks at and records none. `settle` is the number of chunks that the episode
+    goes on after the one with its first success, so that a recorded success can be seen and not just begins.
     """
 
     suite: str
@@ -31,10 +31,13 @@ class RolloutRequest:
     chunk: int
     render: Literal["every_step", "chunk"] = "every_step"
     settle: int = 0
+    camera_stride: int = 1
 
     def __post_init__(self) -> None:
         if self.max_steps % self.chunk:
             raise UserError(f"scene.max_steps: {self.max_steps} is not a multiple of scene.chunk, {self.chunk}")
+        if self.chunk % self.camera_stride:
+            raise UserError(f"scene.camera_stride: {self.camera_stride} does not divide scene.chunk, {self.chunk}")
 
     @property
     def settings(self) -> dict:
@@ -45,6 +48,8 @@ class RolloutRequest:
             "chunk": self.chunk,
             "settle": self.settle,
         }
+        if self.camera_stride > 1:
+            own["camera_stride"] = self.camera_stride
         return own | self.actor.settings
 
 
@@ -60,8 +65,13 @@ def rollout(simulator: Simulator, actor: Actor, request: RolloutRequest) -> Epis
     watching = getattr(actor, "needs_image", True)
     images: list[bytes] = []
 
+    def drawn(state: int) -> bool:
+        return recorded and state % request.camera_stride == 0
+
     def seen(observation: Observation, wanted: bool) -> Observation:
-        if recorded:
+        if recorded and observation.image is None:
+            images.append(b"")
+        elif recorded:
             images.append(encode_image(observation.image))
             return replace(observation, image=decode_image(images[-1]) if wanted else None)
         return replace(observation, image=decode_image(encode_image(simulator.render()))) if wanted else observation
@@ -77,8 +87,8 @@ def rollout(simulator: Simulator, actor: Actor, request: RolloutRequest) -> Epis
         if not pending:
             pending = list(actor.act(observation))
         action = pending.pop(0)
-        result = simulator.step(action, render=recorded)
         actions.append(action)
+        result = simulator.step(action, render=drawn(len(actions)))
         proprio.append(result.observation.proprio)
         if result.success and not any(reward):
             chunks = -(-len(actions) // request.chunk) + request.settle

@@ -90,7 +90,7 @@ def train_embodiment_map(
     proprio = torch.from_numpy(bank.proprio)
     _normalize(embodiment_map, proprio.to(where))
     encoded = torch.from_numpy(latents)
-    frames = np.flatnonzero(np.isfinite(bank.proprio).all(1))
+    frames = np.flatnonzero(np.isfinite(bank.proprio).all(1) & bank.drawn())
     first = torch.from_numpy(np.repeat(bank.starts, bank.lengths))
 
     def loss_at(step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

@@ -91,7 +91,8 @@ def pretrain_autoencoder(
     windows_of(bank, chunk, architecture.transformer.history, architecture.frame_stride)
     config = autoencoder_config(architecture)
     autoencoder = _drawn(lambda: FrameAutoencoder(config), seed, "autoencoder").to(device())
-    frames = spread(bank.frame_count, architecture.autoencoder.frames)
+    drawn = np.flatnonzero(bank.drawn())
+    frames = drawn[spread(len(drawn), architecture.autoencoder.frames)]
     train_autoencoder(
         autoencoder,
         pictures(frames),
@@ -151,7 +152,7 @@ def pretrain_dynamics(
     windows = windows_of(bank, model.chunk, model.history, model.frame_stride)
     model.residual_std.copy_(_residual_std(torch.from_numpy(latents), windows))
     everywhere = np.ones(len(windows), dtype=bool)
-    probabilities = mixture([(everywhere, 1 - SUCCESS_SHARE), (windows.succeeds, SUCCESS_SHARE)])
+    probabilities = mixture([(everywhere, 1 - SUCCESS_SHARE), (windows.succeeds, SUCCESS_SHARE)], windows.weight)
     _train_dynamics(
         model,
         latents,
@@ -191,9 +192,10 @@ def fine_tune(
     tuned = WorldModel(model.config).to(device())
     tuned.load_state_dict(model.state_dict())
     group = np.asarray(drawn_by)[windows.episode]
-    by_group = mixture([(group == name, share) for name, share in sorted(fine_tuning.sampling.items())])
+    shares = [(group == name, share) for name, share in sorted(fine_tuning.sampling.items())]
+    by_group = mixture(shares, windows.weight)
     succeeds = windows.succeeds & (by_group > 0)
-    success = mixture([(succeeds, 1.0)]) if succeeds.any() else by_group
+    success = mixture([(succeeds, 1.0)], windows.weight) if succeeds.any() else by_group
     validation = Validation(partial(score, tuned), fine_tuning.validate_every) if score else None
     _train_dynamics(
         tuned,
@@ -332,7 +334,8 @@ def _context_level(count: int, random: torch.Generator) -> torch.Tensor:
 
 def _residual_std(latents: torch.Tensor, windows: Windows, most: int = 1024) -> torch.Tensor:
     """[1, 1, C, 1, 1]: standard deviation of future minus latest latents over at most `most` windows."""
-    picked = np.linspace(0, len(windows) - 1, min(len(windows), most)).astype(np.int64)
+    drawn = np.flatnonzero(windows.weight)
+    picked = drawn[spread(len(drawn), most)]
     residual = latents[windows.targets[picked]].float() - latents[windows.history[picked, -1]][:, None].float()
     return residual.square().mean((0, 1, 3, 4), keepdim=True).sqrt().clamp(min=1e-3)
 

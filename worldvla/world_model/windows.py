@@ -21,7 +21,8 @@ class Windows:
 
     `episode` int64 [W]; `anchor` int64 [W]; `history` int64 [W, h], oldest first, the last
     one frame t; `targets` int64 [W, K / s]; `succeeds` bool [W], whether an action of the
-    window leads to success; `chunk` is K.
+    window leads to success; `weight` float64 [W], of how many windows it has to do the part: an episode of which every
+    c-th frame was drawn has one in c windows with pictures, and the others are never drawn; `chunk` is K.
     """
 
     episode: np.ndarray
@@ -29,6 +30,7 @@ class Windows:
     history: np.ndarray
     targets: np.ndarray
     succeeds: np.ndarray
+    weight: np.ndarray
     chunk: int
 
     def __len__(self) -> int:
@@ -59,19 +61,21 @@ def windows_of(bank: FrameBank, chunk: int, history: int, stride: int) -> Window
     current = anchor + offset
     targets = current[:, None] + stride * np.arange(1, chunk // stride + 1)
     latest = np.maximum(current[:, None] + stride * np.arange(1 - history, 1), anchor[:, None])
-    return Windows(episode, anchor, latest, targets, (bank.highest(bank.reward, stride)[targets] > 0.5).any(1), chunk)
+    succeeds = (bank.highest(bank.reward, stride)[targets] > 0.5).any(1)
+    strides = 1.0 if bank.camera_strides is None else bank.camera_strides[episode]
+    return Windows(episode, anchor, latest, targets, succeeds, np.where(bank.drawn()[current], strides, 0.0), chunk)
 
 
-def mixture(groups: list[tuple[np.ndarray, float]]) -> np.ndarray:
+def mixture(groups: list[tuple[np.ndarray, float]], weight: np.ndarray) -> np.ndarray:
     """Probability of each window, float64 [W], from (mask [W], share) groups.
 
-    A group's share is spread evenly over its windows; the share of a group with none goes
+    A group's share is spread over its windows in proportion to their `weight` [W]; the share of a group with none goes
     to the others in proportion.
     """
-    weights = np.zeros(len(groups[0][0]))
+    weights = np.zeros(len(weight))
     for mask, share in groups:
-        if mask.any():
-            weights[mask] += share / mask.sum()
+        if (total := weight[mask].sum()) > 0:
+            weights[mask] += share * weight[mask] / total
     if weights.sum() == 0:
         raise UserError("no training window has a share: fine_tuning.sampling gives all that is present 0")
     return weights / weights.sum()

@@ -7,8 +7,9 @@ import polars as pl
 import pytest
 
 from tests.exchange.exporting.exported import export_sans, originals, pictures_of
-from tests.factories import synthetic_episode
+from tests.factories import seldom_drawn, synthetic_episode
 from worldvla.exchange.exporting import parquet
+from worldvla.exchange.exporting.pictures import decoded
 from worldvla.exchange.exporting.run import Video, make_writer
 from worldvla.lake.episodes import assembled
 from worldvla.lake.store import Lake
@@ -54,6 +55,12 @@ def test_hdf5_has_robomimics_layout_and_loses_no_number(lake: Lake, tmp_path: Pa
             assert (demo.attrs["episode_id"], demo.attrs["seed"]) == (episode.episode_id, episode.seed)
             assert demo.attrs["sans"] == "demo/0001"
         assert [name.decode() for name in file["mask/train"]] == [f"demo_{n}" for n in range(len(episodes))]
+
+
+def test_a_picture_stays_until_the_next_one_was_drawn() -> None:
+    whole = synthetic_episode(1, length=8)
+    pictures = decoded(seldom_drawn(whole, 4))
+    np.testing.assert_array_equal(pictures, pictures_of(whole)[[0, 0, 0, 0, 4, 4, 4, 4, 8]])
 
 
 def test_hdf5_keeps_tasks_of_one_name_in_two_suites_apart(tmp_path: Path) -> None:

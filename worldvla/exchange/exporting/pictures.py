@@ -8,9 +8,15 @@ from worldvla.errors import UserError
 
 
 def decoded(episode: Episode) -> np.ndarray:
-    """uint8 [T + 1, H, W, 3]: the episode's pictures; raises `UserError` naming it where one is damaged or other."""
-    pictures = []
+    """uint8 [T + 1, H, W, 3]: the episode's pictures, each until the next state that was drawn.
+
+    Raises `UserError` naming the episode where one is damaged or of another size.
+    """
+    pictures: list[np.ndarray] = []
     for step, data in enumerate(episode.images):
+        if step % episode.camera_stride:
+            pictures.append(pictures[-1])
+            continue
         try:
             pictures.append(decode_image(data))
         except OSError as error:
