@@ -67,7 +67,7 @@ def rl_policy(step: Step) -> Content:
 def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
     from assets.pictures import line_plot
     from worldvla.alignment.judge import Judge
-    from worldvla.policy.sft import ChunkSamples, fine_tune
+    from worldvla.policy.sft import ChunkSamples
     from worldvla.policy.vla import Policy
     from worldvla.rl.deployed import compare
     from worldvla.rl.exploitation import exploits
@@ -81,25 +81,17 @@ def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
         read_model(step.lake, step.parents[parent]) for parent in ("base_policy", "world_model", "judge")
     )
     begun = begun_from(step)
-    warm_up = config.rl.warm_up_steps if begun.model_id == base.model_id else 0
     try_out = on_tuning_seeds(
         config.scene, config.evaluation.temperature, config.rl.probe.per_task, config.execution.workers
     )
     ids = keyframes["episode_id"].unique().sort().to_list()
-    cloned = _successes(step, keyframes) if warm_up or config.rl.cloning_weight else []
+    cloned = _successes(step, keyframes) if config.rl.cloning_weight else []
     with tracked(step, "keyframes", version, len(keyframes)) as run:
         bank = load_bank(step.lake, ids, image_size=None)
         policy = Policy.from_bytes(begun.config, begun.weights)
         samples = None
         if cloned:
-            successes = load_bank(step.lake, cloned, config.policy.image_size)
-            if warm_up:
-                shorter = config.policy.model_copy(update={"steps": warm_up})
-                policy = fine_tune(
-                    successes, shorter, config.scene.chunk, config.seed, step.checkpoints, run.log, policy
-                )
-            if config.rl.cloning_weight:
-                samples = ChunkSamples(policy, successes, config.policy)
+            samples = ChunkSamples(policy, load_bank(step.lake, cloned, config.policy.image_size), config.policy)
         history, stride = config.world_model.transformer.history, config.world_model.frame_stride
         pictures = partial(load_images, step.lake, bank, image_size=config.world_model.image_size)
         result = train(

@@ -264,12 +264,6 @@ class ReinforcementLearning(Section):
     exploitation_gap: float = Field(
         gt=0, description="share of rollouts, imagined as successes, that the judge may miss more of than at first"
     )
-    warm_up_steps: int = Field(
-        ge=0,
-        description="steps of behaviour cloning on the successes among the same real episodes before the first update, "
-        "where the training begins at the base policy; 0: none",
-        json_schema_extra={NEUTRAL: 0},
-    )
     updates: int = Field(ge=1)
     groups: int = Field(ge=1, description="start states an update")
     group_size: int = Field(ge=2)

@@ -8,13 +8,13 @@ from worldvla.planner.graph import GRAPH
 
 def test_a_setting_at_its_neutral_value_leaves_what_was_computed_without_it_fresh():
     campaign = campaigns.load("demo")
-    rl = campaign.rl.model_dump(mode="json")
-    assert rl.pop("warm_up_steps") == 0
-    without = f"rl:{digest(rl)[:SECTION_DIGITS]}"
+    scene = campaign.scene.model_dump(mode="json")
+    assert scene.pop("camera_stride") == 1
+    without = f"scene:{digest(scene)[:SECTION_DIGITS]}"
 
-    def read(steps: int) -> list[str]:
-        changed = campaign.model_copy(update={"rl": campaign.rl.model_copy(update={"warm_up_steps": steps})})
-        return config_digest(GRAPH["rl_policy"], changed).split(",")
+    def read(stride: int) -> list[str]:
+        changed = campaign.model_copy(update={"scene": campaign.scene.model_copy(update={"camera_stride": stride})})
+        return config_digest(GRAPH["base_policy"], changed).split(",")
 
-    assert without in read(0)
-    assert without not in read(10)
+    assert without in read(1)
+    assert without not in read(4)

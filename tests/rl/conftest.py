@@ -123,6 +123,5 @@ def rl() -> ReinforcementLearning:
         minibatch=32,
         kl_weight=0.0,
         cloning_weight=0.0,
-        warm_up_steps=0,
         probe=Probes(every=0, per_task=1),
     )
