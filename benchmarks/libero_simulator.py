@@ -6,12 +6,10 @@ and must lead to the same state to the bit. Needs LIBERO's meshes (docs/libero.m
 """
 
 import os
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from benchmarks.processor_clock import ProcessorClock
 from benchmarks.result import figure, write
 from worldvla.sim import suites
 from worldvla.sim.libero.simulator import LiberoSimulator
@@ -44,13 +42,7 @@ def main() -> None:
 
 def measure(simulator: LiberoSimulator) -> dict[str, list[float]]:
     """Processor seconds of each kind of work in each round."""
-    spent: dict[str, list[float]] = defaultdict(list)
-
-    def clock(name: str, work: Callable, inputs: Iterable) -> None:
-        begin = time.process_time()
-        for one in inputs:
-            work(one)
-        spent[name].append(time.process_time() - begin)
+    clock = ProcessorClock()
 
     def step(action: np.ndarray) -> None:
         simulator.step(action, render=False)
@@ -67,7 +59,7 @@ def measure(simulator: LiberoSimulator) -> dict[str, list[float]]:
         clock("robosuite's step", simulator._env.step, actions * np.array([1.0, 1, 1, 1, 1, 1, -1]))
         simulator._arrive()
         assert np.array_equal(simulator.state(), reached)
-    return spent
+    return clock.seconds
 
 
 if __name__ == "__main__":

@@ -6,14 +6,14 @@ scene under the same actions, and must lead to the same state to the bit. Episod
 """
 
 import os
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 
 import numpy as np
 import torch
 
+from benchmarks.processor_clock import ProcessorClock
 from benchmarks.result import figure, write
 from worldvla.sim.actors import ExpertSpec
 from worldvla.sim.inverse_kinematics import damped_least_squares
@@ -27,8 +27,6 @@ PICTURES = 5
 MAX_STEPS, CHUNK = 64, 8
 STRIDES = (1, 4)
 OURS, THEIRS = "step", "step by ManiSkill's controller"
-
-Spent = dict[str, list[float]]
 
 
 def main() -> None:
@@ -62,15 +60,9 @@ def quotients(numerators: Iterable[float], denominators: Iterable[float]) -> lis
     return [one / other for one, other in zip(numerators, denominators, strict=True)]
 
 
-def measure(simulator: ManiSkillSimulator) -> Spent:
+def measure(simulator: ManiSkillSimulator) -> dict[str, list[float]]:
     """Processor seconds of each kind of work in each round."""
-    spent: Spent = defaultdict(list)
-
-    def clock(name: str, work: Callable, inputs: Iterable) -> None:
-        begin = time.process_time()
-        for one in inputs:
-            work(one)
-        spent[name].append(time.process_time() - begin)
+    clock = ProcessorClock()
 
     def step(action: np.ndarray) -> None:
         simulator.step(action, render=False)
@@ -93,11 +85,11 @@ def measure(simulator: ManiSkillSimulator) -> Spent:
         assert np.array_equal(simulator.state(), reached)
         for stride in STRIDES:
             clock(recorded(stride), record, [stride])
-    return spent
+    return clock.seconds
 
 
 def use_maniskills_controller(simulator: ManiSkillSimulator) -> None:
-    """Until the next reset, in place of `worldvla.sim.arm_control`."""
+    """Until the next reset, in place of `worldvla.sim.arm_control`, with the same inverse kinematics."""
     controller = simulator._env.agent.controller.controllers["arm"]
     find_joints = damped_least_squares(controller.kinematics)
 

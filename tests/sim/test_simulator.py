@@ -1,12 +1,12 @@
 """ManiSkill through the protocol: repeatable, exact to restore, honest about success."""
 
 import dataclasses
-import functools
 
 import numpy as np
 import pytest
 import torch
 
+from benchmarks.maniskill_simulator import use_maniskills_controller
 from worldvla.episodes.episode import Episode
 from worldvla.errors import UserError
 from worldvla.sim import suites
@@ -99,15 +99,11 @@ def test_a_stretched_arm_answers_alike_a_millimetre_on(push):
 def test_joints_are_told_to_the_bit_what_maniskill_tells_them(push):
     push.reset(5, render=False)
     controller = push._env.agent.controller.controllers["arm"]
-    find_joints = damped_least_squares(controller.kinematics)
-
-    def compute_ik(pose, q0, **_) -> torch.Tensor:
-        return torch.tensor(find_joints(q0[0].numpy(), pose.sp.to_transformation_matrix())[None], dtype=q0.dtype)
-
-    controller.kinematics.compute_ik = compute_ik
+    ours = controller.set_action
+    use_maniskills_controller(push)
     for action in 1.5 * actions(40):  # beyond one, where ManiSkill clips
         told = []
-        for set_action in (controller.set_action, functools.partial(type(controller).set_action, controller)):
+        for set_action in (ours, controller.set_action):
             set_action(torch.from_numpy(action[None, :6]))
             told.append([float(joint.drive_target[0, 0]) for joint in controller.joints])
         assert told[0] == told[1]
