@@ -6,6 +6,7 @@ import yaml
 
 from worldvla import campaigns
 from worldvla.errors import UserError
+from worldvla.home import campaigns_file
 
 
 @pytest.mark.parametrize("name", campaigns.campaign_names())
@@ -98,3 +99,20 @@ def test_single_tasks_may_have_other_numbers_of_demonstrations(tmp_path, monkeyp
     assert demonstrations.of("PlaceSphere-v1") > demonstrations.of("PullCube-v1") == demonstrations.per_task
     with pytest.raises(UserError, match="demonstrations.tasks.PlaceSphere-v1"):
         campaigns.make_variant("tabletop", {"demonstrations.tasks": {"PlaceSphere-v1": 0}})
+
+
+def test_a_preset_is_built_on_the_preset_that_it_names(tmp_path, monkeypatch):
+    file = yaml.safe_load(campaigns_file().read_text())
+    path = tmp_path / "campaigns.yaml"
+    monkeypatch.setenv("WORLDVLA_CAMPAIGNS", str(path))
+    file["presets"] |= {"smaller": {"preset": "tiny", "rl": {"groups": 1}}, "none": {"preset": "smallest"}}
+    file["presets"] |= {"egg": {"preset": "hen"}, "hen": {"preset": "egg"}}
+    file["campaigns"] = {name: {"preset": name} for name in ("tiny", "smaller", "none", "egg")}
+    path.write_text(yaml.safe_dump(file))
+    smaller, tiny = campaigns.load("smaller"), campaigns.load("tiny")
+    assert smaller.rl.groups == 1
+    assert smaller.model_copy(update={"rl": tiny.rl}) == tiny and smaller.rl.model_copy(update={"groups": 2}) == tiny.rl
+    with pytest.raises(UserError, match="presets.none.preset is 'smallest'; the presets are .*smaller"):
+        campaigns.load("none")
+    with pytest.raises(UserError, match="presets.hen.preset is 'egg', which is built on hen itself"):
+        campaigns.load("egg")

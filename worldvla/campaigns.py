@@ -63,15 +63,7 @@ def _settings(name: str, varied: tuple[str, ...] = ()) -> dict[str, Any]:
     """The merged, not yet validated settings of a campaign; `varied` are the variants that led to it."""
     file = _file()
     if name in file["campaigns"]:
-        own = dict(file["campaigns"][name] or {})
-        preset = own.pop("preset", None)
-        if preset is not None and (not isinstance(preset, str) or preset not in file["presets"]):
-            raise UserError(
-                f"{campaigns_file()}: campaigns.{name}.preset is {preset!r}; "
-                f"the presets are {', '.join(file['presets'])}"
-            )
-        layers = [file["defaults"], (file["presets"][preset] or {}) if preset else {}, own]
-        return reduce(_merge, layers, {})
+        return reduce(_merge, _layers(file, "campaigns", name), file["defaults"])
     path = variants_directory() / f"{name}.yaml"
     if NAME.fullmatch(name) and path.exists():
         base, changes = _variant(path)
@@ -79,6 +71,20 @@ def _settings(name: str, varied: tuple[str, ...] = ()) -> dict[str, Any]:
             raise UserError(f"{path}: campaign {name} is a variant of itself; delete the file")
         return _apply(_settings(base, (*varied, name)), changes)
     raise UserError(f"no campaign {name!r}; the campaigns are {', '.join(campaign_names())}")
+
+
+def _layers(file: dict[str, Any], section: str, name: str, above: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    """What the presets below a campaign or preset set, then what it sets; `above` are the presets that led to it."""
+    own = dict(file[section][name] or {})
+    preset = own.pop("preset", None)
+    if preset is None:
+        return [own]
+    where = f"{campaigns_file()}: {section}.{name}.preset is {preset!r}"
+    if not isinstance(preset, str) or preset not in file["presets"]:
+        raise UserError(f"{where}; the presets are {', '.join(file['presets'])}")
+    if preset in above:
+        raise UserError(f"{where}, which is built on {name} itself; name another preset")
+    return [*_layers(file, "presets", preset, (*above, preset)), own]
 
 
 def _variant(path: Path) -> tuple[str, dict[str, Any]]:

@@ -1,10 +1,10 @@
 """Configuration: what a campaign is, validated.
 
 Every default stands in one file, `pipelines/campaigns.yaml` (`WORLDVLA_CAMPAIGNS` names
-another): `defaults`, then named `presets`, then `campaigns`; later ones override. A
-variant made with `--set` is kept under the project's home and names the campaign it
-varies. Each node of the asset graph reads some top-level sections, and only a change in
-those makes it stale.
+another): `defaults`, then named `presets`, which may be built on another preset, then
+`campaigns`; later ones override. A variant made with `--set` is kept under the project's
+home and names the campaign it varies. Each node of the asset graph reads some top-level
+sections, and only a change in those makes it stale.
 """
 
 from typing import Annotated, Literal
