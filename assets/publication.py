@@ -23,12 +23,11 @@ from worldvla.errors import UserError
 from worldvla.home import checkpoint_directory, spent_file
 from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import set_members
-from worldvla.lake.imports import imports_version
 from worldvla.lake.materializations import Materialization, find, latest, publish
 from worldvla.lake.store import Lake
-from worldvla.planner.fingerprints import config_digest, fingerprint
+from worldvla.planner.fingerprints import config_digest
 from worldvla.planner.graph import GRAPH, Node
-from worldvla.planner.observe import incoming_versions, parent_versions
+from worldvla.planner.observe import incoming_versions, parent_versions, step_fingerprint
 from worldvla.quality.suites.suite import Scope
 from worldvla.training.fusion import fusing
 from worldvla.training.spent import spent
@@ -72,12 +71,7 @@ class Step:
 
     @cached_property
     def fingerprint(self) -> str:
-        configuration = config_digest(self.node, self.config)
-        if self.node.varies_by_iteration:
-            configuration += f",iteration:{self.iteration}"
-        if self.node.follows_imports:
-            configuration += f",imported:{imports_version(self.lake, self.config.imports)}"
-        return fingerprint(self.node, self.node.code_version, configuration, self.parents)
+        return step_fingerprint(self.lake, self.node, self.config, self.iteration, self.parents)
 
     @property
     def commit(self) -> Commit:

@@ -47,6 +47,16 @@ def emit(
     _console().print(table)
 
 
+def duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `3 h 05 min`, `4 days`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    if hours >= 72:
+        return f"{hours / 24:.0f} days"
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
+
+
 @contextmanager
 def steps(title: str, total: int) -> Iterator[Callable[[str], None]]:
     """A progress bar on standard error; calling what it yields names the next of `total` steps. Quiet on a pipe."""

@@ -145,17 +145,17 @@ def _sentences(cast: "Forecast", runs: int) -> list[str]:
     planned, spared = cast.planned, cast.spared
     unknown = f"; {planned.unknown} of them never ran before, so their cost is unknown" if planned.unknown else ""
     sentences = [
-        f"expected: {_duration(planned.seconds)} and {planned.real_steps:,} simulator steps "
+        f"expected: {output.duration(planned.seconds)} and {planned.real_steps:,} simulator steps "
         f"for {planned.nodes:,} nodes in {runs:,} runs, as past runs took{unknown}"
     ]
     if cast.may_stay_fresh:
         sentences.append(
-            f"at least: {_duration(cast.certain.seconds)}: {cast.may_stay_fresh:,} of them run only because of others, "
-            "and turn out fresh where those come out as they were"
+            f"at least: {output.duration(cast.certain.seconds)}: {cast.may_stay_fresh:,} of them run only because of "
+            "others, and turn out fresh where those come out as they were"
         )
     sentences.append(
-        f"spared: {_duration(spared.seconds)} and {spared.real_steps:,} simulator steps against running everything "
-        f"again; {cast.fresh:,} nodes stay fresh"
+        f"spared: {output.duration(spared.seconds)} and {spared.real_steps:,} simulator steps against running "
+        f"everything again; {cast.fresh:,} nodes stay fresh"
     )
     return sentences
 
@@ -183,13 +183,6 @@ def _say_held(plan: "Plan") -> None:
 
 def _name(state: "NodeState") -> str:
     return f"{state.asset} of {state.campaign} {state.iteration}".rstrip()
-
-
-def _duration(seconds: float) -> str:
-    minutes, hours = round(seconds / 60), round(seconds / 3600)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 120 else f"{hours} h" if hours < 72 else f"{hours / 24:.0f} days"
 
 
 def _command(

@@ -1,6 +1,7 @@
 """`worldvla status`: what is fresh, stale or missing, and why."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from worldvla.cli.selecting import Assets, Campaigns, Downstream, Iteration, Onl
 from worldvla.planner.partitions import MOST_ITERATIONS
 
 if TYPE_CHECKING:
+    from worldvla.planner.attempts import Attempt
     from worldvla.planner.causes import Link
     from worldvla.planner.state import NodeState
 
@@ -37,19 +39,22 @@ def status(
     them, --only-cause keeps those with that root cause, --upstream adds what the rest needs.
     """
     from worldvla.lake.store import Lake
+    from worldvla.planner.attempts import attempts
     from worldvla.planner.causes import chains
     from worldvla.planner.memory import collector_off
 
     collector_off()
-    seen, selection = select(Lake.default(), assets, campaign, iteration, upstream, downstream, only_cause, iterations)
+    lake = Lake.default()
+    seen, selection = select(lake, assets, campaign, iteration, upstream, downstream, only_cause, iterations)
     states = seen.assess()
+    begun = attempts(lake, seen, states)
     chosen = selection.choose(states)
     links = chains(states)
     shown = [state for state in states if state.key in chosen and not (unsettled and state.state == "fresh")]
     if as_json:
-        _print_json(row(state, links.get(state.key, ())) for state in shown)
+        _print_json(row(state, links.get(state.key, ()), begun.get(state.key)) for state in shown)
         return
-    rows = [row(state, links.get(state.key, ())) for state in shown]
+    rows = [row(state, links.get(state.key, ()), begun.get(state.key)) for state in shown]
     if not rows:
         nothing = "nothing was ever materialized: `worldvla loop --campaign demo`"
         output.say("everything is fresh" if seen.records else nothing)
@@ -58,14 +63,16 @@ def status(
     dates = ["materialized_at"] if output.width() >= WIDE else []
     columns = ["iteration", "asset", "state", "version", *dates, "why" if why else "reason"]
     for name in names:
-        table = folded([one for one in rows if one["campaign"] == name], ("state", "cause", "cause_kind", "blocked"))
+        same = ("state", "cause", "cause_kind", "blocked", "attempt")
+        table = folded([one for one in rows if one["campaign"] == name], same)
         output.emit([_short(one) for one in table[:MOST]], False, f"status of {name}", columns)
         if len(table) > MOST:
             output.say(f"{len(table) - MOST} more lines: choose with --stale, --iteration or assets, or read --json")
 
 
-def row(state: "NodeState", links: Sequence["Link"] | None = None) -> dict[str, Any]:
-    """A node as commands print it. `links` is its chain of causes; without it, `why` and `causes` are none."""
+def row(state: "NodeState", links: Sequence["Link"] | None = None, attempt: "Attempt | None" = None) -> dict[str, Any]:
+    """A node as commands print it. `links` is its chain of causes; without it, `why` and `causes` are none.
+    `attempt` is what was begun of it and not published."""
     return {
         "asset": state.asset,
         "campaign": state.campaign,
@@ -79,6 +86,7 @@ def row(state: "NodeState", links: Sequence["Link"] | None = None) -> dict[str, 
         "cause_kind": state.kind,
         "why": _line(links) if links else None if links is None else "",
         "causes": None if links is None else [link.row for link in links],
+        "attempt": attempt and asdict(attempt),
     }
 
 
@@ -102,5 +110,10 @@ def _line(links: Sequence["Link"]) -> str:
 
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:
-    """Versions as people compare them."""
-    return row | {"version": row["version"] and row["version"][:8]}
+    """Versions as people compare them, and what was begun beside the reason to do so."""
+    short = row | {"version": row["version"] and row["version"][:8]}
+    if attempt := row["attempt"]:
+        spent = output.duration(attempt["seconds"])
+        begun = f"under way, {spent} so far" if attempt["running"] else f"stopped after {spent}"
+        short |= {column: f"{row[column]}; {begun}" for column in ("reason", "why") if row[column]}
+    return short

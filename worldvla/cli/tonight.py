@@ -53,7 +53,7 @@ def ask(campaign: str | None) -> list[dict[str, Any]]:
 def _for_people(row: dict[str, Any]) -> dict[str, Any]:
     unknown = row["unknown_assets"]
     seconds = row["expected_seconds"]
-    expected = None if seconds is None else _duration(seconds) + (f" and {unknown} unknown" if unknown else "")
+    expected = None if seconds is None else output.duration(seconds) + (f" and {unknown} unknown" if unknown else "")
     in_time = {True: "yes", False: f"no, will {row['at_deadline']}", None: None}[row["before_deadline"]]
     return {
         "campaign": row["campaign"],
@@ -70,10 +70,3 @@ def _for_people(row: dict[str, Any]) -> dict[str, Any]:
 
 def _local(moment: str | None, zone: str | None) -> str | None:
     return moment and datetime.fromisoformat(moment).astimezone(ZoneInfo(zone)).strftime("%m-%d %H:%M %Z")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"

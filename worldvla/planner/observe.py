@@ -9,12 +9,14 @@ import polars as pl
 from worldvla import campaigns
 from worldvla.config import Campaign
 from worldvla.errors import UserError
+from worldvla.lake.imports import imports_version
 from worldvla.lake.materializations import Head, heads
 from worldvla.lake.quarantine import released_to
 from worldvla.lake.store import Lake
 from worldvla.planner.arrivals import with_arrivals
 from worldvla.planner.episode_sets import members_now, observe_versions
 from worldvla.planner.feedback import NOTHING, extend, incoming_version
+from worldvla.planner.fingerprints import config_digest, fingerprint
 from worldvla.planner.graph import GRAPH, Node
 from worldvla.planner.memory import collector_paused
 from worldvla.planner.partitions import CAMPAIGN_SCOPE, iteration_key, iteration_number
@@ -120,6 +122,19 @@ def parent_versions(
             scope = iteration if parent.scope == "iteration" else CAMPAIGN_SCOPE
             [versions[parent.name]] = _effective(lake, [(parent.name, campaign, scope)], records)
     return versions
+
+
+def step_fingerprint(lake: Lake, node: Node, campaign: Campaign, iteration: str, parents: Mapping[str, str]) -> str:
+    """The fingerprint that a node has when it is computed now, in an iteration of a campaign so configured.
+
+    `parents` as `parent_versions` gives them.
+    """
+    configuration = config_digest(node, campaign)
+    if node.varies_by_iteration:
+        configuration += f",iteration:{iteration}"
+    if node.follows_imports:
+        configuration += f",imported:{imports_version(lake, campaign.imports)}"
+    return fingerprint(node, node.code_version, configuration, parents)
 
 
 def incoming_versions(lake: Lake, campaign: str, asset: str) -> dict[str, str]:

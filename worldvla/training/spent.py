@@ -24,6 +24,7 @@ def spent(path: Path, every: float = EVERY_SECONDS) -> Iterator[Callable[[], flo
         return before + time.perf_counter() - begin
 
     def keep() -> None:
+        _write(path, seconds())
         while not ended.wait(every):
             _write(path, seconds())
 
