@@ -197,7 +197,7 @@ def _check_numbers(entries: Pairs[str, str]) -> None:
     if not (found := _SUCCESS.fullmatch(entries["success"])) or (
         found["least"] and not _NUMBER.fullmatch(found["least"])
     ):
-        raise UserError(f"--success {entries['success']}: give all, none, FIELD or FIELD>=NUMBER")
+        raise UserError(f"--success {entries['success']}: give all, none, FIELD, FIELD>=NUMBER or FIELD@state")
 
 
 def _positive(text: str) -> bool:
