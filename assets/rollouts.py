@@ -12,24 +12,25 @@ from worldvla.alignment.intervals import by_task, comparison
 from worldvla.config import ActionNoise
 from worldvla.lake.digests import rows_version
 from worldvla.lake.episodes import episode_rows, write_set
+from worldvla.lake.models import has_model
 from worldvla.planner.partitions import iteration_key
 from worldvla.rl.exploitation import verdict
 from worldvla.sim.evaluation import evaluate, protocol
 from worldvla.sim.seed_ranges import EVALUATION
 from worldvla.sim.seeds import collection_start, evaluation_seeds, evaluation_states, seeds_in_split
-from worldvla.tracking.champion import champion, promote
 
 GAINS = "imagined success {imagined_gain:+.1%}, as the judge sees it {shown_gain:+.1%}, real {real_gain:+.1%}"
 
 
 def evaluation(step: Step) -> Content:
-    """Base and new policy on the same initial states, which no training saw; decides who is champion."""
+    """Base and new policy on the same initial states, which no training saw; decides who is champion, which
+    `iteration_record` tells MLflow."""
     scene, settings = step.config.scene, step.config.evaluation
     seeds = {task: evaluation_seeds(scene.suite, task, settings.per_task, step.config.curation) for task in scene.tasks}
     states = evaluation_states(scene.suite)
     conditions = protocol(scene.suite, scene.max_steps, scene.chunk, settings.temperature, EVALUATION, states)
     base, new, trained = step.parents["base_policy"], step.parents["rl_policy"], step.details("rl_policy")
-    reigning = reigning_policy(step, base, new)
+    reigning = reigning_policy(step, base)
     with ExitStack() as stack:
         contenders = dict.fromkeys((base, new, reigning))
         noise = ActionNoise.one_by_one(settings.temperature)
@@ -39,7 +40,6 @@ def evaluation(step: Step) -> Content:
     compared = compare(rows[base], rows[new])
     contest = compare(rows[reigning], rows[new])["difference"]
     chosen = new if contest["low"] > 0 else reigning
-    promote(step.campaign, chosen)
     found = None
     if imagined := trained["imagined"]:
         found = verdict(trained["history"], imagined, compared, step.config.rl.exploitation_gap)
@@ -78,17 +78,16 @@ def steps_taken(iteration: str, base: list[dict], new: list[dict]) -> int:
     return sum(row["steps"] for row in rows)
 
 
-def reigning_policy(step: Step, base: str, new: str) -> str:
-    """The champion that the new policy has to beat; also where an attempt that was killed promoted it already."""
-    reigning = champion(step.campaign)
-    if reigning not in (None, new):
-        return reigning
+def reigning_policy(step: Step, base: str) -> str:
+    """The champion that the new policy has to beat: whom the evaluation before this iteration's chose, the base policy
+    where there was none, or where the lake has that policy no longer."""
     evaluations = [
         (iteration, record)
         for (asset, campaign, iteration), record in step.records.items()
         if (asset, campaign) == ("evaluation", step.campaign) and iteration < step.iteration
     ]
-    return max(evaluations)[1].details["champion"]["after"] if evaluations else base
+    chosen = max(evaluations)[1].details["champion"]["after"] if evaluations else base
+    return chosen if has_model(step.lake, chosen) else base
 
 
 def _exploitation(found: dict | None) -> Check:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from assets.publication import Step
 from worldvla.home import mlflow_place
 from worldvla.lake.digests import canonical_json
-from worldvla.lake.models import read_model, write_membership, write_model
+from worldvla.lake.models import write_membership, write_model
 from worldvla.lake.tags import tag_training
 from worldvla.planner.fingerprints import settings_of
 from worldvla.tracking.champion import registered_name
@@ -42,7 +42,7 @@ def store(
     run: TrainingRun,
     model: Trained,
     parents: dict[str, str],
-    members: Sequence[tuple[str, str]],
+    members: Sequence[tuple[str, str | None]],
     set_version: str,
 ) -> str:
     """Stores the model with its parents (role to model id) and its training episodes (id, label); returns its id."""
@@ -51,8 +51,7 @@ def store(
     kind, weights = step.node.name, model.to_bytes()
     model_id = model_digest(kind, canonical_json(model.config), weights)
     name = registered_name(step.campaign) if kind.endswith("policy") else f"{step.campaign}.{kind}"
-    lineage = [read_model(step.lake, parent).mlflow_model for parent in parents.values()]
-    registered = run.register(name, model_id, kind, model.config, weights, lineage)
+    registered = run.register(name, model_id, kind, model.config, weights, list(parents.values()))
     ids, labels = [episode for episode, _ in members], [label for _, label in members]
     write_membership(step.lake, model_id, ids, labels, set_version, step.commit)
     write_model(step.lake, kind, model.config, weights, parents, run.last, run.run_id, registered, step.commit)

@@ -14,7 +14,7 @@ from tests.planner import lakes
 from worldvla.cli.campaign_lock import campaign_lock
 from worldvla.home import project_root
 from worldvla.lake.materializations import latest
-from worldvla.lake.models import has_model
+from worldvla.lake.models import has_model, read_model
 from worldvla.lake.store import Lake
 from worldvla.tracking.champion import promote, registered_name
 from worldvla.tracking.training_run import DatasetReference, training_run
@@ -91,7 +91,7 @@ def test_the_champion_of_an_abandoned_campaign_is_kept(lake: Lake) -> None:
         training.register(registered_name("abandoned"), model, "base_policy", {}, b"weights", [])
     status, out, _ = run("--keep-days", "0", "--json")
     assert status == 0 and {row["table"]: row["removed_rows"] for row in json.loads(out)}["models"] == 1
-    promote("abandoned", model)
+    promote("abandoned", model, lambda: read_model(lake, model))
     assert all(row["removed_rows"] == 0 for row in json.loads(run("--keep-days", "0", "--json")[1]))
 
 

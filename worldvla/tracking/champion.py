@@ -5,8 +5,21 @@ its success on the same held-out seeds under the same protocol exceeds the champ
 paired difference whose 95 % interval lies above zero.
 """
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 from worldvla.tracking.client import client
-from worldvla.tracking.training_run import MODEL_TAG, add_version, logged_model_id
+from worldvla.tracking.training_run import (
+    MODEL_TAG,
+    add_version,
+    experiment,
+    log_model,
+    logged_model_id,
+    versions_of,
+)
+
+if TYPE_CHECKING:
+    from worldvla.lake.models import Model
 
 ALIAS = "champion"
 
@@ -28,22 +41,28 @@ def champion(campaign: str) -> str | None:
         raise
 
 
-def promote(campaign: str, model_id: str) -> str:
+def promote(campaign: str, model_id: str, read: "Callable[[], Model]") -> str:
     """Moves the alias to the version that holds this model; returns `models:/name/version`.
 
-    A policy that was trained for another campaign, and shared, gets a version under this one first.
+    A policy that was trained for another campaign, and shared, gets a version under this one first. One that this
+    MLflow does not know, since it was trained beside another one, is kept in it as `read` gives it.
     """
     tracking = client()
     name = registered_name(campaign)
-    versions = tracking.search_model_versions(f"tags.`{MODEL_TAG}` = '{model_id}'")
-    if not versions:
-        raise LookupError(f"MLflow has no model with {MODEL_TAG}={model_id}; rematerialize the policy")
-    own = [version for version in versions if version.name == name]
+    versions = versions_of(tracking, model_id)
+    own = [int(version.version) for version in versions if version.name == name]
     if own:
-        number = max(int(version.version) for version in own)
+        number = str(max(own))
     else:
-        number = add_version(tracking, name, model_id, logged_model_id(versions[0]), versions[0].run_id).rsplit("/", 1)[
-            1
-        ]
-    tracking.set_registered_model_alias(name, ALIAS, str(number))
+        logged, run_id = _logged(tracking, versions, campaign, read)
+        number = add_version(tracking, name, model_id, logged, run_id).rsplit("/", 1)[1]
+    tracking.set_registered_model_alias(name, ALIAS, number)
     return f"models:/{name}/{number}"
+
+
+def _logged(tracking: Any, versions: list[Any], campaign: str, read: "Callable[[], Model]") -> tuple[str, str | None]:
+    """The logged model behind a policy, and the run that trained it, if MLflow knows it."""
+    if versions:
+        return logged_model_id(versions[0]), versions[0].run_id
+    model, place = read(), experiment(tracking, campaign)
+    return log_model(tracking, place, None, model.model_id, model.kind, model.config, model.weights), None

@@ -62,27 +62,19 @@ class TrainingRun:
     def register(self, name: str, model_id: str, kind: str, config: dict, weights: bytes, parents: list[str]) -> str:
         """Registers the trained model under `name` and returns `models:/name/version`.
 
-        `parents` are the `models:/name/version` that the training started from; they become inputs of the run.
+        `parents` are the ids of the models that the training started from; they become inputs of the run, as far as
+        this MLflow knows them: a lake may hold what was trained beside another one.
         """
         from mlflow.entities import LoggedModelInput, LoggedModelOutput
 
-        versions = [
-            self.client.get_model_version(*parent.removeprefix("models:/").rsplit("/", 1)) for parent in parents
-        ]
+        versions = [found[0] for parent in parents if (found := versions_of(self.client, parent))]
         if versions:
             self.client.log_inputs(
                 self.run_id, models=[LoggedModelInput(logged_model_id(version)) for version in versions]
             )
-        model = self.client.create_logged_model(
-            self.experiment_id, name=kind, source_run_id=self.run_id, model_type=kind, tags={MODEL_TAG: model_id}
-        )
-        with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / "weights.safetensors").write_bytes(weights)
-            (Path(folder) / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True))
-            self.client.log_model_artifacts(model.model_id, folder)
-        self.client.finalize_logged_model(model.model_id, "READY")
-        self.client.log_outputs(self.run_id, models=[LoggedModelOutput(model.model_id, step=0)])
-        return add_version(self.client, name, model_id, model.model_id, self.run_id)
+        logged = log_model(self.client, self.experiment_id, self.run_id, model_id, kind, config, weights)
+        self.client.log_outputs(self.run_id, models=[LoggedModelOutput(logged, step=0)])
+        return add_version(self.client, name, model_id, logged, self.run_id)
 
 
 @contextmanager
@@ -93,13 +85,15 @@ def training_run(
     from mlflow.entities import Dataset, DatasetInput, InputTag, Param
 
     tracking = client()
-    experiment_id = _experiment(tracking, campaign)
+    experiment_id = experiment(tracking, campaign)
     unfinished = tracking.search_runs(
         [experiment_id], f"tags.`{FINGERPRINT_TAG}` = '{fingerprint}' and attributes.status = 'RUNNING'", max_results=1
     )
     if unfinished:
         run_id = unfinished[0].info.run_id
+        last = dict(unfinished[0].data.metrics)
     else:
+        last = {}
         run_id = tracking.create_run(experiment_id, run_name=name, tags={FINGERPRINT_TAG: fingerprint}).info.run_id
         flat = _flatten(parameters)
         tracking.log_batch(run_id, params=[Param(key, str(value)[:6000]) for key, value in flat.items()])
@@ -119,7 +113,7 @@ def training_run(
                 )
             ],
         )
-    run = TrainingRun(tracking, run_id, experiment_id)
+    run = TrainingRun(tracking, run_id, experiment_id, last)
     try:
         yield run
     except BaseException:
@@ -130,12 +124,32 @@ def training_run(
     tracking.set_terminated(run_id, "FINISHED")
 
 
+def versions_of(tracking: Any, model_id: str) -> list[Any]:
+    """The registered versions, under whatever name, of the model with this id in the lake; none where it is unknown."""
+    return list(tracking.search_model_versions(f"tags.`{MODEL_TAG}` = '{model_id}'"))
+
+
+def log_model(
+    tracking: Any, experiment_id: str, run_id: str | None, model_id: str, kind: str, config: dict, weights: bytes
+) -> str:
+    """Keeps a model's files in MLflow; returns the id of the logged model. `run_id`: the training's, if it is known."""
+    model = tracking.create_logged_model(
+        experiment_id, name=kind, source_run_id=run_id, model_type=kind, tags={MODEL_TAG: model_id}
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "weights.safetensors").write_bytes(weights)
+        (Path(folder) / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True))
+        tracking.log_model_artifacts(model.model_id, folder)
+    tracking.finalize_logged_model(model.model_id, "READY")
+    return str(model.model_id)
+
+
 def logged_model_id(version: Any) -> str:
     """The logged model behind a registered version: its source is `models:/<id>`."""
     return version.source.removeprefix("models:/")
 
 
-def add_version(tracking: Any, name: str, model_id: str, logged_model_id: str, run_id: str) -> str:
+def add_version(tracking: Any, name: str, model_id: str, logged_model_id: str, run_id: str | None) -> str:
     """Adds a logged model to a registered name, which is made on first use."""
     from mlflow.exceptions import MlflowException
 
@@ -154,7 +168,8 @@ def add_version(tracking: Any, name: str, model_id: str, logged_model_id: str, r
     return f"models:/{name}/{version.version}"
 
 
-def _experiment(tracking: Any, campaign: str) -> str:
+def experiment(tracking: Any, campaign: str) -> str:
+    """The id of a campaign's experiment, which is made on first use."""
     found = tracking.get_experiment_by_name(campaign)
     if found is not None:
         return found.experiment_id
