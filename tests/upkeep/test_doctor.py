@@ -18,8 +18,9 @@ from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import episode_rows, load_bank, write_episodes
 from worldvla.lake.faults import file_sizes
 from worldvla.lake.materializations import latest, publish
-from worldvla.lake.models import has_model
+from worldvla.lake.models import has_model, write_model
 from worldvla.lake.store import Lake
+from worldvla.upkeep import references
 from worldvla.upkeep.doctor import examine, repair, steps
 from worldvla.upkeep.finding import Finding
 
@@ -124,6 +125,19 @@ def test_dangling_references_are_found(lake: Lake) -> None:
     assert publication.subject == "demo/0000/rl_policy"
     assert all(one.repaired for one in repair(lake, [publication]))
     assert ("rl_policy", "demo", "0000") not in latest(lake)
+
+
+def test_what_is_published_while_the_doctor_looks_is_not_broken(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = references._keys
+
+    def and_a_training_ends(*arguments: object) -> list:
+        found = keys(*arguments)
+        model = write_model(lake, "judge", {}, b"weights", {}, {}, None, None, COMMIT)
+        publish(lake, replace(latest(lake)["demonstrations", "demo", ""], asset="judge", data_version=model), COMMIT)
+        return found
+
+    monkeypatch.setattr(references, "_keys", and_a_training_ends)
+    assert list(references.publications(lake)) == []
 
 
 def test_what_older_code_published_under_another_name_is_no_damage(lake: Lake) -> None:

@@ -1,5 +1,6 @@
 """`worldvla doctor`: verifies the lake and mends what is safe to mend."""
 
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Annotated
 
@@ -28,10 +29,11 @@ def doctor(
     from worldvla.upkeep import doctor as lake_doctor
 
     lake = Lake.default()
-    with output.steps("examining", lake_doctor.steps(lake, deep)) as step:
-        found = lake_doctor.examine(lake, home(), deep, step)
-    if repair and any(finding.mend for finding in found):
-        with quiet(lake):
+    # What is mended must be found while nothing else writes.
+    with quiet(lake) if repair else nullcontext():
+        with output.steps("examining", lake_doctor.steps(lake, deep)) as step:
+            found = lake_doctor.examine(lake, home(), deep, step)
+        if repair:
             found = lake_doctor.repair(lake, found)
     rows = [asdict(finding) for finding in sorted(found, key=lambda one: (one.severity, one.check, one.table))]
     output.emit(rows, as_json, "findings", ["severity", "check", "table", "problem", "fix", "repaired"])

@@ -56,6 +56,8 @@ def publications(lake: Lake) -> Iterator[Finding]:
     """Current publications whose content is not there; episodes of a set are looked at by `dangling`."""
     if not lake.exists("materializations"):
         return
+    # Before the contents: what is published later, or meanwhile, is looked at by no one rather than not found.
+    published = latest(lake)
     there = {
         "models": set(_keys(lake, "models", "model_id")),
         "episode_sets": set(_keys(lake, "episode_sets", "set_version")),
@@ -64,7 +66,7 @@ def publications(lake: Lake) -> Iterator[Finding]:
         asset: dict(lake.frame(table, [column]).group_by(column).len().iter_rows()) if lake.exists(table) else {}
         for asset, (table, column) in CONTENT_ROWS.items()
     }
-    for (asset, campaign, iteration), record in latest(lake).items():
+    for (asset, campaign, iteration), record in published.items():
         version = record.data_version
         if asset in KINDS:
             table = "models"
