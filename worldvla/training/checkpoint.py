@@ -1,7 +1,7 @@
 """Resumable training: everything a killed training needs to end at the same weights.
 
 A checkpoint is one safetensors file, written beside and renamed over the last one, so a
-kill at any moment leaves the old or the new. Nothing is pickled: optimizer state is
+kill or a power cut at any moment leaves the old or the new. Nothing is pickled: optimizer state is
 flattened into named tensors. Data order and noise must be pure functions of (seed, step),
 so no generator state needs saving.
 """
@@ -12,8 +12,10 @@ import time
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+
+from worldvla.errors import UserError
 
 Tensors = dict[str, torch.Tensor]
 
@@ -31,18 +33,23 @@ class Checkpointer:
         self._last = time.monotonic()
 
     def load(self, stage: str) -> tuple[int, dict[str, Tensors]] | None:
-        """The last saved (step, groups) of a stage, or None."""
+        """The last saved (step, groups) of a stage, or None. Raises `UserError` where the file is damaged."""
         path = self._path(stage)
         if path is None or not path.exists():
             return None
         groups: dict[str, Tensors] = {}
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata()
-            for group in json.loads(metadata["groups"]):
-                groups[group] = {}
-            for key in file.keys():
-                group, name = key.split("/", 1)
-                groups[group][name] = file.get_tensor(key)
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata()
+                for group in json.loads(metadata["groups"]):
+                    groups[group] = {}
+                for key in file.keys():
+                    group, name = key.split("/", 1)
+                    groups[group][name] = file.get_tensor(key)
+        except SafetensorError as error:
+            raise UserError(
+                f"checkpoint {path} is damaged ({error}): delete it, and {stage} begins anew where it is run again"
+            ) from error
         return int(metadata["step"]), groups
 
     def save(self, stage: str, step: int, groups: dict[str, Tensors], force: bool = False) -> None:
@@ -59,6 +66,8 @@ class Checkpointer:
         }
         partial = path.with_suffix(".partial")
         save_file(tensors, partial, metadata={"step": str(step), "groups": json.dumps(list(groups))})
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
         os.replace(partial, path)
         self._last = time.monotonic()
 
