@@ -123,6 +123,11 @@ def test_broken_frames_are_named(changes, expectation):
     assert failed(result)[expectation] == ["broken"]
 
 
+def test_frames_are_held_to_the_bounds_of_the_rules():
+    actions = [[1 + 5e-7] * 7, *[[0.0] * 7] * 6, [-1 - 5e-7] * 7, None]
+    assert run("frames", facts_of(frame_rows("a", 8, action=actions))).success
+
+
 def test_a_missing_frame_is_named():
     result = run("frames", facts_of(pl.concat([frame_rows("a", 8), frame_rows("short", 8)[:-1]])))
     assert failed(result)["an episode of T actions has T + 1 frames"] == ["short"]
