@@ -10,7 +10,9 @@ from pipelines.dead_runs import TAG as PROCESS_TAG
 from pipelines.dead_runs import settle_dead_runs
 from pipelines.instance import add_partitions
 from worldvla.cli.campaign_lock import held_by
+from worldvla.lake.store import Lake
 from worldvla.planner.night import Night
+from worldvla.planner.observe import snapshot
 
 CAMPAIGN_TAG = "worldvla/campaign"
 ITERATION_TAG = "worldvla/iteration"
@@ -85,9 +87,18 @@ def unsettled_run(instance: dg.DagsterInstance, campaign: str) -> str | None:
     if busy:
         return busy
     run = last_run(instance, campaign)
-    if run is not None and run.status is dg.DagsterRunStatus.FAILURE:
+    if run is not None and run.status is dg.DagsterRunStatus.FAILURE and not _made(run):
         return f"run {run.run_id} failed; mend its cause, then `{command_to_go_on(run)}` goes on"
     return None
+
+
+def _made(run: dg.DagsterRun) -> bool:
+    """Whether all that a failed run was to make is fresh: it was killed after it had published the last of it, or what
+    it failed at has come right without another run."""
+    campaign, iteration = run.tags[CAMPAIGN_TAG], run.tags.get(ITERATION_TAG, "")
+    wanted = {key.path[-1] for key in run.asset_selection or ()}
+    states = snapshot(Lake.default(), [campaign]).assess()
+    return bool(wanted) and wanted <= {one.asset for one in states if one.iteration == iteration and one.settled}
 
 
 def command_to_go_on(run: dg.DagsterRun) -> str:

@@ -1,5 +1,6 @@
 """Campaigns that ask for nights, and what their lakes hold, without computing anything."""
 
+from collections.abc import Iterable
 from dataclasses import fields as fields_of
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -87,12 +88,14 @@ def make_run(
     iteration: str = "",
     campaign: str = CAMPAIGN,
     tags: dict[str, str] | None = None,
+    assets: Iterable[str] | None = None,
 ) -> dg.DagsterRun:
-    """A run as the schedule would have asked for, in this status."""
+    """A run as the schedule would have asked for, in this status, of `assets` alone where they are given."""
     tags = {CAMPAIGN_TAG: campaign, ITERATION_TAG: iteration, **(tags or {})}
     job = JOBS[bool(iteration)]
     if status is not dg.DagsterRunStatus.QUEUED:
-        return instance.create_run_for_job(job, status=status, tags=tags)
+        selection = None if assets is None else frozenset(map(dg.AssetKey, assets))
+        return instance.create_run_for_job(job, status=status, tags=tags, asset_selection=selection)
     repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("worldvla"), "worldvla")
     run = instance.create_run_for_job(job, tags=tags, remote_job_origin=RemoteJobOrigin(repository, job.name))
     instance.report_dagster_event(dg.DagsterEvent.job_enqueue(run), run_id=run.run_id)

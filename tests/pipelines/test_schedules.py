@@ -89,6 +89,15 @@ def test_skips_while_the_last_run_is_unsettled(asking, instance, status, reason)
     assert reason in message and run.run_id in message
 
 
+def test_a_failed_run_whose_assets_are_all_fresh_does_not_stop_the_next_night(asking, instance):
+    assets = [node.name for node in NODES if node.scope == "campaign"]
+    make_run(instance, dg.DagsterRunStatus.FAILURE, assets=assets)
+    assert "mend its cause" in tick("nightly_campaigns", instance).skip_message
+    published("campaign", "")
+    [request] = tick("nightly", instance).run_requests
+    assert request.partition_key == f"{CAMPAIGN}|0000"
+
+
 def test_a_terminated_run_does_not_stop_the_next_night(asking, instance):
     make_run(instance, dg.DagsterRunStatus.CANCELED)
     assert len(tick("nightly_campaigns", instance).run_requests) == 1
