@@ -10,7 +10,7 @@ from assets.sans import sans_rows, training_rows
 from assets.trained import model_metadata, store, tracked
 from worldvla.lake.digests import rows_version
 from worldvla.lake.episodes import episode_rows, load_bank, load_images, write_set
-from worldvla.lake.models import Model, read_model
+from worldvla.lake.models import Model, read_membership, read_model
 from worldvla.planner.partitions import iteration_key
 
 
@@ -109,11 +109,17 @@ def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
             samples,
             Policy.from_bytes(base.config, base.weights),
             try_out,
+            config.evaluation.temperature,
         )
-        parents = policies_among_parents(base, begun) | {"world_model": imagined.model_id}
-        members = dict.fromkeys(ids, "start") | dict.fromkeys(cloned, "success")
-        model_id = store(step, run, result.policy, parents, list(members.items()), version)
-        metadata = model_metadata(run, model_id, len(ids))
+        parents = policies_among_parents(base, begun)
+        if result.kept:
+            parents |= {"world_model": imagined.model_id}
+            members = list((dict.fromkeys(ids, "start") | dict.fromkeys(cloned, "success")).items())
+        else:
+            # Nothing that it learned here is left: these weights have learned from what taught the policy it began as.
+            members, version = read_membership(step.lake, begun.model_id)
+        model_id = store(step, run, result.policy, parents, members, version)
+        metadata = model_metadata(run, model_id, len(members))
     curves = {
         "imagined success": [update["imagined_success"] for update in result.history],
         "as the judge sees it": [update["shown_success"] for update in result.history],

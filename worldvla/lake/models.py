@@ -95,6 +95,16 @@ def has_model(lake: Lake, model_id: str) -> bool:
     return lake.open("models").count_rows(f"model_id = {quoted(model_id)}") > 0
 
 
+def read_membership(lake: Lake, model_id: str) -> tuple[list[tuple[str, str | None]], str]:
+    """The episodes that trained a model, each with its label, and the version of the set that they were read from.
+    Raises `UserError` where none is on record."""
+    rows = lake.read("training_membership", ["episode_id", "label", "set_version"], f"model_id = {quoted(model_id)}")
+    if not rows.num_rows:
+        raise UserError(f"no episode is on record that trained model {model_id}: rematerialize the asset that made it")
+    members = sorted((row["episode_id"], row["label"]) for row in rows.to_pylist())
+    return members, rows["set_version"][0].as_py()
+
+
 def write_membership(
     lake: Lake, model_id: str, ids: list[str], labels: list[str | None], set_version: str, commit: Commit
 ) -> None:

@@ -2,21 +2,30 @@
 
 `assets/` builds its Dagster assets from these nodes, the planner compares against them,
 so both always speak of the same graph. Raise a node's `code_version` when a change to
-the code behind it may change its content. What is recorded is recognized by its origin: where
-a simulator acts otherwise, raise the suite's version instead, which is part of both; where an
-expert does, its version as well, or the episodes of before are taken again.
+the code behind it may change its content. What is recorded is recognized by its origin: where a
+simulator, a policy or a replay acts otherwise, raise the suite's, the acting or the open-loop
+version instead, which is part of both; where an expert does, its version as well, or the
+episodes of before are taken again.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
+from worldvla.policy.actor import ACTING_VERSION
 from worldvla.quality.rules import RULES_VERSION
 from worldvla.sim import tabletop
 from worldvla.sim.libero import tasks as libero
+from worldvla.sim.open_loop import OPEN_LOOP_VERSION
 
 # Recording judges every episode by the quality rules: another version of them may change who is a member. Another
 # version of a suite's episodes makes others of the same seeds; what a campaign of the other suite has is found again.
 _RECORDED = f"2+rules.{RULES_VERSION}+suites.{tabletop.VERSION}.{libero.VERSION}"
+
+
+def _since(first: str, **versions: int) -> str:
+    """A code version that also names those of `versions` which are no longer the first."""
+    return first + "".join(f"+{name}.{version}" for name, version in versions.items() if version > 1)
+
 
 _AVERAGED = "world_model.training.ema_decay"  # of all of a world model's weights
 
@@ -74,12 +83,20 @@ NODES: tuple[Node, ...] = (
         ("seed", "scene", "curation", "policy"),
         "training",
     ),
-    Node("exploration_rollouts", "campaign", ("base_policy",), _RECORDED, ("scene", "exploration"), "simulator", True),
+    Node(
+        "exploration_rollouts",
+        "campaign",
+        ("base_policy",),
+        _since(_RECORDED, acting=ACTING_VERSION),
+        ("scene", "exploration"),
+        "simulator",
+        True,
+    ),
     Node(
         "open_loop_replays",
         "campaign",
         ("demonstrations", "exploration_rollouts"),
-        _RECORDED,
+        _since(_RECORDED, open_loop=OPEN_LOOP_VERSION),
         ("scene", "curation", "open_loop"),
         "simulator",
         True,
@@ -163,15 +180,16 @@ NODES: tuple[Node, ...] = (
         "rl_policy",
         "iteration",
         ("base_policy", "incoming_policy", "world_model", "alignment", "keyframes", "judge"),
-        "11",
+        "12",
         ("seed", "scene", "imagination", "keyframes", "policy", "rl", "evaluation.temperature"),
         "training",
     ),
     Node(
         "evaluation",
         "iteration",
-        ("rl_policy", "base_policy"),
-        "5",
+        # Of the world model and the judge it reads what `rl_policy` says of them beside its weights.
+        ("rl_policy", "base_policy", "world_model", "judge"),
+        _since("6", acting=ACTING_VERSION),
         ("scene", "curation", "rl", "evaluation"),
         "simulator",
     ),
@@ -179,7 +197,7 @@ NODES: tuple[Node, ...] = (
         "policy_rollouts",
         "iteration",
         ("rl_policy",),
-        _RECORDED,
+        _since(_RECORDED, acting=ACTING_VERSION),
         ("scene", "curation", "collection"),
         "simulator",
         True,

@@ -12,6 +12,13 @@ from worldvla.episodes.episode import Source
 if TYPE_CHECKING:
     from worldvla.policy.vla import Policy
 
+ACTING_VERSION = 1  # of every rollout and evaluation: raise it when a policy of the same weights acts otherwise
+
+
+def acting() -> dict[str, int]:
+    """What settings and protocols say of how policies act: nothing, as long as it is the first way."""
+    return {"acting": ACTING_VERSION} if ACTING_VERSION > 1 else {}
+
 
 @dataclass(frozen=True)
 class PolicySpec:
@@ -36,7 +43,7 @@ class PolicySpec:
     @property
     def settings(self) -> dict:
         noise = self.noise.model_dump()
-        return noise if self.noise.coherence else {"temperature": self.noise.temperature}
+        return (noise if self.noise.coherence else {"temperature": self.noise.temperature}) | acting()
 
     def build(self) -> "PolicyActor":
         from worldvla.policy.vla import Policy

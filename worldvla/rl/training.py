@@ -18,7 +18,7 @@ from worldvla.policy.sft import ChunkSamples
 from worldvla.policy.vla import Policy
 from worldvla.rl import grpo
 from worldvla.rl.deployed import Deployed, deployed
-from worldvla.rl.exploitation import exploits
+from worldvla.rl.exploitation import counts, exploits
 from worldvla.rl.imagined_rollouts import SHOWS_SUCCESS, Dynamics, Judge, JudgedDynamics, Rollouts, imagine
 from worldvla.rl.keyframes import NEAR_FAILURE
 from worldvla.rl.probes import Probe, Probing, Try, resting
@@ -71,13 +71,14 @@ def train(
     samples: ChunkSamples | None = None,
     base: Policy | None = None,
     try_out: Try | None = None,
+    temperature: float | None = None,
 ) -> RLResult:
     """Improves a copy of `policy` in imagination; a pure function of its arguments, interrupted or not.
 
     `judge` watches, and gives the reward where `rl.reward` says so; `samples`, if any, are cloned beside it with
     `rl.cloning_weight`. `try_out` probes the policy in the simulator, as `rl.probe` says. In the end the result is
-    compared with `base`, which by default is `policy` itself. Raises ValueError when policy and world model disagree
-    about `chunk`.
+    compared with `base`, which by default is `policy` itself, both at the `temperature` of deployment, by default that
+    of `rl.noise`. Raises ValueError when policy and world model disagree about `chunk`.
     """
     if not policy.chunk == world_model.chunk == chunk:
         raise ValueError(f"chunk is {chunk}, the policy's {policy.chunk}, the world model's {world_model.chunk}")
@@ -105,6 +106,7 @@ def train(
         samples,
         base,
         try_out,
+        temperature,
     )
 
 
@@ -122,6 +124,7 @@ def improve(
     samples: ChunkSamples | None = None,
     base: Policy | None = None,
     try_out: Try | None = None,
+    temperature: float | None = None,
 ) -> RLResult:
     """`train` with any dynamics: `dynamics(update)` opens those of one update, the last two those that compare both
     policies; `success_threshold` as of `imagine`.
@@ -172,10 +175,12 @@ def improve(
         )
         # A policy whose logits are no numbers acts alike in all of a group, which then has no gradient.
         refuse_divergence(STAGE, update + 1, metrics["gradient_norm"] + rollouts.log_prob.mean().item())
+        of = [starts.tasks[row] for row in np.repeat(rollouts.starts, rl.group_size)]
+        metrics |= counts(starts.tasks, of, rollouts.returns.numpy().ravel() > 0, rollouts.shown.numpy().ravel() > 0)
         metrics |= {"imagined_steps": float(world.imagined_steps)}
         metrics |= {"seconds_imagining": seconds_imagining, "seconds": watch()}
         history.append(metrics)
-        log(update + 1, {f"rl/{name}": value for name, value in (metrics | by_task(rollouts, starts)).items()})
+        log(update + 1, {f"rl/{name}": value for name, value in (metrics | by_task(metrics)).items()})
         columns = {name: torch.tensor([row[name] for row in history], dtype=torch.float64) for name in metrics}
         checkpointer.save(
             STAGE,
@@ -193,7 +198,7 @@ def improve(
             starts,
             rl.groups * rl.group_size,
             max_steps,
-            rl.noise.temperature,
+            rl.noise.temperature if temperature is None else temperature,
             success_threshold,
             judge,
             generator(seed, STAGE, "deployed"),
@@ -294,11 +299,10 @@ def _divergence(
     return grpo.divergence(policy.log_probs(images, instructions, temperature), before)
 
 
-def by_task(rollouts: Rollouts, starts: StartStates) -> dict[str, float]:
-    """Share of imagined successes of each task that these groups have: what one task learns another may unlearn."""
-    tasks = np.array([starts.tasks[row] for row in rollouts.starts])
-    success = rollouts.returns.mean(dim=1).numpy()
-    return {f"imagined_success/{task}": float(success[tasks == task].mean()) for task in np.unique(tasks)}
+def by_task(metrics: dict[str, float]) -> dict[str, float]:
+    """Share of imagined successes of each task that an update had: what one task learns another may unlearn."""
+    rollouts = {name.removeprefix("rollouts/"): n for name, n in metrics.items() if name.startswith("rollouts/") and n}
+    return {f"imagined_success/{task}": metrics[f"imagined/{task}"] / n for task, n in rollouts.items()}
 
 
 def summary(rollouts: Rollouts, starts: StartStates) -> dict[str, float]:

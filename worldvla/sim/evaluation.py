@@ -12,6 +12,7 @@ from worldvla.episodes.episode import Episode
 from worldvla.lake.commit import Commit
 from worldvla.lake.digests import digest
 from worldvla.lake.store import Lake, is_in
+from worldvla.policy.actor import acting
 from worldvla.sim import suites
 from worldvla.sim.actors import ActorSpec
 from worldvla.sim.rollout import RolloutRequest
@@ -33,6 +34,7 @@ def protocol(suite: str, max_steps: int, chunk: int, temperature: float, first_s
         "temperature": temperature,
         "first_seed": first_seed,
         "split": split,
+        **acting(),
     }
 
 
