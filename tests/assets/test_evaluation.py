@@ -51,6 +51,7 @@ def test_what_other_code_says_of_the_training_is_not_read(tmp_path: Path) -> Non
     """Asked alone, in Dagster's UI: before anything is rolled out, not when its details turn out to lack a field."""
     lake = synthetic_lake(tmp_path)
     trained, now = latest(lake)["rl_policy", CAMPAIGN, "0000"], GRAPH["rl_policy"].code_version
+    publish(lake, replace(trained, asset="judge", iteration=""), Commit("run", "judge"))
     told = f"rl_policy of {CAMPAIGN} 0000 was made by code version {trained.code_version} and is read by {now}: run"
     with pytest.raises(UserError, match=f"{told} `worldvla rematerialize --campaign {CAMPAIGN}`"):
         evaluation(Step(GRAPH["evaluation"], CAMPAIGN, "0000", lake, "run"))
