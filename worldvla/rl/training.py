@@ -18,7 +18,7 @@ from worldvla.policy.sft import ChunkSamples
 from worldvla.policy.vla import Policy
 from worldvla.rl import grpo
 from worldvla.rl.deployed import Deployed, deployed
-from worldvla.rl.exploitation import counts, exploits
+from worldvla.rl.exploitation import counts, exploits, rates
 from worldvla.rl.imagined_rollouts import SHOWS_SUCCESS, Dynamics, Judge, JudgedDynamics, Rollouts, imagine
 from worldvla.rl.keyframes import NEAR_FAILURE
 from worldvla.rl.probes import Probe, Probing, Try, resting
@@ -301,8 +301,7 @@ def _divergence(
 
 def by_task(metrics: dict[str, float]) -> dict[str, float]:
     """Share of imagined successes of each task that an update had: what one task learns another may unlearn."""
-    rollouts = {name.removeprefix("rollouts/"): n for name, n in metrics.items() if name.startswith("rollouts/") and n}
-    return {f"imagined_success/{task}": metrics[f"imagined/{task}"] / n for task, n in rollouts.items()}
+    return {f"imagined_success/{task}": imagined for task, (imagined, _) in rates([metrics]).items()}
 
 
 def summary(rollouts: Rollouts, starts: StartStates) -> dict[str, float]:
