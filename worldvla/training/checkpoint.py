@@ -1,9 +1,9 @@
 """Resumable training: everything a killed training needs to end at the same weights.
 
 A checkpoint is one safetensors file, written beside and renamed over the last one, so a
-kill or a power cut at any moment leaves the old or the new. Nothing is pickled: optimizer state is
-flattened into named tensors. Data order and noise must be pure functions of (seed, step),
-so no generator state needs saving.
+kill or a power cut at any moment leaves the old or the new. Nothing is pickled: optimizer
+state is flattened into named tensors. Data order and noise must be pure functions of (seed,
+step), so no generator state needs saving.
 """
 
 import json
