@@ -81,17 +81,19 @@ def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
         read_model(step.lake, step.parents[parent]) for parent in ("base_policy", "world_model", "judge")
     )
     begun = begun_from(step)
+    probe = config.rl.probe
     try_out = on_tuning_seeds(
-        config.scene, config.evaluation.temperature, config.rl.probe.per_task, config.execution.workers
+        config.scene, config.evaluation.temperature, probe.per_task, config.execution.workers, int(step.iteration)
     )
     ids = keyframes["episode_id"].unique().sort().to_list()
-    cloned = _successes(step, keyframes) if config.rl.cloning_weight else []
+    recalls = config.rl.cloning_weight or (probe.every and probe.hold_weight)
+    successes = _successes(step, keyframes) if recalls else []
     with tracked(step, "keyframes", version, len(keyframes)) as run:
         bank = load_bank(step.lake, ids, image_size=None)
         policy = Policy.from_bytes(begun.config, begun.weights)
         samples = None
-        if cloned:
-            samples = ChunkSamples(policy, load_bank(step.lake, cloned, config.policy.image_size), config.policy)
+        if successes:
+            samples = ChunkSamples(policy, load_bank(step.lake, successes, config.policy.image_size), config.policy)
         history, stride = config.world_model.transformer.history, config.world_model.frame_stride
         pictures = partial(load_images, step.lake, bank, image_size=config.world_model.image_size)
         result = train(
@@ -114,7 +116,7 @@ def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
         parents = policies_among_parents(base, begun)
         if result.kept:
             parents |= {"world_model": imagined.model_id}
-            members = list((dict.fromkeys(ids, "start") | dict.fromkeys(cloned, "success")).items())
+            members = list((dict.fromkeys(ids, "start") | dict.fromkeys(successes, "success")).items())
         else:
             # Nothing that it learned here is left: these weights have learned from what taught the policy it began as.
             members, version = read_membership(step.lake, begun.model_id)

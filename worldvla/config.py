@@ -249,6 +249,12 @@ class Probes(Section):
 
     every: int = Field(ge=0, description="updates between two probes; 0: none, no simulator step is spent")
     per_task: int = Field(ge=1, description="tuning seeds")
+    hold_weight: float = Field(
+        ge=0,
+        description="weight of the divergence from the policy that the iteration began from, on recorded pictures of "
+        "tasks that rest; 0: they become what the others make of them",
+        json_schema_extra={NEUTRAL: 0.0},
+    )
 
 
 class ReinforcementLearning(Section):

@@ -123,5 +123,5 @@ def rl() -> ReinforcementLearning:
         minibatch=32,
         kl_weight=0.0,
         cloning_weight=0.0,
-        probe=Probes(every=0, per_task=1),
+        probe=Probes(every=0, per_task=1, hold_weight=0.0),
     )

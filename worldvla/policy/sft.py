@@ -6,6 +6,8 @@ label smoothing (Szegedy et al. 2016, section 7), which leaves the policy enough
 for reinforcement learning to explore.
 """
 
+from collections.abc import Collection
+
 import numpy as np
 import torch
 from torch.nn import functional as F
@@ -70,7 +72,8 @@ def fine_tune(
 
 
 class ChunkSamples:
-    """Every frame of a bank that has an action, with the actions that follow it: what cloning draws from."""
+    """Every frame of a bank that has an action, with the actions that follow it: what cloning draws from, and what a
+    policy is held on."""
 
     def __init__(self, policy: Policy, bank: FrameBank, architecture: PolicyArchitecture):
         """Pictures and targets as `policy` takes them, on its device; raises UserError where no episode acts."""
@@ -84,6 +87,7 @@ class ChunkSamples:
         self._weight = torch.from_numpy(valid).float().to(where)
         episode = bank.episode_of_frame()[frames]
         self._instructions = [bank.instructions[one] for one in episode]
+        self._tasks = np.array([bank.tasks[one] for one in episode])
         self._batch_size, self._smoothing = architecture.batch_size, architecture.label_smoothing
 
     def loss(self, policy: Policy, random: torch.Generator) -> torch.Tensor:
@@ -93,6 +97,16 @@ class ChunkSamples:
         pixels = shift(self._images[self._frames[rows]], random)
         logits = policy(pixels, *policy.text([self._instructions[row] for row in drawn.tolist()]))
         return chunk_loss(logits, self._tokens[rows], self._weight[rows], self._smoothing)
+
+    def pictures(self, count: int, tasks: Collection[str], random: torch.Generator) -> tuple[np.ndarray, list[str]]:
+        """Pictures uint8 [count, S, S, 3] of these tasks, drawn with replacement and shifted, and their instructions.
+
+        Fewer than `count`, that is none, where none of the tasks has a sample.
+        """
+        rows = torch.from_numpy(np.flatnonzero(np.isin(self._tasks, list(tasks))))
+        drawn = rows[torch.randint(max(1, len(rows)), (count if len(rows) else 0,), generator=random)]
+        pixels = shift(self._images[self._frames[drawn.to(self._frames.device)]], random)
+        return pixels.permute(0, 2, 3, 1).cpu().numpy(), [self._instructions[row] for row in drawn.tolist()]
 
 
 def chunk_targets(bank: FrameBank, chunk: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -4,9 +4,11 @@ Where the world model is wrong, imagined success rises and real success falls, a
 imagined cannot tell. A probe can: the policy acts in the simulator on tuning seeds, the same
 ones each time, so that any two probes of a training are pairs. They decide two things: a task
 rests while the policy is worse in it than it began (`resting`), and of the policies that were
-probed the best one is kept (`Probing.kept`).
+probed the best one is kept (`Probing.kept`). Of the next iteration's training they are others:
+on the seeds that chose a policy it is better than it is.
 """
 
+import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ from worldvla.config import ActionNoise, Scene
 from worldvla.policy.actor import PolicySpec
 from worldvla.policy.vla import Policy
 from worldvla.sim.rollout import RolloutRequest
-from worldvla.sim.seed_ranges import TUNING
+from worldvla.sim.seed_ranges import EVALUATION, TUNING
 from worldvla.sim.workers import collect
 from worldvla.training.checkpoint import Tensors
 
@@ -43,9 +45,12 @@ class Tried:
 Try = Callable[[Policy, str], Tried]
 
 
-def on_tuning_seeds(scene: Scene, temperature: float, per_task: int, workers: int) -> Try:
-    """A function of a policy and a description that says how the policy fares on each task's first `per_task` tuning
-    seeds, its actions drawn one by one. Raises as `collect` does."""
+def on_tuning_seeds(scene: Scene, temperature: float, per_task: int, workers: int, iteration: int = 0) -> Try:
+    """A function of a policy and a description that says how the policy fares on `per_task` tuning seeds of each task,
+    its actions drawn one by one: an iteration's are those after the last one's. Raises as `collect` does."""
+    seeds = [
+        TUNING + place % (EVALUATION - TUNING) for place in range(iteration * per_task, (iteration + 1) * per_task)
+    ]
 
     def tried(policy: Policy, description: str) -> Tried:
         with tempfile.TemporaryDirectory() as folder:
@@ -55,7 +60,7 @@ def on_tuning_seeds(scene: Scene, temperature: float, per_task: int, workers: in
             requests = [
                 RolloutRequest(scene.suite, task, seed, actor, scene.max_steps, scene.chunk, render="chunk")
                 for task in scene.tasks
-                for seed in range(TUNING, TUNING + per_task)
+                for seed in seeds
             ]
             episodes = [(one.task, one.success, one.length) for one in collect(requests, workers, description)]
         successes = {task: [bool(success) for of, success, _ in episodes if of == task] for task in scene.tasks}
@@ -72,14 +77,21 @@ class Probe(Tried):
 
 
 def resting(probes: Sequence[Probe]) -> set[str]:
-    """The tasks in which the last probe has fewer successes than the first, which is of the policy as it began.
+    """The tasks in which the last probe is worse than the first, which is of the policy as it began: of the seeds whose
+    outcome differs it lost more than it won by more than one standard error, the root of their number (McNemar 1947).
 
-    They teach nothing for now; what the others teach may bring them back.
+    They teach nothing for now; what the others teach, or that the policy is held, may bring them back.
     """
     if not probes:
         return set()
     first, last = probes[0].successes, probes[-1].successes
-    return {task for task in last if sum(last[task]) < sum(first[task])}
+    return {task for task in last if _lost(first[task], last[task])}
+
+
+def _lost(first: Sequence[bool], last: Sequence[bool]) -> bool:
+    lost = sum(before and not after for before, after in zip(first, last, strict=True))
+    won = sum(after and not before for before, after in zip(first, last, strict=True))
+    return lost - won > math.sqrt(lost + won)
 
 
 def summary(probes: Sequence[Probe]) -> list[dict]:

@@ -2,11 +2,12 @@
 
 Each update draws start states, imagines a group of rollouts from each, and takes gradient
 steps on the clipped surrogate over the chunks of groups whose outcomes differ. Probes in the
-simulator, where they are asked for, say which tasks rest and which policy is kept. In the
-end both policies are imagined as they are deployed.
+simulator, where they are asked for, say which tasks rest and which policy is kept. In tasks
+that rest the policy is held to how it began. In the end both policies are imagined as they
+are deployed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,8 +32,11 @@ from worldvla.world_model.imagination import Imagination
 from worldvla.world_model.model import WorldModel
 
 STAGE = "rl"
-# The divergence from the reference policy is measured on so many times fewer chunks than a gradient step has.
+# The divergence from the reference policy is measured on so many times fewer chunks than a gradient step has, and as
+# many of each task that rests.
 KL_SHARE = 4
+# What is averaged over an update's gradient steps; `held` is the divergence in the tasks that rest.
+MEASURED = ("loss", "ratio", "clip_fraction", "entropy", "gradient_norm", "kl", "held", "cloning_loss")
 
 
 @dataclass(frozen=True)
@@ -76,9 +80,10 @@ def train(
     """Improves a copy of `policy` in imagination; a pure function of its arguments, interrupted or not.
 
     `judge` watches, and gives the reward where `rl.reward` says so; `samples`, if any, are cloned beside it with
-    `rl.cloning_weight`. `try_out` probes the policy in the simulator, as `rl.probe` says. In the end the result is
-    compared with `base`, which by default is `policy` itself, both at the `temperature` of deployment, by default that
-    of `rl.noise`. Raises ValueError when policy and world model disagree about `chunk`.
+    `rl.cloning_weight`, and hold what rests with `rl.probe.hold_weight`. `try_out` probes the policy in the simulator,
+    as `rl.probe` says. In the end the result is compared with `base`, which by default is `policy` itself, both at the
+    `temperature` of deployment, by default that of `rl.noise`. Raises ValueError when policy and world model disagree
+    about `chunk`.
     """
     if not policy.chunk == world_model.chunk == chunk:
         raise ValueError(f"chunk is {chunk}, the policy's {policy.chunk}, the world model's {world_model.chunk}")
@@ -171,7 +176,8 @@ def improve(
             rl,
             generator(seed, STAGE, "order", update),
             samples,
-            reference if rl.kl_weight else None,
+            reference,
+            rest,
         )
         # A policy whose logits are no numbers acts alike in all of a group, which then has no gradient.
         refuse_divergence(STAGE, update + 1, metrics["gradient_norm"] + rollouts.log_prob.mean().item())
@@ -227,15 +233,17 @@ def learn(
     random: torch.Generator,
     samples: ChunkSamples | None = None,
     reference: Policy | None = None,
+    resting: Collection[str] = (),
 ) -> dict[str, float]:
     """Gradient steps over the chunks of informative groups, in minibatches; does nothing when there are none.
 
     Each minibatch's loss is an unbiased estimate of the mean over the kept trajectories. With `samples` each step also
-    clones a batch of them; with `reference` it also draws the policy back to that one, where any of the rollouts came
-    by: groups that are alike say nothing against what the others unlearn.
+    clones a batch of them, weighted by `rl.cloning_weight`. With `reference` it also draws the policy back to that one:
+    weighted by `rl.kl_weight` where any of the rollouts came by, since groups that are alike say nothing against what
+    the others unlearn, and by `rl.probe.hold_weight` on samples of the `resting` tasks, of which there are no rollouts.
     """
     kept = grpo.informative_groups(rollouts.returns)
-    metrics = dict.fromkeys(("loss", "ratio", "clip_fraction", "entropy", "gradient_norm", "kl", "cloning_loss"), 0.0)
+    metrics = dict.fromkeys(MEASURED, 0.0)
     metrics |= {"groups": float(len(kept)), "groups_kept": float(kept.sum())}
     if not kept.any():
         return metrics | {"ratio": 1.0}
@@ -245,7 +253,15 @@ def learn(
     weight = grpo.step_weights(rollouts.valid_length[rollouts.trajectory], rollouts.first_step, chunk)
     weight /= kept.sum() * group_size
     chunks = torch.nonzero(kept[rollouts.trajectory // group_size])[:, 0]
-    where = policy.device
+    where, few = policy.device, max(1, rl.minibatch // KL_SHARE)
+
+    def drawn_back(images: np.ndarray, instructions: list[str], weight: float) -> float:
+        if not len(images):
+            return 0.0
+        divergence = _divergence(policy, reference, images, instructions, rl.noise.temperature)
+        (weight * divergence).backward()
+        return divergence.item()
+
     measured = []
     for _ in range(rl.epochs):
         for rows in chunks[torch.randperm(len(chunks), generator=random)].split(rl.minibatch):
@@ -265,13 +281,17 @@ def learn(
             )
             optimizer.zero_grad(set_to_none=True)
             surrogate.loss.backward()
-            if reference is not None:
-                anywhere = torch.randint(len(rollouts.images), (max(1, rl.minibatch // KL_SHARE),), generator=random)
-                kl = _divergence(policy, reference, rollouts, anywhere, rl.noise.temperature)
-                (rl.kl_weight * kl).backward()
-            if samples is not None:
+            kl = held = cloned = 0.0
+            if reference is not None and rl.kl_weight:
+                anywhere = torch.randint(len(rollouts.images), (few,), generator=random)
+                words = [rollouts.instructions[row] for row in anywhere.tolist()]
+                kl = drawn_back(rollouts.images[anywhere.numpy()], words, rl.kl_weight)
+            if reference is not None and samples is not None and resting and rl.probe.hold_weight:
+                held = drawn_back(*samples.pictures(few * len(resting), resting, random), rl.probe.hold_weight)
+            if samples is not None and rl.cloning_weight:
                 cloning_loss = samples.loss(policy, random)
                 (rl.cloning_weight * cloning_loss).backward()
+                cloned = cloning_loss.item()
             norm = torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
             optimizer.step()
             measured.append(
@@ -281,19 +301,18 @@ def learn(
                     "clip_fraction": surrogate.clip_fraction,
                     "entropy": entropy.mean().item(),
                     "gradient_norm": norm.item(),
-                    "kl": kl.item() if reference is not None else 0.0,
-                    "cloning_loss": cloning_loss.item() if samples is not None else 0.0,
+                    "kl": kl,
+                    "held": held,
+                    "cloning_loss": cloned,
                 }
             )
     return metrics | {name: float(np.mean([row[name] for row in measured])) for name in measured[0]}
 
 
 def _divergence(
-    policy: Policy, reference: Policy, rollouts: Rollouts, rows: torch.Tensor, temperature: float
+    policy: Policy, reference: Policy, images: np.ndarray, instructions: list[str], temperature: float
 ) -> torch.Tensor:
-    """`grpo.divergence` of the policies on what these chunks [B] of the rollouts saw."""
-    images = rollouts.images[rows.numpy()]
-    instructions = [rollouts.instructions[row] for row in rows.tolist()]
+    """`grpo.divergence` of the policies on pictures uint8 [B, H, W, 3], with gradients."""
     with torch.no_grad():
         before = reference.log_probs(images, instructions, temperature)
     return grpo.divergence(policy.log_probs(images, instructions, temperature), before)
