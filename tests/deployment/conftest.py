@@ -27,7 +27,8 @@ def object_store() -> Iterator[servers.ObjectStore]:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home of the test's own, on the embedded default."""
     for name in ("DAGSTER_HOME", "DAGSTER_POSTGRES_URL", "MLFLOW_TRACKING_URI", "WORLDVLA_LAKE"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # so that what the code sets in its place goes with the test
+        monkeypatch.delenv(name)
     monkeypatch.setenv("WORLDVLA_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
 
