@@ -101,7 +101,7 @@ class ChunkSamples:
     def pictures(self, count: int, tasks: Collection[str], random: torch.Generator) -> tuple[np.ndarray, list[str]]:
         """Pictures uint8 [count, S, S, 3] of these tasks, drawn with replacement and shifted, and their instructions.
 
-        Fewer than `count`, that is none, where none of the tasks has a sample.
+        None of either where none of the tasks has a sample.
         """
         rows = torch.from_numpy(np.flatnonzero(np.isin(self._tasks, list(tasks))))
         drawn = rows[torch.randint(max(1, len(rows)), (count if len(rows) else 0,), generator=random)]
