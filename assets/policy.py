@@ -74,6 +74,7 @@ def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
     from worldvla.rl.probes import on_tuning_seeds, summary
     from worldvla.rl.starts import StartStates
     from worldvla.rl.training import train
+    from worldvla.training.device import device
     from worldvla.world_model.model import WorldModel
 
     config, version = step.config, step.parents["keyframes"]
@@ -90,7 +91,7 @@ def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
     successes = _successes(step, keyframes) if recalls else []
     with tracked(step, "keyframes", version, len(keyframes)) as run:
         bank = load_bank(step.lake, ids, image_size=None)
-        policy = Policy.from_bytes(begun.config, begun.weights)
+        policy = Policy.from_bytes(begun.config, begun.weights).to(device())
         samples = None
         if successes:
             samples = ChunkSamples(policy, load_bank(step.lake, successes, config.policy.image_size), config.policy)

@@ -278,7 +278,7 @@ class ReinforcementLearning(Section):
     clip_low: float = Field(gt=0, lt=1)
     clip_high: float = Field(gt=0)
     epochs: int = Field(ge=1, description="passes over an update's rollouts")
-    minibatch: int = Field(gt=0, description="action chunks a gradient step")
+    minibatch: int = Field(gt=0, description="most action chunks a gradient step")
     kl_weight: float = Field(
         ge=0, description="weight of the divergence from the policy that the iteration began from; 0: none"
     )

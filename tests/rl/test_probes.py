@@ -14,7 +14,7 @@ from worldvla.policy.sft import ChunkSamples
 from worldvla.policy.vla import Policy
 from worldvla.rl import grpo, probes
 from worldvla.rl.probes import Probe, Probing, Tried, on_tuning_seeds, resting, summary
-from worldvla.rl.training import improve
+from worldvla.rl.training import MEASURED, improve
 from worldvla.sim.seed_ranges import EVALUATION, TUNING
 from worldvla.training.checkpoint import Checkpointer
 
@@ -119,9 +119,25 @@ def test_a_resting_task_is_not_imagined_and_the_others_are_as_often(probed):
     ]
 
 
-def test_training_ends_where_every_task_rests(probed):
-    result = probed(Simulator({"push": 5, "pull": 5}, {"push": 3, "pull": 2}))
-    assert result.updates == 2 and result.kept == 0 and len(result.probes) == 2
+def test_where_every_task_is_worse_the_training_goes_back_and_on_more_slowly(probed, policy, monkeypatch):
+    rates: list[float] = []
+
+    def shifted(policy: Policy, optimizer: torch.optim.Optimizer, *_) -> dict[str, float]:
+        rates.append(optimizer.param_groups[0]["lr"])
+        with torch.no_grad():
+            next(policy.parameters()).add_(1.0)
+        return dict.fromkeys((*MEASURED, "groups", "groups_kept"), 0.0)
+
+    monkeypatch.setattr("worldvla.rl.training.learn", shifted)
+    before = policy.to_bytes()
+    simulator = Simulator(
+        {"push": 5, "pull": 5}, {"push": 3, "pull": 2}, {"push": 6, "pull": 6}, {"push": 6, "pull": 6}
+    )
+    result = probed(simulator)
+    assert before == simulator.seen[0] != simulator.seen[1], "shifted twice from where it began"
+    assert simulator.seen[2] == simulator.seen[1] != simulator.seen[3], "twice again, and from there twice more"
+    assert result.updates == 6 and result.kept == 4
+    assert rates == [rates[0]] * 2 + [rates[0] / 2] * 4
 
 
 def test_a_killed_training_asks_no_probe_again_that_is_saved(probed, tmp_path):

@@ -180,7 +180,7 @@ NODES: tuple[Node, ...] = (
         "rl_policy",
         "iteration",
         ("base_policy", "incoming_policy", "world_model", "alignment", "keyframes", "judge"),
-        "13",
+        "14",
         ("seed", "scene", "imagination", "keyframes", "policy", "rl", "evaluation.temperature"),
         "training",
     ),

@@ -4,13 +4,14 @@ Where the world model is wrong, imagined success rises and real success falls, a
 imagined cannot tell. A probe can: the policy acts in the simulator on tuning seeds, the same
 ones each time, so that any two probes of a training are pairs. They decide two things: a task
 rests while the policy is worse in it than it began (`resting`), and of the policies that were
-probed the best one is kept (`Probing.kept`). Of the next iteration's training they are others:
+probed the best one is kept (`Probing.kept`), which is also where the training goes on from when
+every task is worse. Of the next iteration's training they are others:
 on the seeds that chose a policy it is better than it is.
 """
 
 import math
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,6 +87,11 @@ def resting(probes: Sequence[Probe]) -> set[str]:
         return set()
     first, last = probes[0].successes, probes[-1].successes
     return {task for task in last if _lost(first[task], last[task])}
+
+
+def turned_back(probes: Sequence[Probe], tasks: Collection[str]) -> int:
+    """How many of the probes found the policy worse than it began in every one of `tasks`."""
+    return sum(resting(probes[: row + 1]).issuperset(tasks) for row in range(len(probes)))
 
 
 def _lost(first: Sequence[bool], last: Sequence[bool]) -> bool:

@@ -3,7 +3,8 @@
 Each update draws start states, imagines a group of rollouts from each, and takes gradient
 steps on the clipped surrogate over the chunks of groups whose outcomes differ. Probes in the
 simulator, where they are asked for, say which tasks rest and which policy is kept. In tasks
-that rest the policy is held to how it began. In the end both policies are imagined as they
+that rest the policy is held to how it began; where all would, the training goes back to the
+best probed policy and on from there with half the learning rate. In the end both policies are imagined as they
 are deployed.
 """
 
@@ -22,7 +23,7 @@ from worldvla.rl.deployed import Deployed, deployed
 from worldvla.rl.exploitation import counts, exploits, rates
 from worldvla.rl.imagined_rollouts import SHOWS_SUCCESS, Dynamics, Judge, JudgedDynamics, Rollouts, imagine
 from worldvla.rl.keyframes import NEAR_FAILURE
-from worldvla.rl.probes import Probe, Probing, Try, resting
+from worldvla.rl.probes import Probe, Probing, Try, resting, turned_back
 from worldvla.rl.starts import StartStates
 from worldvla.training.checkpoint import Checkpointer, load_optimizer_tensors, optimizer_tensors
 from worldvla.training.device import device, generator
@@ -153,6 +154,9 @@ def improve(
         if probe := probing.look(policy, update, ends):
             rates = {f"rl/real_success/{task}": float(np.mean(some)) for task, some in probe.successes.items()}
             log(update, {"rl/real_success": probe.rate} | rates)
+            if resting(probing.probes).issuperset(starts.tasks):
+                probing.kept(policy)
+                optimizer.state.clear()
 
     for update in track(range(first, rl.updates), "policy in imagination", rl.updates, first):
         if exploits(history, rl.exploitation_gap):
@@ -160,7 +164,9 @@ def improve(
         look(update)
         rest = resting(probing.probes)
         if rest.issuperset(starts.tasks):
-            break
+            rest = set()
+        for group in optimizer.param_groups:
+            group["lr"] = rl.learning_rate / 2 ** turned_back(probing.probes, starts.tasks)
         watch = Stopwatch()
         random = generator(seed, STAGE, "rollouts", update)
         world = dynamics(update)
@@ -235,7 +241,7 @@ def learn(
     reference: Policy | None = None,
     resting: Collection[str] = (),
 ) -> dict[str, float]:
-    """Gradient steps over the chunks of informative groups, in minibatches; does nothing when there are none.
+    """Gradient steps over the chunks of informative groups, in minibatches of like size; does nothing where there are none.
 
     Each minibatch's loss is an unbiased estimate of the mean over the kept trajectories. With `samples` each step also
     clones a batch of them, weighted by `rl.cloning_weight`. With `reference` it also draws the policy back to that one:
@@ -264,7 +270,7 @@ def learn(
 
     measured = []
     for _ in range(rl.epochs):
-        for rows in chunks[torch.randperm(len(chunks), generator=random)].split(rl.minibatch):
+        for rows in chunks[torch.randperm(len(chunks), generator=random)].tensor_split(-(-len(chunks) // rl.minibatch)):
             log_prob, entropy = policy.log_prob(
                 rollouts.images[rows.numpy()],
                 [rollouts.instructions[row] for row in rows.tolist()],
