@@ -241,7 +241,7 @@ def learn(
     reference: Policy | None = None,
     resting: Collection[str] = (),
 ) -> dict[str, float]:
-    """Gradient steps over the chunks of informative groups, in minibatches of like size; does nothing where there are none.
+    """Gradient steps over the chunks of informative groups, in like minibatches; does nothing where there are none.
 
     Each minibatch's loss is an unbiased estimate of the mean over the kept trajectories. With `samples` each step also
     clones a batch of them, weighted by `rl.cloning_weight`. With `reference` it also draws the policy back to that one:
