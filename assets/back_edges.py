@@ -29,9 +29,9 @@ def _observed(name: str, description: str) -> dg.SourceAsset:
 
 ASSETS = [
     _observed(
-        "incoming_failures",
-        "The failures that all iterations before this one published: iteration t + 1 reads here what failure_rollouts "
-        "of iteration t reports.",
+        "incoming_rollouts",
+        "What the policies of all iterations before this one did: iteration t + 1 reads here what policy_rollouts of "
+        "iteration t reports.",
     ),
     _observed(
         "incoming_policy",

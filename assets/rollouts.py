@@ -1,4 +1,4 @@
-"""Deployment in the real simulator: evaluation on held-out states, collection, and the failures that go back."""
+"""Deployment in the real simulator: evaluation on held-out states, and collection of what goes back."""
 
 from contextlib import ExitStack
 
@@ -106,7 +106,8 @@ def _exploitation(found: dict | None) -> Check:
 
 
 def policy_rollouts(step: Step) -> Content:
-    """The new policy on collection seeds, which no evaluation uses: recorded whole."""
+    """The new policy on collection seeds, which no evaluation uses: recorded whole, and published to the next
+    iteration, whose SANS contains them. Successes too: a world model that saw this policy fail alone would tell so."""
     scene, settings = step.config.scene, step.config.collection
     first = collection_start(step.iteration)
     plan = [
@@ -118,7 +119,7 @@ def policy_rollouts(step: Step) -> Content:
 
 
 def failure_rollouts(step: Step) -> Content:
-    """The rollouts that failed: published to the next iteration, whose SANS contains them."""
+    """The rollouts that failed, as a set of their own: what asks for failures finds them by it."""
     rows = episode_rows(step.lake, step.members("policy_rollouts")).sort("episode_id")
     failures = [row for row in rows.iter_rows(named=True) if not row["success"]]
     version = write_set(step.lake, [row["episode_id"] for row in failures], step.commit)

@@ -1,4 +1,4 @@
-"""SANS: which episodes the loop learns from, and the failures that come back to it."""
+"""SANS: which episodes the loop learns from, those that come back to it among them."""
 
 import dagster as dg
 import polars as pl
@@ -17,7 +17,7 @@ def sans(step: Step) -> Content:
     origins = _raw_origins(step)
     for number in range(int(step.iteration)):
         iteration = iteration_key(number)
-        origins |= dict.fromkeys(step.members("failure_rollouts", iteration), (FEEDBACK, iteration))
+        origins |= dict.fromkeys(step.members("policy_rollouts", iteration), (FEEDBACK, iteration))
     episodes = episode_rows(step.lake, list(origins))
     rows = curate(episodes, origins, step.config.curation)
     table = pl.DataFrame(rows, infer_schema_length=None)

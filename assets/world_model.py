@@ -71,7 +71,7 @@ def pretrained_world_model(step: Step) -> Content:
 
 
 def world_model(step: Step) -> Content:
-    """The pre-trained world model, fine-tuned on this iteration's SANS, failures of the last policy included.
+    """The pre-trained world model, fine-tuned on this iteration's SANS, which has what the last policies did.
 
     Which step's weights are kept, and what counts as success in them, is chosen on validation episodes.
     """

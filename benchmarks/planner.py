@@ -73,8 +73,8 @@ def measure(home: Path, source: str, iterations: int) -> list[dict]:
     figures += planner_alone(where, lake, nodes)
     if not full:
         return figures
-    failures = latest(lake)["failure_rollouts", names[0], "0000"].data_version
-    retract_episodes(lake, [set_members(lake, failures)[0]], "camera moved")
+    rollouts = latest(lake)["policy_rollouts", names[0], "0000"].data_version
+    retract_episodes(lake, [set_members(lake, rollouts)[0]], "camera moved")
     after = f"{where}, one episode retracted"
     figures += command(f"{after}: status --json", nodes, target, "status", "--json")
     figures += command(f"{after}: rematerialize --dry-run --json", nodes, None, "rematerialize", "--dry-run", "--json")

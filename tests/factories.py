@@ -131,7 +131,7 @@ class _Loop:
         }
         for number in range(int(iteration)):
             earlier = f"{number:04d}"
-            for episode in self.members(self.versions["failure_rollouts", earlier]):
+            for episode in self.members(self.versions["policy_rollouts", earlier]):
                 origins[episode] = ("feedback", earlier)
         rows = [_sans_row(row, *origins[row["episode_id"]]) for row in self.rows(origins)]
         version = rows_version(rows)

@@ -303,7 +303,7 @@ class Evaluation(Section):
 
 
 class Collection(Section):
-    """Rollouts of the new policy on training initial states; their failures feed the next iteration."""
+    """Rollouts of the new policy on training initial states: they feed the next iteration."""
 
     per_task: int = Field(ge=1)
     temperature: float = Field(ge=0)

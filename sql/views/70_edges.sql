@@ -2,17 +2,17 @@
 create view publications as
 select asset, campaign, iteration, data_version, materialized_at from materializations;
 
--- Over the back edge: SANS read what all earlier iterations of its campaign had published as failures when it was curated.
+-- Over the back edge: SANS read what all earlier iterations of its campaign had published of their policies' rollouts when it was curated.
 create view fed_back as
-select curated.data_version as sans_version, failures.data_version as failures_version
+select curated.data_version as sans_version, rollouts.data_version as rollouts_version
 from publications as curated
-join publications as failures
-    on failures.asset = 'failure_rollouts' and failures.campaign = curated.campaign
-   and failures.iteration < curated.iteration and failures.materialized_at <= curated.materialized_at
+join publications as rollouts
+    on rollouts.asset = 'policy_rollouts' and rollouts.campaign = curated.campaign
+   and rollouts.iteration < curated.iteration and rollouts.materialized_at <= curated.materialized_at
 where curated.asset = 'sans'
 qualify row_number() over (
-    partition by curated.data_version, curated.campaign, curated.iteration, curated.materialized_at, failures.iteration
-    order by failures.materialized_at desc
+    partition by curated.data_version, curated.campaign, curated.iteration, curated.materialized_at, rollouts.iteration
+    order by rollouts.materialized_at desc
 ) = 1;
 
 -- What each publication read. Where episodes of a set had been retracted, it names a version that nobody published, of
@@ -38,11 +38,11 @@ qualify row_number() over (
 -- What was made from what, as publications and models say: the version of a set, of SANS, of a model, of a measurement,
 -- each version that it read, and the asset or role as which it read it.
 create view version_edges as
-select child, role, parent from reads where role not in ('incoming_failures', 'incoming_policy')
+select child, role, parent from reads where not starts_with(role, 'incoming_')
 union
 select model_id, role, parent_id from model_parents
 union
-select sans_version, 'failure_rollouts', failures_version from fed_back;
+select sans_version, 'policy_rollouts', rollouts_version from fed_back;
 
 -- Which models learned from episodes that a policy recorded.
 create view models_taught as

@@ -154,15 +154,19 @@ def test_everything_is_fresh_and_a_second_loop_runs_nothing(killed):
     assert published(killed) == before and time.monotonic() - begin < 30
 
 
-def test_the_next_world_model_trained_on_exactly_the_published_failures(killed):
+def test_the_next_world_model_trained_on_exactly_the_published_rollouts(killed):
     lake = Lake(killed / "lake")
-    first = latest(lake)["failure_rollouts", CAMPAIGN, "0000"]
+    first, rollouts = (latest(lake)[asset, CAMPAIGN, "0000"] for asset in ("failure_rollouts", "policy_rollouts"))
     sent = set(lake.frame("episode_sets", where=f"set_version = '{first.data_version}'")["episode_id"])
     policy = latest(lake)["rl_policy", CAMPAIGN, "0000"].data_version
     rows = run(killed, "audit", "failures_that_trained", "--model", f"{CAMPAIGN}/0001", "--json")
     assert {row["episode_id"] for row in rows} == sent and len(rows) == len(sent) == first.details["episodes"] > 0
     assert {(row["policy_id"], row["iteration"]) for row in rows} == {(policy, "0000")}
     assert run(killed, "audit", "failures_that_trained", "--model", f"{CAMPAIGN}/0000", "--json") == []
+    model = latest(lake)["world_model", CAMPAIGN, "0001"].data_version
+    taught = lake.frame("training_membership", ["episode_id"], f"model_id = '{model}'")["episode_id"]
+    everything = lake.frame("episode_sets", ["episode_id"], f"set_version = '{rollouts.data_version}'")["episode_id"]
+    assert sent <= set(everything) <= set(taught)
 
 
 def test_the_next_policy_reads_the_first(killed):
@@ -184,7 +188,7 @@ def test_a_touched_code_version_is_mended_and_the_same_content_stops_there(kille
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(project_root() / name, project / name)
     graph = project / "worldvla" / "planner" / "graph.py"
-    before, after = '("raw_episodes", "incoming_failures"), "1"', '("raw_episodes", "incoming_failures"), "2"'
+    before, after = '("raw_episodes", "incoming_rollouts"), "2"', '("raw_episodes", "incoming_rollouts"), "3"'
     assert graph.read_text().count(before) == 1
     graph.write_text(graph.read_text().replace(before, after))
 
@@ -197,10 +201,10 @@ def test_a_touched_code_version_is_mended_and_the_same_content_stops_there(kille
     while grown := {n.name for n in GRAPH.values() if downstream & set(n.parents)} - downstream:
         downstream |= grown
     both = {(asset, iteration) for asset in downstream for iteration in ("0000", "0001")}
-    assert set(stale) == both | {("incoming_failures", "0001"), ("incoming_policy", "0001")}
-    assert stale["sans", "0000"] == stale["sans", "0001"] == "code version 1 → 2"
-    assert "sans is stale (code version 1 → 2)" in stale["world_model", "0001"]
-    assert "sans[0000] is stale" in stale["incoming_failures", "0001"]
+    assert set(stale) == both | {("incoming_rollouts", "0001"), ("incoming_policy", "0001")}
+    assert stale["sans", "0000"] == stale["sans", "0001"] == "code version 2 → 3"
+    assert "sans is stale (code version 2 → 3)" in stale["world_model", "0001"]
+    assert "sans[0000] is stale" in stale["incoming_rollouts", "0001"]
 
     old = versions(killed)
     planned = run(killed, "rematerialize", "--dry-run", "--json", project=project)

@@ -1,7 +1,7 @@
 """The back edge on Dagster itself: which ways of reporting new feedback reach staleness and automation.
 
-Dagster allows no cycle between assets, so `failure_rollouts` of iteration t reports to
-`incoming_failures` of iteration t + 1. Only an observation of an observable source asset is
+Dagster allows no cycle between assets, so `policy_rollouts` of iteration t reports to
+`incoming_rollouts` of iteration t + 1. Only an observation of an observable source asset is
 seen by both mechanisms; were that to change, the design could be simpler.
 """
 

@@ -120,7 +120,7 @@ def test_a_stale_earlier_iteration_is_named(asking, instance):
     published("iteration", "0000")
     outdate("sans", "0000")
     message = tick("nightly", instance).skip_message
-    assert "iteration 0000 is stale (sans: code version 0 → 1)" in message and "worldvla rematerialize" in message
+    assert "iteration 0000 is stale (sans: code version 0 → 2)" in message and "worldvla rematerialize" in message
 
 
 def test_every_start_has_its_schedules_in_its_time_zone(tmp_path, monkeypatch, instance):

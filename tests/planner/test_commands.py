@@ -53,19 +53,17 @@ def nodes(found: list[dict]) -> set[tuple[str, str | None]]:
 def test_status_tells_the_chain_of_causes(ask):
     [row] = rows(ask("status", "sans", "--iteration", "1", "--json"))
     assert row["cause_kind"] == "retracted"
-    assert row["why"] == (
-        "← incoming_failures ← failure_rollouts[0000] ← policy_rollouts[0000]: lost 1 retracted episode (camera moved)"
-    )
+    assert row["why"] == ("← incoming_rollouts: lost 1 retracted episode (camera moved) in policy_rollouts[0000]")
     assert row["causes"][0] == {
         "kind": "upstream",
         "asset": "sans",
         "campaign": "test",
         "iteration": "0001",
-        "detail": "reads incoming_failures",
+        "detail": "reads incoming_rollouts",
     }
-    assert [link["asset"] for link in row["causes"]][1:] == ["incoming_failures", "failure_rollouts", "policy_rollouts"]
+    assert [link["asset"] for link in row["causes"]][1:] == ["incoming_rollouts"]
     status, out, _ = ask("status", "sans", "--iteration", "1", "--why")
-    assert status == 0 and "← failure_rollouts[0000] ←" in out
+    assert status == 0 and "← incoming_rollouts: lost 1 retracted episode" in out
     [fresh] = rows(ask("status", "demonstrations", "--json"))
     assert (fresh["causes"], fresh["cause_kind"], fresh["why"]) == ([], "", "")
 
@@ -75,13 +73,13 @@ def test_status_chooses_by_closure_and_cause(ask):
     assert above == {
         ("keyframes", "0000"),
         ("sans", "0000"),
-        ("incoming_failures", "0000"),
+        ("incoming_rollouts", "0000"),
         *((asset, None) for asset in ("raw_episodes", "demonstrations", "perturbed_demonstrations")),
         *((asset, None) for asset in ("exploration_rollouts", "open_loop_replays")),
         *((asset, None) for asset in ("imported_episodes", "imported_demonstrations")),
         ("base_policy", None),
     }
-    below = nodes(rows(ask("status", "failure_rollouts", "--iteration", "0", "--downstream", "--json")))
+    below = nodes(rows(ask("status", "policy_rollouts", "--iteration", "0", "--downstream", "--json")))
     assert ("sans", "0001") in below and ("iteration_record", "0000") in below and ("sans", "0000") not in below
     stale = rows(ask("status", "--stale", "--json"))
     assert rows(ask("status", "--only-cause", "data", "--json")) == stale != []
@@ -101,15 +99,13 @@ def test_a_dry_run_tells_costs_and_what_is_spared(ask):
 
 
 def test_what_reads_something_stale_that_is_not_selected_is_reported_and_not_run(ask):
-    held = rows(ask("rematerialize", "sans", "--iteration", "1", "--dry-run", "--explain", "--json"))
-    assert [(row["kind"], row["asset"], row["waits_for"]["asset"]) for row in held] == [
-        ("held", "sans", "failure_rollouts")
-    ]
-    status, out, err = ask("rematerialize", "sans", "--iteration", "1")
+    held = rows(ask("rematerialize", "keyframes", "--iteration", "1", "--dry-run", "--explain", "--json"))
+    assert [(row["kind"], row["asset"], row["waits_for"]["asset"]) for row in held] == [("held", "keyframes", "sans")]
+    status, out, err = ask("rematerialize", "keyframes", "--iteration", "1")
     assert (status, out) == (0, "")
-    assert "left out: sans of test 0001, which depends on failure_rollouts of test 0000: stale and not selected" in err
-    whole = rows(ask("rematerialize", "sans", "--iteration", "1", "--upstream", "--dry-run", "--json"))
-    assert nodes(whole) == {("failure_rollouts", "0000"), ("sans", "0001")}
+    assert "left out: keyframes of test 0001, which depends on sans of test 0001: stale and not selected" in err
+    whole = rows(ask("rematerialize", "keyframes", "--iteration", "1", "--upstream", "--dry-run", "--json"))
+    assert nodes(whole) == {("sans", "0001"), ("keyframes", "0001")}
 
 
 @pytest.mark.parametrize(
@@ -132,4 +128,4 @@ def test_missing_iterations_are_made_where_that_is_asked_for(ask):
     choice = ("--only-cause", "missing", "--iteration", "2")
     planned = rows(ask("rematerialize", *choice, "--dry-run", "--explain", "--json"))
     held = {(row["asset"], row["iteration"], row["waits_for"]["asset"]) for row in planned}
-    assert ("sans", "0002", "failure_rollouts") in held and {row["kind"] for row in planned} == {"held"}
+    assert ("sans", "0002", "policy_rollouts") in held and {row["kind"] for row in planned} == {"held"}

@@ -78,7 +78,7 @@ def test_content_published_again_counts_once(lake):
 
 def test_the_back_edge_costs_nothing_and_a_campaign_without_configuration_has_its_own_past(lake):
     publish_all(lake, [record(7.0, campaign="gone", config="rl:old")])
-    found = expected(lake, [("incoming_failures", "test", "0001"), ("rl_policy", "gone", "0001")])
+    found = expected(lake, [("incoming_rollouts", "test", "0001"), ("rl_policy", "gone", "0001")])
     assert [(cost.seconds, cost.basis) for cost in found.values()] == [(0.0, "none"), (7.0, "campaign")]
 
 

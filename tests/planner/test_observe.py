@@ -56,23 +56,23 @@ def test_a_deleted_demonstration_is_found_and_mended_with_the_same_content(lake)
     assert lakes.not_fresh(lake) == {}
 
 
-def test_a_deleted_failure_reaches_the_next_iteration_through_the_back_edge(lake):
-    episode = member(lake, "failure_rollouts", "0000")
+def test_a_deleted_rollout_reaches_the_next_iteration_through_the_back_edge(lake):
+    episode = member(lake, "policy_rollouts", "0000")
     lake.delete("episodes", f"episode_id = '{episode}'")
     stale = lakes.not_fresh(lake)
     assert set(stale) == {(a, "0000") for a in ("policy_rollouts", "failure_rollouts", "iteration_record")} | {
         (asset, "0001") for asset in ITERATION_SCOPE - {"incoming_policy"}
     }
-    assert stale["incoming_failures", "0001"] == (
-        f"upstream: failure_rollouts[0000] is stale (1 of 4 episodes is missing from table episodes: {episode})"
+    assert stale["incoming_rollouts", "0001"] == (
+        f"upstream: policy_rollouts[0000] is stale (1 of 4 episodes is missing from table episodes: {episode})"
     )
     lakes.rematerialize(lake)
     assert lakes.not_fresh(lake) == {}
 
 
-def test_a_retracted_failure_changes_what_the_next_iteration_reads(lake):
+def test_a_retracted_rollout_changes_what_the_next_iteration_reads(lake):
     episode = member(lake, "policy_rollouts", "0000")
-    before = incoming_versions(lake, CAMPAIGN, "incoming_failures")
+    before = incoming_versions(lake, CAMPAIGN, "incoming_rollouts")
     retract_episodes(lake, [episode], "gripper stuck")
     stale = lakes.not_fresh(lake)
     assert ("policy_rollouts", "0000") not in stale
@@ -80,7 +80,7 @@ def test_a_retracted_failure_changes_what_the_next_iteration_reads(lake):
     assert ("rl_policy", "0000") not in stale and ("rl_policy", "0001") in stale
     lakes.rematerialize(lake)
     assert lakes.not_fresh(lake) == {}
-    after = incoming_versions(lake, CAMPAIGN, "incoming_failures")
+    after = incoming_versions(lake, CAMPAIGN, "incoming_rollouts")
     assert after["0000"] == before["0000"] and after["0001"] != before["0001"]
     assert episode not in set_members(lake, latest(lake)["failure_rollouts", CAMPAIGN, "0000"].data_version)
 
@@ -96,9 +96,7 @@ def test_a_corrected_episode_changes_what_is_read_and_is_mended_downstream(lake)
     links = chain(states["sans", CAMPAIGN, "0001"], states)
     assert [(link.kind, link.asset, link.iteration) for link in links] == [
         ("upstream", "sans", "0001"),
-        ("upstream", "incoming_failures", "0001"),
-        ("upstream", "failure_rollouts", "0000"),
-        ("corrected", "policy_rollouts", "0000"),
+        ("corrected", "incoming_rollouts", "0001"),
     ]
     lakes.rematerialize(lake)
     assert lakes.not_fresh(lake) == {}
@@ -127,12 +125,12 @@ def test_of_two_records_of_one_node_the_newest_counts_however_they_were_appended
 
 def test_parents_are_named_by_what_is_read(lake):
     records = latest(lake)
-    failures = [records["failure_rollouts", CAMPAIGN, iteration].data_version for iteration in ("0000", "0001")]
+    rollouts = [records["policy_rollouts", CAMPAIGN, iteration].data_version for iteration in ("0000", "0001")]
     sans = parent_versions(lake, GRAPH["sans"], CAMPAIGN, "0002")
     assert (
-        sans["incoming_failures"]
-        == incoming_version(failures)
-        == incoming_versions(lake, CAMPAIGN, "incoming_failures")["0002"]
+        sans["incoming_rollouts"]
+        == incoming_version(rollouts)
+        == incoming_versions(lake, CAMPAIGN, "incoming_rollouts")["0002"]
     )
     assert sans["raw_episodes"] == records["raw_episodes", CAMPAIGN, ""].data_version
     with pytest.raises(UserError, match="world_model of test, iteration 0002 was never materialized"):

@@ -26,7 +26,7 @@ def world() -> World:
 
 def test_nothing_made_is_missing_and_the_back_edges_start_fresh():
     states = {(s.asset, s.iteration): s for s in World(dict(GRAPH)).states(2)}
-    for edge, source in (("incoming_failures", "failure_rollouts"), ("incoming_policy", "rl_policy")):
+    for edge, source in (("incoming_rollouts", "policy_rollouts"), ("incoming_policy", "rl_policy")):
         assert states[edge, "0000"].state == "fresh"
         later = states[edge, "0001"]
         assert (later.state, later.reason) == ("missing", f"upstream: {source}[0000] is missing (never materialized)")
@@ -45,12 +45,12 @@ def test_code_version_of_sans_reaches_both_iterations(world):
     expected = {(asset, "0000") for asset in ITERATION_SCOPE - BACK_EDGES}
     expected |= {(asset, "0001") for asset in ITERATION_SCOPE}
     assert world.not_fresh(2) == expected
-    assert world.state("sans", 0).reason == "code version 1 → 2"
-    assert world.state("keyframes", 0).reason == "upstream: sans is stale (code version 1 → 2)"
-    assert world.state("rl_policy", 0).reason == "upstream: sans is stale (code version 1 → 2)"
-    incoming = world.state("incoming_failures", 1)
-    assert incoming.reason == "upstream: sans[0000] is stale (code version 1 → 2)"
-    assert incoming.through == ("failure_rollouts", NAME, "0000")
+    assert world.state("sans", 0).reason == "code version 2 → 3"
+    assert world.state("keyframes", 0).reason == "upstream: sans is stale (code version 2 → 3)"
+    assert world.state("rl_policy", 0).reason == "upstream: sans is stale (code version 2 → 3)"
+    incoming = world.state("incoming_rollouts", 1)
+    assert incoming.reason == "upstream: sans[0000] is stale (code version 2 → 3)"
+    assert incoming.through == ("policy_rollouts", NAME, "0000")
     assert incoming.root.key == ("sans", NAME, "0000")
 
 

@@ -136,7 +136,7 @@ def test_iterations_that_stand_half_way_are_shown(tmp_path: Path, lake: Lake) ->
     begun.insert("sans", rows, Commit("run", "sans"))
     publish(begun, replace(sans, iteration="0002", materialized_at=datetime.now(UTC)), Commit("run", "sans"))
     [row] = run_audit(begun, "loop_progress", {"campaign": "demo"}).to_dicts()
-    assert (row["iteration"], row["sans_success"], row["fed_back"]) == ("0002", 5, 3)
+    assert (row["iteration"], row["sans_success"], row["fed_back"]) == ("0002", 8, 6)
     assert row["base_success"] is row["reward_alignment"] is row["gate"] is row["failures_published"] is None
 
 

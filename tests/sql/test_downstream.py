@@ -100,7 +100,7 @@ def test_a_set_that_lost_episodes_stays_in_the_chain(tmp_path: Path) -> None:
     after = edges(lake)
     assert (failures, "policy_rollouts", rollouts) in after - before
     second = records["sans", "test", "0001"].data_version
-    assert {(second, "failure_rollouts", failures), (second, "raw_episodes", raw)} <= after
+    assert {(second, "policy_rollouts", rollouts), (second, "raw_episodes", raw)} <= after
     published = {one.data_version for one in history(lake)}
     assert {parent for _, _, parent in after} <= published
 

@@ -3,9 +3,10 @@
 Each link is a node. The first is the node asked about, each next one is read by the one before
 it, and the last is a root: a node with a cause of its own (its code version or the graph, its
 configuration, deleted episodes, no record), or a fresh node whose data is no longer what its
-reader was computed from (published anew, retracted or corrected episodes), or a gate that did
-not pass. A node of the back edge reads what all iterations before its own published, so a
-chain crosses it in one step however many iterations lie between.
+reader was computed from (published anew, retracted or corrected episodes), or a back edge of whose
+sets some lost such episodes, or a gate that did not pass. A node of the back edge reads what all
+iterations before its own published, so a chain crosses it in one step however many iterations lie
+between.
 """
 
 from collections.abc import Mapping, Sequence
@@ -73,7 +74,7 @@ def _step(state: NodeState, states: Mapping[Key, NodeState]) -> tuple[Link, Link
 
 
 def line(links: Sequence[Link]) -> str:
-    """The chain in one line, the node itself left out: `← sans ← failure_rollouts[0000]: code version 1 → 2`."""
+    """The chain in one line, the node itself left out: `← sans ← raw_episodes: code version 1 → 2`."""
     if not links:
         return ""
     first, *rest = links

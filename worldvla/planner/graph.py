@@ -155,8 +155,8 @@ NODES: tuple[Node, ...] = (
         ("seed", "curation", "world_model.image_size", "judge"),
         "training",
     ),
-    Node("incoming_failures", "iteration", (), "1", holds_episodes=True, feedback_from="failure_rollouts"),
-    Node("sans", "iteration", ("raw_episodes", "incoming_failures"), "1", ("curation",)),
+    Node("incoming_rollouts", "iteration", (), "1", holds_episodes=True, feedback_from="policy_rollouts"),
+    Node("sans", "iteration", ("raw_episodes", "incoming_rollouts"), "2", ("curation",)),
     Node(
         "world_model",
         "iteration",

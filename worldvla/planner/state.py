@@ -172,8 +172,10 @@ class _Walk:
         self._reads = {node.name: frozenset(node.parents) for node in order}
         # States by asset: of the campaign's own nodes, and of the latest iterations walked.
         self._current: dict[str, NodeState] = {}
-        # By node of the back edge: of all that it has stood for so far, the state nearest to a root.
+        # By node of the back edge: of all that it has stood for so far, the state nearest to a root; and what its
+        # version would be had no episode been retracted or corrected since, with the sets where some were.
         self._nearest: dict[str, NodeState | None] = {}
+        self._unaltered: dict[str, tuple[str, list[NodeState]]] = {}
 
     def states(self, iterations: int) -> Iterator[NodeState]:
         yield from self._partition("campaign", CAMPAIGN_SCOPE)
@@ -190,15 +192,24 @@ class _Walk:
     def _feedback(self, node: Node, iteration: str, before: Mapping[str, NodeState]) -> NodeState:
         """The back edge: nothing to compute, so it is as fresh as all that it stands for."""
         if node.name not in before:
+            self._unaltered[node.name] = NOTHING, []
             return NodeState(node.name, self._campaign, iteration, "fresh", "", "", NOTHING)
         published, earlier = before[node.feedback_from], before[node.name]
         version = extend(earlier.version, published.version) if earlier.version and published.version else None
+        self._remember(node.name, published)
         through = _nearest([self._nearest.get(node.name), published])
         self._nearest[node.name] = through
         key = (node.name, self._campaign, iteration)
         if through is None:
             return NodeState(*key, "fresh", "", "", version)
         return self._behind(through, key, "stale" if version else "missing", version, None)
+
+    def _remember(self, back_edge: str, published: NodeState) -> None:
+        version, altered = self._unaltered[back_edge]
+        record, observed = self._records.get(published.key), self._observed.get(published.key)
+        if record:
+            version = extend(version, record.data_version)
+        self._unaltered[back_edge] = version, altered + [published] * bool(observed and observed.altered)
 
     def _state(self, node: Node, iteration: str) -> NodeState:
         key = (node.name, self._campaign, iteration)
@@ -219,7 +230,9 @@ class _Walk:
             kind = KIND_OF_CAUSE[cause]
             return NodeState(*key, state, cause, detail, version, at, kind=kind, length=1, detail=detail)
         for parent in parents:
-            if recorded[parent.asset] != parent.version and parent.state == "fresh":
+            read = recorded[parent.asset]
+            back_edge = parent.asset in self._unaltered
+            if read != parent.version and (parent.state == "fresh" or back_edge and self._altered_since(parent, read)):
                 return self._changed(parent, recorded[parent.asset], key, version, at)
         if through is not None:
             return self._behind(through, key, state, version, at)
@@ -288,18 +301,37 @@ class _Walk:
             return "code", " and ".join(parts)
         return "", ""
 
+    def _altered_since(self, parent: NodeState, recorded: str) -> list[NodeState]:
+        """The sets that lost or corrected episodes since a reader read `recorded` of this parent: itself, or those that
+        a back edge stands for. None where what was read was published otherwise."""
+        if parent.asset in self._unaltered:
+            unaltered, altered = self._unaltered[parent.asset]
+            return altered if recorded == unaltered else []
+        observed, record = self._observed.get(parent.key), self._records.get(parent.key)
+        return [parent] if observed and observed.altered and record and recorded == record.data_version else []
+
     def _what_changed(self, parent: NodeState, recorded: str) -> tuple[Kind, str]:
-        observed = self._observed.get(parent.key)
-        now = self._records.get(parent.key)
-        if not (observed and observed.altered and now and recorded == now.data_version):
+        altered = self._altered_since(parent, recorded)
+        if not altered:
             return "data", f"changed: {_short(recorded)} → {_short(parent.version)}"
-        parts = []
-        if count := len(observed.retracted):
-            reasons = "; ".join(sorted({reason for _, reason in observed.retracted}))
-            parts.append(f"lost {count} retracted episode{'s' * (count > 1)} ({reasons})")
-        if count := len(observed.corrected):
-            parts.append(f"has {count} corrected episode{'s' * (count > 1)}: {_few(observed.corrected)}")
-        return "retracted" if observed.retracted else "corrected", " and ".join(parts)
+        told = [_alteration(self._observed[state.key]) for state in altered]
+        details = [
+            detail if state is parent else f"{detail} in {label(state, parent.iteration)}"
+            for state, (_, detail) in zip(altered, told, strict=True)
+        ]
+        kinds = [kind for kind, _ in told]
+        return "retracted" if "retracted" in kinds else kinds[0], " and ".join(details)
+
+
+def _alteration(observed: Observed) -> tuple[Kind, str]:
+    """What happened to a set since it was published."""
+    parts = []
+    if count := len(observed.retracted):
+        reasons = "; ".join(sorted({reason for _, reason in observed.retracted}))
+        parts.append(f"lost {count} retracted episode{'s' * (count > 1)} ({reasons})")
+    if count := len(observed.corrected):
+        parts.append(f"has {count} corrected episode{'s' * (count > 1)}: {_few(observed.corrected)}")
+    return "retracted" if observed.retracted else "corrected", " and ".join(parts)
 
 
 def label(state: NodeState, iteration: str) -> str:
