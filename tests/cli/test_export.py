@@ -36,7 +36,7 @@ def test_json_is_one_array_with_one_object(tmp_path: Path) -> None:
     answer = ask("lerobot", "--sans", "demo/1", "--to", str(tmp_path / "set"), "--version", "2.1", "--json")
     assert answer.exit_code == 0
     [row] = json.loads(answer.stdout)
-    assert (row["format"], row["episodes"], row["frames"], row["left_out"]) == ("lerobot", 12, 108, {})
+    assert (row["format"], row["episodes"], row["frames"], row["left_out"]) == ("lerobot", 15, 135, {})
     assert row["bytes"] == sum(path.stat().st_size for path in (tmp_path / "set").rglob("*") if path.is_file())
     assert json.loads((tmp_path / "set/meta/info.json").read_text())["codebase_version"] == "v2.1"
     assert answer.stderr == ""

@@ -23,8 +23,8 @@ def test_parquet_gives_back_every_episode_to_the_byte(
     done = export_sans(lake, "parquet", tmp_path / "set")
     rows = pl.read_parquet(tmp_path / "set" / "episodes.parquet").to_dicts()
     frames = pl.read_parquet(tmp_path / "set" / "frames-*.parquet")
-    assert len(list((tmp_path / "set").glob("frames-*"))) == (1 if file_bytes > 1 else 12)
-    assert (done.episodes, done.frames) == (len(rows), len(frames)) == (12, 108)
+    assert len(list((tmp_path / "set").glob("frames-*"))) == (1 if file_bytes > 1 else 15)
+    assert (done.episodes, done.frames) == (len(rows), len(frames)) == (15, 135)
     back = [assembled(row, frames.filter(pl.col("episode_id") == row["episode_id"])) for row in rows]
     assert [one.content_digest for one in back] == [row["content_digest"] for row in rows]
     assert [one.episode_id for one in back] == [one.episode_id for one in originals(lake)]

@@ -13,7 +13,7 @@ from worldvla.lake.store import Lake
 def test_an_audits_episodes_come_in_its_order_each_once(lake: Lake) -> None:
     selection = of_audit(lake, "near_success", {"campaign": "demo", "iteration": "1"})
     ids = [row["episode_id"] for row in selection.rows]
-    assert len(set(ids)) == len(ids) == 12
+    assert len(set(ids)) == len(ids) == 15
     assert {row["label"] for row in selection.rows} == {"success", "near_success", "failure"}
 
 
@@ -25,8 +25,8 @@ def test_an_audit_that_names_no_episodes_is_refused(lake: Lake) -> None:
 def test_a_sans_of_an_iteration_is_what_that_iteration_trained_on(lake: Lake) -> None:
     first, second = of_sans(lake, "demo/0"), of_sans(lake, "demo/0001")
     assert len(first.rows) == 9
-    assert len(second.rows) == 12
-    assert len(of_sans(lake, "demo/1/train").rows) == 12
+    assert len(second.rows) == 15
+    assert len(of_sans(lake, "demo/1/train").rows) == 15
     assert of_sans(lake, "demo/1/heldout").rows == []
 
 
@@ -47,7 +47,7 @@ def test_an_episode_says_where_it_comes_from(lake: Lake) -> None:
     rows = chosen(lake, of_sans(lake, "demo/1")).rows
     fed_back = next(row for row in rows if row["source"] == "policy" and row["seed"] >= 100)
     assert (fed_back["asset"], fed_back["campaign"], fed_back["iteration"]) == ("policy_rollouts", "demo", "0000")
-    assert (fed_back["sans"], fed_back["split"], fed_back["label"]) == ("demo/0001", "train", "near_success")
+    assert (fed_back["sans"], fed_back["split"], fed_back["label"]) == ("demo/0001", "train", "success")
     assert fed_back["policy_id"] == fed_back["actor"]
     expert = next(row for row in rows if row["source"] == "expert")
     assert (expert["asset"], expert["campaign"], expert["iteration"]) == ("demonstrations", "demo", "")
