@@ -205,11 +205,14 @@ class _Walk:
         return self._behind(through, key, "stale" if version else "missing", version, None)
 
     def _remember(self, back_edge: str, published: NodeState) -> None:
+        """What a back edge stands for from now on, as it was published."""
         version, altered = self._unaltered[back_edge]
         record, observed = self._records.get(published.key), self._observed.get(published.key)
         if record:
             version = extend(version, record.data_version)
-        self._unaltered[back_edge] = version, altered + [published] * bool(observed and observed.altered)
+        if observed and observed.altered:
+            altered.append(published)
+        self._unaltered[back_edge] = version, altered
 
     def _state(self, node: Node, iteration: str) -> NodeState:
         key = (node.name, self._campaign, iteration)
@@ -231,9 +234,8 @@ class _Walk:
             return NodeState(*key, state, cause, detail, version, at, kind=kind, length=1, detail=detail)
         for parent in parents:
             read = recorded[parent.asset]
-            back_edge = parent.asset in self._unaltered
-            if read != parent.version and (parent.state == "fresh" or back_edge and self._altered_since(parent, read)):
-                return self._changed(parent, recorded[parent.asset], key, version, at)
+            if read != parent.version and (parent.state == "fresh" or self._back_edge_altered(parent, read)):
+                return self._changed(parent, read, key, version, at)
         if through is not None:
             return self._behind(through, key, state, version, at)
         # By position: this is what a hundred thousand nodes come to, and names would take twice as long.
@@ -300,6 +302,9 @@ class _Walk:
             parts += [f"no longer reads {', '.join(sorted(dropped))}"] if dropped else []
             return "code", " and ".join(parts)
         return "", ""
+
+    def _back_edge_altered(self, parent: NodeState, recorded: str) -> bool:
+        return parent.asset in self._unaltered and bool(self._altered_since(parent, recorded))
 
     def _altered_since(self, parent: NodeState, recorded: str) -> list[NodeState]:
         """The sets that lost or corrected episodes since a reader read `recorded` of this parent: itself, or those that
