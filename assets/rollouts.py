@@ -101,13 +101,13 @@ def _exploitation(found: dict | None) -> Check:
     if found["stopped"]:
         said += f"; stopped after {found['updates']} updates"
     if found["rested"]:
-        said += f"; worse in the simulator than it began, so that it rested: {', '.join(found['rested'])}"
+        said += f"; worse in the simulator than it began, as a probe found: {', '.join(found['rested'])}"
     return Check("exploitation", True, said, warned=found["exploited"] or found["stopped"] or bool(found["rested"]))
 
 
 def policy_rollouts(step: Step) -> Content:
     """The new policy on collection seeds, which no evaluation uses: recorded whole, and published to the next
-    iteration, whose SANS contains them. Successes too: a world model that saw this policy fail alone would tell so."""
+    iteration, whose SANS contains them. Successes too: a world model that only saw this policy fail would expect it."""
     scene, settings = step.config.scene, step.config.collection
     first = collection_start(step.iteration)
     plan = [

@@ -5,8 +5,8 @@ imagined cannot tell. A probe can: the policy acts in the simulator on tuning se
 ones each time, so that any two probes of a training are pairs. They decide two things: a task
 rests while the policy is worse in it than it began (`resting`), and of the policies that were
 probed the best one is kept (`Probing.kept`), which is also where the training goes on from when
-every task is worse. Of the next iteration's training they are others:
-on the seeds that chose a policy it is better than it is.
+every task is worse. Of the next iteration's training they are others: on the seeds that chose a
+policy it is better than it is.
 """
 
 import math

@@ -4,8 +4,8 @@ Each update draws start states, imagines a group of rollouts from each, and take
 steps on the clipped surrogate over the chunks of groups whose outcomes differ. Probes in the
 simulator, where they are asked for, say which tasks rest and which policy is kept. In tasks
 that rest the policy is held to how it began; where all would, the training goes back to the
-best probed policy and on from there with half the learning rate. In the end both policies are imagined as they
-are deployed.
+best probed policy and on from there with half the learning rate. In the end both policies are
+imagined as they are deployed.
 """
 
 from collections.abc import Callable, Collection
