@@ -2,7 +2,7 @@
 
 from worldvla import campaigns
 from worldvla.lake.digests import digest
-from worldvla.planner.fingerprints import SECTION_DIGITS, config_digest
+from worldvla.planner.fingerprints import SECTION_DIGITS, changed_sections, config_digest
 from worldvla.planner.graph import GRAPH
 
 
@@ -18,3 +18,15 @@ def test_a_setting_at_its_neutral_value_leaves_what_was_computed_without_it_fres
 
     assert without in read(1)
     assert without not in read(4)
+
+
+def test_another_version_of_a_suite_concerns_campaigns_of_that_suite_alone(monkeypatch):
+    recorded, trained = GRAPH["exploration_rollouts"], GRAPH["base_policy"]
+    tabletop, goal = campaigns.load("demo"), campaigns.load("test-libero")
+    before = [config_digest(node, campaign) for campaign in (tabletop, goal) for node in (recorded, trained)]
+
+    monkeypatch.setattr("worldvla.sim.tabletop.VERSION", -1)
+
+    after = [config_digest(node, campaign) for campaign in (tabletop, goal) for node in (recorded, trained)]
+    assert changed_sections(before[0], after[0]) == ["suite_version"]
+    assert after[1:] == before[1:]

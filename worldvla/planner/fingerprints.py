@@ -13,7 +13,8 @@ from pydantic import BaseModel
 
 from worldvla.config import NEUTRAL, Campaign
 from worldvla.lake.digests import digest
-from worldvla.planner.graph import Node
+from worldvla.planner.graph import SUITE_VERSION, Node
+from worldvla.sim import suites
 
 SECTION_DIGITS = 12
 
@@ -28,8 +29,12 @@ def config_digest(node: Node, campaign: Campaign) -> str:
 
 
 def settings_of(campaign: Campaign, section: str) -> Any:
-    """A section of the configuration, or the part of one that dots lead to: `world_model.autoencoder`."""
-    return attrgetter(section)(campaign)
+    """A section of the configuration, or the part of one that dots lead to (`world_model.autoencoder`), or the version
+    of the campaign's suite, None of an unknown one."""
+    if section != SUITE_VERSION:
+        return attrgetter(section)(campaign)
+    suite = campaign.scene.suite
+    return suites.version(suite) if suite in suites.SUITES else None
 
 
 def changed_sections(old: str, new: str) -> list[str]:

@@ -13,13 +13,12 @@ from typing import Literal
 
 from worldvla.policy.actor import ACTING_VERSION
 from worldvla.quality.rules import RULES_VERSION
-from worldvla.sim import tabletop
-from worldvla.sim.libero import tasks as libero
 from worldvla.sim.open_loop import OPEN_LOOP_VERSION
 
-# Recording judges every episode by the quality rules: another version of them may change who is a member. Another
-# version of a suite's episodes makes others of the same seeds; what a campaign of the other suite has is found again.
-_RECORDED = f"2+rules.{RULES_VERSION}+suites.{tabletop.VERSION}.{libero.VERSION}"
+# Recording judges every episode by the quality rules: another version of them may change who is a member.
+_RECORDED = f"3+rules.{RULES_VERSION}"
+# Beside the settings that a node reads: another version of the campaign's suite makes other episodes of the same seeds.
+SUITE_VERSION = "suite_version"
 
 
 def _since(first: str, **versions: int) -> str:
@@ -38,7 +37,7 @@ class Node:
 
     `scope` says whether it is made once a campaign or once an iteration; `reads` names the
     sections of the campaign's configuration that shape its content, or parts of one, as
-    `world_model.autoencoder`; `pool` is
+    `world_model.autoencoder`, and `SUITE_VERSION`; `pool` is
     the Dagster pool that bounds how many run at once. `holds_episodes` marks assets whose
     content is a set of episodes. `feedback_from` marks a back edge: in iteration t the
     node stands for what that asset published in all iterations before t. `varies_by_iteration`
@@ -62,10 +61,10 @@ class Node:
 
 
 NODES: tuple[Node, ...] = (
-    Node("demonstrations", "campaign", (), _RECORDED, ("scene", "demonstrations"), "simulator", True),
-    Node("perturbed_demonstrations", "campaign", (), _RECORDED, ("scene", "perturbed"), "simulator", True),
+    Node("demonstrations", "campaign", (), _RECORDED, ("scene", SUITE_VERSION, "demonstrations"), "simulator", True),
+    Node("perturbed_demonstrations", "campaign", (), _RECORDED, ("scene", SUITE_VERSION, "perturbed"), "simulator", True),
     Node(
-        "imported_episodes", "campaign", (), _RECORDED, ("scene", "imports"), holds_episodes=True, follows_imports=True
+        "imported_episodes", "campaign", (), _RECORDED, ("scene", SUITE_VERSION, "imports"), holds_episodes=True, follows_imports=True
     ),
     Node(
         "imported_demonstrations",
@@ -88,7 +87,7 @@ NODES: tuple[Node, ...] = (
         "campaign",
         ("base_policy",),
         _since(_RECORDED, acting=ACTING_VERSION),
-        ("scene", "exploration"),
+        ("scene", SUITE_VERSION, "exploration"),
         "simulator",
         True,
     ),
@@ -97,7 +96,7 @@ NODES: tuple[Node, ...] = (
         "campaign",
         ("demonstrations", "exploration_rollouts"),
         _since(_RECORDED, open_loop=OPEN_LOOP_VERSION),
-        ("scene", "curation", "open_loop"),
+        ("scene", SUITE_VERSION, "curation", "open_loop"),
         "simulator",
         True,
     ),
@@ -198,7 +197,7 @@ NODES: tuple[Node, ...] = (
         "iteration",
         ("rl_policy",),
         _since(_RECORDED, acting=ACTING_VERSION),
-        ("scene", "curation", "collection"),
+        ("scene", SUITE_VERSION, "curation", "collection"),
         "simulator",
         True,
         varies_by_iteration=True,
