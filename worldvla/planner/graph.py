@@ -62,9 +62,17 @@ class Node:
 
 NODES: tuple[Node, ...] = (
     Node("demonstrations", "campaign", (), _RECORDED, ("scene", SUITE_VERSION, "demonstrations"), "simulator", True),
-    Node("perturbed_demonstrations", "campaign", (), _RECORDED, ("scene", SUITE_VERSION, "perturbed"), "simulator", True),
     Node(
-        "imported_episodes", "campaign", (), _RECORDED, ("scene", SUITE_VERSION, "imports"), holds_episodes=True, follows_imports=True
+        "perturbed_demonstrations", "campaign", (), _RECORDED, ("scene", SUITE_VERSION, "perturbed"), "simulator", True
+    ),
+    Node(
+        "imported_episodes",
+        "campaign",
+        (),
+        _RECORDED,
+        ("scene", SUITE_VERSION, "imports"),
+        holds_episodes=True,
+        follows_imports=True,
     ),
     Node(
         "imported_demonstrations",
