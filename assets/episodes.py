@@ -1,13 +1,13 @@
 """Episodes: demonstrations, perturbed demonstrations, exploration rollouts, open-loop replays, and their union."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 
 import dagster as dg
 
 from assets.actors import policy_actor
 from assets.publication import Content, Step, loop_asset
-from worldvla.config import Scene
+from worldvla.config import ActionNoise, Scene
 from worldvla.curation.splits import split_of
 from worldvla.lake.episodes import episode_rows, load_bank, set_members, write_set
 from worldvla.sim import suites
@@ -59,11 +59,7 @@ def exploration_rollouts(step: Step) -> Content:
     """What the base policy does by itself: the world model must know the states it gets into."""
     settings = step.config.exploration
     seeds = range(EXPLORATION, EXPLORATION + settings.per_task)
-    with ExitStack() as stack:
-        actors = [
-            stack.enter_context(policy_actor(step, step.parents["base_policy"], noise)) for noise in settings.noises
-        ]
-        return recorded(step, [(task, seeds, actor) for task in step.config.scene.tasks for actor in actors])
+    return rolled_out(step, step.parents["base_policy"], settings.noises, dict.fromkeys(step.config.scene.tasks, seeds))
 
 
 def open_loop_replays(step: Step) -> Content:
@@ -117,6 +113,13 @@ def recorded(step: Step, plan: Iterable[tuple[str, Sequence[int], ActorSpec]]) -
     """The content of an asset that keeps every episode it rolls out."""
     parts = [record_rollouts(step, task, [(seed, actor) for seed in seeds]) for task, seeds, actor in plan]
     return episode_content(step, together(parts))
+
+
+def rolled_out(step: Step, policy: str, noises: Iterable[ActionNoise], seeds: Mapping[str, Sequence[int]]) -> Content:
+    """The content of an asset that keeps what a policy does under each of the noises, on these seeds of each task."""
+    with ExitStack() as stack:
+        actors = [stack.enter_context(policy_actor(step, policy, noise)) for noise in noises]
+        return recorded(step, [(task, some, actor) for task, some in seeds.items() for actor in actors])
 
 
 def together(parts: Sequence[Recording]) -> Recording:

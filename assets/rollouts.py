@@ -6,7 +6,7 @@ import dagster as dg
 
 from assets.actors import policy_actor
 from assets.checks import Check
-from assets.episodes import counts, recorded, table_metadata
+from assets.episodes import counts, rolled_out, table_metadata
 from assets.publication import Content, Step, loop_asset
 from worldvla.alignment.intervals import by_task, comparison
 from worldvla.config import ActionNoise
@@ -107,15 +107,15 @@ def _exploitation(found: dict | None) -> Check:
 
 def policy_rollouts(step: Step) -> Content:
     """The new policy on collection seeds, which no evaluation uses: recorded whole, and published to the next
-    iteration, whose SANS contains them. Successes too: a world model that only saw this policy fail would expect it."""
+    iteration, whose SANS contains them. Successes too: a world model that only saw this policy fail would expect it.
+    And under the noise of its training, where the next one asks the world model what this policy does."""
     scene, settings = step.config.scene, step.config.collection
     first = collection_start(step.iteration)
-    plan = [
-        (task, seeds_in_split(scene.suite, task, first, "train", settings.per_task, step.config.curation))
+    seeds = {
+        task: seeds_in_split(scene.suite, task, first, "train", settings.per_task, step.config.curation)
         for task in scene.tasks
-    ]
-    with policy_actor(step, step.parents["rl_policy"], ActionNoise.one_by_one(settings.temperature)) as actor:
-        return recorded(step, [(task, seeds, actor) for task, seeds in plan])
+    }
+    return rolled_out(step, step.parents["rl_policy"], settings.noises, seeds)
 
 
 def failure_rollouts(step: Step) -> Content:

@@ -96,7 +96,7 @@ def test_a_broken_file_is_named(tmp_path, monkeypatch):
 def test_single_tasks_may_have_other_numbers_of_demonstrations(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLDVLA_HOME", str(tmp_path))
     demonstrations = campaigns.load("tabletop").demonstrations
-    assert demonstrations.of("PlaceSphere-v1") > demonstrations.of("PullCube-v1") == demonstrations.per_task
+    assert demonstrations.of("PlaceSphere-v1") > demonstrations.of("StackCube-v1") == demonstrations.per_task
     with pytest.raises(UserError, match="demonstrations.tasks.PlaceSphere-v1"):
         campaigns.make_variant("tabletop", {"demonstrations.tasks": {"PlaceSphere-v1": 0}})
 

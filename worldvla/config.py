@@ -74,11 +74,16 @@ class ActionNoise(Section):
         return cls(temperature=temperature, coherence=0.0, persistence=0.0)
 
 
+Noises = Annotated[
+    list[ActionNoise], Field(min_length=1, description="one rollout from every initial state under each")
+]
+
+
 class Exploration(Section):
     """Rollouts of the base policy: noisy ones show the world model what else might have been done."""
 
     per_task: int = Field(ge=0, description="initial states")
-    noises: list[ActionNoise] = Field(min_length=1, description="one rollout from every initial state under each")
+    noises: Noises
 
 
 class OpenLoop(Section):
@@ -305,8 +310,8 @@ class Evaluation(Section):
 class Collection(Section):
     """Rollouts of the new policy on training initial states: they feed the next iteration."""
 
-    per_task: int = Field(ge=1)
-    temperature: float = Field(ge=0)
+    per_task: int = Field(ge=1, description="initial states")
+    noises: Noises
 
 
 class Execution(Section):

@@ -23,6 +23,7 @@ from benchmarks.limits import limits
 from worldvla import campaigns
 from worldvla.errors import UserError
 from worldvla.home import project_root
+from worldvla.lake.episodes import episode_rows, set_members
 from worldvla.lake.materializations import history, latest
 from worldvla.lake.store import Lake
 from worldvla.lake.tables import TABLES
@@ -167,6 +168,16 @@ def test_the_next_world_model_trained_on_exactly_the_published_rollouts(killed):
     taught = lake.frame("training_membership", ["episode_id"], f"model_id = '{model}'")["episode_id"]
     everything = lake.frame("episode_sets", ["episode_id"], f"set_version = '{rollouts.data_version}'")["episode_id"]
     assert sent <= set(everything) <= set(taught)
+
+
+def test_what_comes_back_was_acted_under_every_noise_from_the_same_initial_states(killed):
+    collection = campaigns.load(CAMPAIGN).collection
+    lake = Lake(killed / "lake")
+    rows = episode_rows(lake, set_members(lake, latest(lake)["policy_rollouts", CAMPAIGN, "0000"].data_version))
+    seeds = {settings: set(group["seed"]) for (settings,), group in rows.group_by("settings")}
+    assert len(seeds) == len(collection.noises) == 2
+    first, second = seeds.values()
+    assert first == second and len(first) == collection.per_task
 
 
 def test_the_next_policy_reads_the_first(killed):
