@@ -82,9 +82,9 @@ def ours() -> dict[str, dict[str, Any]]:
             "pictures": f"{config.policy.image_size} x {config.policy.image_size} pixels",
             "demonstrations a task": f"{config.demonstrations.per_task}, of a scripted expert",
             "attempts a task with perturbed aim": config.perturbed.per_task,
-            "rollouts of the base policy a task": config.exploration.per_task * len(config.exploration.noises),
+            "rollouts of the base policy a task": config.exploration.rollouts,
             "open-loop replays a task": config.open_loop.per_task,
-            "rollouts of the new policy a task and iteration": config.collection.per_task,
+            "rollouts of the new policy a task and iteration": config.collection.rollouts,
             "evaluation": f"{config.evaluation.per_task} shipped initial states a task, each once, at temperature "
             f"{config.evaluation.temperature:g}, at most {config.scene.max_steps} actions",
         }

@@ -74,16 +74,20 @@ class ActionNoise(Section):
         return cls(temperature=temperature, coherence=0.0, persistence=0.0)
 
 
-Noises = Annotated[
-    list[ActionNoise], Field(min_length=1, description="one rollout from every initial state under each")
-]
-
-
-class Exploration(Section):
-    """Rollouts of the base policy: noisy ones show the world model what else might have been done."""
+class UnderNoises(Section):
+    """Rollouts of a policy, one from every initial state under each of several noises."""
 
     per_task: int = Field(ge=0, description="initial states")
-    noises: Noises
+    noises: list[ActionNoise] = Field(min_length=1, description="one rollout from every initial state under each")
+
+    @property
+    def rollouts(self) -> int:
+        """How many there are of a task."""
+        return self.per_task * len(self.noises)
+
+
+class Exploration(UnderNoises):
+    """Rollouts of the base policy: noisy ones show the world model what else might have been done."""
 
 
 class OpenLoop(Section):
@@ -307,11 +311,10 @@ class Evaluation(Section):
     temperature: float = Field(ge=0, description="0 takes the most likely action")
 
 
-class Collection(Section):
+class Collection(UnderNoises):
     """Rollouts of the new policy on training initial states: they feed the next iteration."""
 
     per_task: int = Field(ge=1, description="initial states")
-    noises: Noises
 
 
 class Execution(Section):
