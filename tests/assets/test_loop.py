@@ -171,13 +171,12 @@ def test_the_next_world_model_trained_on_exactly_the_published_rollouts(killed):
 
 
 def test_what_comes_back_was_acted_under_every_noise_from_the_same_initial_states(killed):
-    collection = campaigns.load(CAMPAIGN).collection
-    lake = Lake(killed / "lake")
-    rows = episode_rows(lake, set_members(lake, latest(lake)["policy_rollouts", CAMPAIGN, "0000"].data_version))
-    seeds = {settings: set(group["seed"]) for (settings,), group in rows.group_by("settings")}
-    assert len(seeds) == len(collection.noises) == 2
-    first, second = seeds.values()
-    assert first == second and len(first) == collection.per_task
+    collection, lake = campaigns.load(CAMPAIGN).collection, Lake(killed / "lake")
+    record = latest(lake)["policy_rollouts", CAMPAIGN, "0000"]
+    rows = episode_rows(lake, set_members(lake, record.data_version))
+    # A hand that barely learned may be pressed against its limits for a whole episode, which quality rules refuse.
+    assert len(rows) + len(record.details.get("quarantined", ())) == collection.rollouts
+    assert rows["seed"].n_unique() == collection.per_task and rows["settings"].n_unique() == len(collection.noises) == 2
 
 
 def test_the_next_policy_reads_the_first(killed):
