@@ -71,7 +71,8 @@ VIDEO_BYTES = "video_bytes"
 
 @dataclass(frozen=True)
 class Info:
-    """`meta/info.json`. `features` maps a name to its dtype, shape (without the frames) and names of components."""
+    """`meta/info.json`. `features` maps a name to its dtype, shape (without the frames) and names of components,
+    `splits` a name to FIRST:END of its episodes; by default all are `train`."""
 
     version: str
     fps: float
@@ -82,6 +83,7 @@ class Info:
     total_frames: int
     chunks_size: int = CHUNK_FILES
     robot_type: str | None = None
+    splits: dict[str, str] | None = None
     rest: dict[str, Any] | None = None
 
     @property
@@ -111,7 +113,7 @@ class Info:
             "total_frames": self.total_frames,
             "chunks_size": self.chunks_size,
             "fps": int(self.fps) if float(self.fps).is_integer() else self.fps,
-            "splits": {"train": f"0:{self.total_episodes}"},
+            "splits": self.splits or {"train": f"0:{self.total_episodes}"},
             "data_path": self.data_path,
             "video_path": self.video_path,
             "features": self.features,

@@ -127,6 +127,22 @@ def test_provenance_stands_with_the_episodes(lake: Lake, tmp_path: Path) -> None
     assert about["selection"] == {"sans": "demo/0001", "split": "any"}
 
 
+@pytest.mark.parametrize(
+    ("of_episodes", "declared"),
+    [
+        (["train", "train", "heldout"], {"train": "0:2", "heldout": "2:3"}),
+        (["train", "heldout", "train"], {"train": "0:3"}),
+        (["train", None, None], {"train": "0:3"}),
+    ],
+)
+def test_splits_are_declared_where_each_is_in_one_piece(tmp_path: Path, of_episodes: list, declared: dict) -> None:
+    writer = make_writer("lerobot", tmp_path, Video())
+    for seed, split in enumerate(of_episodes):
+        writer.add(synthetic_episode(seed), {"split": split})
+    writer.finish()
+    assert json.loads((tmp_path / "meta/info.json").read_text())["splits"] == declared
+
+
 def test_a_recorders_clock_is_kept(tmp_path: Path) -> None:
     clock = 1_700_000_000 + np.arange(9) / 30 + 1e-4
     episode = replace(synthetic_episode(1), timestamps=clock, settings={"fps": 30})

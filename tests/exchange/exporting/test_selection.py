@@ -34,6 +34,7 @@ def test_a_sans_of_an_iteration_is_what_that_iteration_trained_on(lake: Lake) ->
     ("place", "message"),
     [
         ("demo/7", "there is no such SANS; there is demo/0000, demo/0001"),
+        ("typo/1/train", "there is no such SANS; there is demo/0000, demo/0001"),
         ("demo", "write CAMPAIGN/ITERATION"),
         ("demo/1/test", "there is no split 'test'; the splits are train, validation, heldout"),
     ],

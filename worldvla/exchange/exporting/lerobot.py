@@ -5,6 +5,7 @@ them in `dataset.meta.episodes`, and its training never sees them.
 """
 
 import json
+from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ class LeRobotWriter:
         self.episodes = 0
         self.frames = 0
         self._tasks: dict[str, int] = {}
+        self._splits: list[str | None] = []
         self._metadata: EpisodesMetadata | None = None
         self._stats = lerobot_stats.Aggregate()
         self._data: pq.ParquetWriter | None = None
@@ -63,6 +65,7 @@ class LeRobotWriter:
         if self._metadata is None:
             self._metadata = open_metadata(self.folder, self.is_v30)
         self._metadata.add(row, lerobot_stats.as_lists(stats), provenance)
+        self._splits.append(provenance.get("split"))
         self.episodes += 1
         self.frames += episode.length + 1
 
@@ -157,6 +160,7 @@ class LeRobotWriter:
             video_path=video if filmed else None,
             total_episodes=count,
             total_frames=self.frames,
+            splits=_ranges(self._splits),
             rest=rest,
         )
 
@@ -174,6 +178,15 @@ class LeRobotWriter:
     def _write_summary_v21(self) -> None:
         tasks = [{"task_index": index, "task": task} for task, index in self._tasks.items()]
         _write_lines(self.folder / layout.TASKS_V21, tasks)
+
+
+def _ranges(splits: list[str | None]) -> dict[str, str] | None:
+    """FIRST:END of each split; None where an episode has none or a split is not in one piece."""
+    pieces = [(name, len(list(run))) for name, run in groupby(splits)]
+    if any(name is None for name, _ in pieces) or len({name for name, _ in pieces}) < len(pieces):
+        return None
+    ends = list(accumulate(length for _, length in pieces))
+    return {str(name): f"{end - length}:{end}" for (name, length), end in zip(pieces, ends, strict=True)}
 
 
 def _size(path: Path) -> int:

@@ -25,7 +25,7 @@ select sans.episode_id, sans.label, sans.split, sans.rule
 from current_sans as sans
 left join episodes using (episode_id)
 where sans.campaign = $campaign and sans.iteration = $iteration and ($split = 'any' or sans.split = $split)
-order by episodes.task, episodes.seed, sans.episode_id
+order by list_position(['train', 'validation', 'heldout'], sans.split), episodes.task, episodes.seed, sans.episode_id
 """
 _PLACES = "select distinct campaign || '/' || iteration as place from current_sans order by place"
 _PUBLISHED = """
@@ -71,10 +71,9 @@ def of_sans(lake: Lake, place: str) -> Selection:
     with connect(lake, _SANS + _PLACES) as connection:
         values = {"campaign": campaign, "iteration": iteration, "split": split}
         rows = pl.DataFrame(pl.from_arrow(connection.sql(_SANS, params=values).to_arrow_table())).to_dicts()
-        if not rows and split == "any":
-            places = [row[0] for row in connection.execute(_PLACES).fetchall()]
+        where = f"{campaign}/{iteration}"
+        if not rows and where not in (places := [row[0] for row in connection.execute(_PLACES).fetchall()]):
             raise UserError(f"--sans {place}: there is no such SANS; there is {', '.join(places) or 'none yet'}")
-    where = f"{campaign}/{iteration}"
     return Selection([{**row, "sans": where} for row in rows], {"sans": where, "split": split})
 
 
