@@ -253,6 +253,7 @@ UNMAPPABLE: Mapping[str, str] = {
     "file_unreadable": "the file, or this place in it, cannot be read: truncated, overwritten, of another format",
     "field_missing": "a field that the mapping names is not there",
     "shape_mismatch": "a field has another shape or type than the mapping needs",
+    "layout_differs": "its file is laid out otherwise than the first one, by which the mapping was made",
     "frame_count": "there are not as many pictures as actions ask for",
     "video_undecodable": "the video cannot be decoded",
     "too_short": "it has fewer actions than a chunk",

@@ -37,7 +37,8 @@ def proprio(count: int, width: int = 7, record: int = 0) -> np.ndarray:
 
 
 def libero(path: Path, demos: int = 3, steps: int = STEPS, size: int = SIZE) -> Path:
-    """As LIBERO's conversion writes: OpenGL's pictures, rows of what each action led to."""
+    """As LIBERO's conversion writes: OpenGL's pictures, rows of what each action led to, but for `states`, which are
+    those before it."""
     import h5py
 
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ import pytest
 from tests.exchange.importing import files
 from tests.exchange.importing.bringing import bring, episodes
 from worldvla.lake.episodes import read_episode
-from worldvla.lake.imports import imported_episodes, imports_version
+from worldvla.lake.imports import imported_episodes, imports_version, lost_imports
 from worldvla.lake.store import Lake
 
 NAME = "put_the_bowl_on_the_plate_demo.hdf5"
@@ -117,6 +117,20 @@ def test_an_episode_that_was_lost_is_imported_again(tmp_path):
         lake.delete(table, f"episode_id = '{gone}'")
     assert bring(lake, "libero", path, suite="libero_goal").imported == 1
     assert read_episode(lake, gone).episode_id == gone
+
+
+def test_a_lost_episode_that_comes_again_under_another_number_counts(tmp_path):
+    """A file that sorts before it was added: its record is counted otherwise now, and so has another id."""
+    lake = Lake(tmp_path / "lake")
+    files.libero(tmp_path / "set/b" / NAME, demos=1)
+    assert bring(lake, "libero", tmp_path / "set", suite="libero_goal").imported == 1
+    for table in ("episodes", "frames"):
+        lake.delete(table, "true")
+    files.libero(tmp_path / "set/a" / NAME, demos=2)
+    assert lost_imports(lake, ["data"])
+    assert bring(lake, "libero", tmp_path / "set", suite="libero_goal").imported >= 2
+    assert not lost_imports(lake, ["data"])
+    assert bring(lake, "libero", tmp_path / "set", suite="libero_goal").skipped == 3
 
 
 def test_where_a_record_came_from_is_kept(tmp_path):

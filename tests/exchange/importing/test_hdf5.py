@@ -1,5 +1,6 @@
 """LIBERO and robomimic HDF5: which row shows what, which way up, and what is damaged."""
 
+import json
 from dataclasses import replace
 
 import h5py
@@ -8,7 +9,7 @@ import pytest
 
 from tests.exchange.importing import files
 from tests.exchange.importing.bringing import bring, episodes, refusals, shown
-from tests.factories import synthetic_episode
+from tests.factories import seldom_drawn, synthetic_episode
 from worldvla.episodes.episode import Source
 from worldvla.errors import UserError
 from worldvla.exchange.exporting.run import Video, make_writer
@@ -36,7 +37,8 @@ def test_rows_of_libero_show_what_their_action_led_to_and_are_turned_upright(lak
         given = files.actions(files.STEPS, number)
         assert np.array_equal(episode.actions[:, :6], given[1:, :6])
         assert np.array_equal(episode.actions[:, 6], -given[1:, 6])
-        assert np.array_equal(episode.initial_state, files.proprio(files.STEPS, 9, number)[0])
+        # The first action is left out; the simulator's state that the second one found is the first that is shown.
+        assert np.array_equal(episode.initial_state, files.proprio(files.STEPS, 9, number)[1])
         assert episode.reward.tolist() == [0.0] * 16 + [1.0] == episode.progress.tolist()
         large = np.repeat(np.repeat(files.pictures(files.STEPS, number), 4, 1), 4, 2)
         assert shown(episode).shape == (17, 128, 128, 3) and close(shown(episode), large)
@@ -104,6 +106,52 @@ def test_what_is_exported_keeps_its_words_and_its_rate(lake, tmp_path):
     found = episodes(lake)
     assert sorted((one.task, one.instruction) for one in found) == sorted(one[:2] for one in said)
     assert {one.settings["fps"] for one in found} == {12.5}
+
+
+def test_what_was_seldom_drawn_comes_back_seldom_drawn(lake, tmp_path):
+    original = seldom_drawn(synthetic_episode(0, length=16, size=64), 4)
+    (tmp_path / "set").mkdir()
+    writer = make_writer("hdf5", tmp_path / "set", Video())
+    writer.add(original, {"task": original.task, "settings": json.dumps(original.settings)})
+    writer.finish()
+    assert bring(lake, "libero", tmp_path / "set").imported == 1
+    [episode] = episodes(lake)
+    assert episode.camera_stride == 4
+    assert [bool(one) for one in episode.images] == [bool(one) for one in original.images]
+    outcome = bring(lake, "libero", tmp_path / "set", chunk=5)
+    assert dict(outcome.refusals) == {"frame_count": 1} and "every 4th state was drawn" in refusals(lake)["frame_count"]
+
+
+def test_a_file_laid_out_otherwise_than_the_first_is_quarantined(lake, tmp_path):
+    """One mapping turns all pictures: those of a file that are upright would be turned upside down."""
+    files.libero(tmp_path / "set" / "put_the_bowl_on_the_plate_demo.hdf5", demos=2)
+    second = files.libero(tmp_path / "set" / "put_the_bowl_on_the_stove_demo.hdf5", demos=2)
+    with h5py.File(second, "a") as file:
+        file["data"].attrs["macros_image_convention"] = "opencv"
+    outcome = bring(lake, "libero", tmp_path / "set", suite="libero_goal", instruction="put the bowl on the plate")
+    assert (outcome.imported, dict(outcome.refusals)) == (2, {"layout_differs": 1})
+    assert "put_the_bowl_on_the_stove_demo.hdf5 is LIBERO's, upright" in refusals(lake)["layout_differs"]
+
+
+def test_an_axis_can_be_turned_round(lake, tmp_path):
+    path = files.robomimic(tmp_path / "low_dim.hdf5")
+    assert bring(lake, "libero", path, **ROBOMIMIC, scale="1,-1,1,1,1,1").imported == 2
+    given = files.actions(files.STEPS)[:-1]
+    first = episodes(lake)[0]
+    assert np.array_equal(first.actions[:, 1], -given[:, 1]) and np.array_equal(first.actions[:, 0], given[:, 0])
+    with pytest.raises(UserError, match="numbers other than 0"):
+        bring(lake, "libero", path, **ROBOMIMIC, scale="0")
+
+
+def test_colours_are_taken_for_pictures_and_positions_are_not(lake, tmp_path):
+    """A depth camera's positions have three channels as well, and may come first in the alphabet."""
+    path = files.robomimic(tmp_path / "low_dim.hdf5")
+    with h5py.File(path, "a") as file:
+        for demo in file["data"].values():
+            demo["obs/a_position"] = np.zeros((files.STEPS, 32, 32, 3), np.int16)
+            demo["obs/front"] = demo["obs/agentview_image"][()]
+            del demo["obs/agentview_image"]
+    assert bring(lake, "libero", path, **ROBOMIMIC).imported == 2
 
 
 def test_episodes_are_cut_to_whole_chunks_and_keep_their_end(lake, tmp_path):

@@ -13,7 +13,7 @@ import pytest
 
 from tests.exchange.importing import files
 from tests.exchange.importing.bringing import bring, episodes, refusals, shown
-from tests.factories import synthetic_episode
+from tests.factories import seldom_drawn, synthetic_episode
 from worldvla.episodes.images import encode_image
 from worldvla.errors import UserError
 from worldvla.exchange.exporting.run import Video, make_writer
@@ -166,6 +166,27 @@ def test_a_line_of_metadata_that_cannot_be_read_costs_its_episode_alone(lake, tm
     assert "file_unreadable" in outcome.refusals
     reasons = lake.frame("quarantine")["reason"].to_list()
     assert any("meta/episodes.jsonl, line 2, does not describe an episode" in one for one in reasons)
+
+
+def test_a_camera_that_the_mapping_leaves_out_need_not_be_there(lake, tmp_path):
+    root = files.lerobot(tmp_path / "set", "v2.1")
+    info = json.loads((root / "meta/info.json").read_text())
+    info["features"]["observation.images.wrist"] = info["features"]["observation.images.top"]
+    (root / "meta/info.json").write_text(json.dumps(info))
+    assert bring(lake, "lerobot", root, **GIVEN).imported == 3
+    outcome = bring(lake, "lerobot", root, **GIVEN, image="observation.images.wrist")
+    assert (outcome.imported, dict(outcome.refusals)) == (0, {"file_unreadable": 3})
+
+
+@pytest.mark.parametrize("version", ["v2.1", "v3.0"])
+def test_what_was_seldom_drawn_comes_back_seldom_drawn(lake, tmp_path, version):
+    original = seldom_drawn(synthetic_episode(0, length=16, size=64), 4)
+    writer = make_writer("lerobot", tmp_path / "set", Video(version=version))
+    writer.add(original, {"task": original.task, "settings": json.dumps(original.settings)})
+    writer.finish()
+    assert bring(lake, "lerobot", tmp_path / "set").imported == 1
+    [episode] = episodes(lake)
+    assert [bool(one) for one in episode.images] == [bool(one) for one in original.images]
 
 
 def test_a_file_of_metadata_that_cannot_be_read_costs_its_episodes_alone(lake, tmp_path):

@@ -134,6 +134,14 @@ def test_a_take_that_was_added_comes_in_and_the_others_not_again(lake, folder):
     assert (bring(lake, "videos", folder, **GIVEN).imported, len(lake.frame("imports"))) == (1, 5)
 
 
+def test_a_cameras_capitals_are_no_other_format(lake, folder):
+    for path in [*folder.glob("*.mp4")]:
+        path.rename(path.with_suffix(".MP4"))
+    table = folder / "actions.csv"
+    table.write_text(table.read_text().replace(".mp4", ".MP4"))
+    assert bring(lake, "videos", folder, gripper="1:-1").imported == 3
+
+
 def test_a_video_without_rows_is_told(lake, folder):
     write(folder, [row for row in table(folder) if row["video"] != "take_1.mp4"])
     outcome = bring(lake, "videos", folder, **GIVEN)

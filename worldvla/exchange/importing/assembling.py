@@ -38,7 +38,10 @@ def assemble(record: Record, recipe: Recipe, origin: Pairs) -> Episode:
     mapping = recipe.mapping
     task, instruction = recipe.words.of(record, mapping)
     actions = mapping.actions(record)
-    images = [_encoded(picture, mapping["turn"]) for picture in record.pictures(mapping["image"])]
+    images = [
+        b"" if state % record.camera_stride else _encoded(picture, mapping["turn"])
+        for state, picture in enumerate(record.pictures(mapping["image"]))
+    ]
     rows, states = len(actions), len(images)
     if states not in (rows, rows + 1):
         raise Unmappable("frame_count", f"{rows} actions and {states} pictures ({mapping['image']})")
@@ -50,9 +53,14 @@ def assemble(record: Record, recipe: Recipe, origin: Pairs) -> Episode:
     if len(proprio) != states:
         raise Unmappable("shape_mismatch", f"{states} pictures and {len(proprio)} rows of {mapping['proprio']}")
     timestamps = _column(record, mapping["timestamp"], states) if mapping.get("timestamp") else None
+    # Whose picture the first row lacks; the simulator's state in it is still the one before its action.
+    skipped = int(states == rows and mapping["observed"] == "after")
     if states == rows:
-        actions = actions[1:] if mapping["observed"] == "after" else actions[:-1]
+        actions = actions[1:] if skipped else actions[:-1]
     first = len(actions) % recipe.chunk
+    if first % record.camera_stride:
+        drawn = f"every {record.camera_stride}th state was drawn, and it would begin with state {first}"
+        raise Unmappable("frame_count", f"{drawn}; a --chunk that divides its {len(actions)} actions keeps all")
     images, proprio = images[first:], proprio[first:]
     return Episode(
         suite=recipe.suite,
@@ -66,11 +74,12 @@ def assemble(record: Record, recipe: Recipe, origin: Pairs) -> Episode:
         actions=actions[first:],
         reward=reward[first:].astype(np.float32),
         progress=progress[first:].astype(np.float32),
-        initial_state=_initial_state(record, mapping, first, images[0], proprio[0]),
+        initial_state=_initial_state(record, mapping, first + skipped, images[0], proprio[0]),
         settings={
             "import": {**origin, "format": recipe.format, "mapping": mapping.digest},
             "chunk": recipe.chunk,
             **({"fps": mapping.fps} if mapping.fps else {}),
+            **({"camera_stride": record.camera_stride} if record.camera_stride > 1 else {}),
         },
         timestamps=None if timestamps is None else timestamps[first:].astype(np.float64),
     )
@@ -121,8 +130,8 @@ def _column(record: Record, name: str, states: int) -> np.ndarray:
     return values.astype(np.float64).ravel()
 
 
-def _initial_state(record: Record, mapping: Mapping, first: int, image: bytes, proprio: np.ndarray) -> np.ndarray:
-    """float64 [S]: the simulator's state where the record has it, otherwise what the robot and the camera show.
+def _initial_state(record: Record, mapping: Mapping, row: int, image: bytes, proprio: np.ndarray) -> np.ndarray:
+    """float64 [S]: the simulator's state in `row`, where the record has one, otherwise what robot and camera show.
 
     Splits hash it, so it is what two records of one initial state have in common.
     """
@@ -130,8 +139,8 @@ def _initial_state(record: Record, mapping: Mapping, first: int, image: bytes, p
         states = record.rows(mapping["state"])
         if states.ndim == 1 and states.dtype.kind == "f":
             return states.astype(np.float64)
-        if states.ndim == 2 and states.dtype.kind == "f" and len(states) > first:
-            return states[first].astype(np.float64)
+        if states.ndim == 2 and states.dtype.kind == "f" and len(states) > row:
+            return states[row].astype(np.float64)
         raise Unmappable("shape_mismatch", f"{mapping['state']} is {states.dtype} {list(states.shape)}, not [N, S]")
     shown = resize(decode_image(image), FINGERPRINT).ravel() if image else np.zeros(0)
     return np.concatenate([proprio.astype(np.float64), shown.astype(np.float64)])

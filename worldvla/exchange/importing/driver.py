@@ -23,7 +23,7 @@ from worldvla.lake.quarantine import Unread, errors_of, quarantine_unread
 from worldvla.lake.store import Lake, quoted
 from worldvla.quality.admission import admit
 
-VERSION = "1"  # raise it when the same record and mapping would give another episode
+VERSION = "2"  # raise it when the same record and mapping would give another episode
 COMMIT = Commit(run_id="", asset="import")
 BATCH = 16
 
@@ -39,12 +39,20 @@ class Outcome:
     refusals: Counter[str] = field(default_factory=Counter)
 
 
+class _Place(NamedTuple):
+    """A record's name and where it lies: `files` by digest, of which people are told `file`."""
+
+    record_id: str
+    file: str
+    position: str
+    files: dict[str, str]
+
+
 class _Known(NamedTuple):
-    """A record with its name and where it comes from, not read yet."""
+    """A record with its place, not read yet."""
 
     record: Record | Broken
-    record_id: str
-    files: dict[str, str]
+    place: _Place
 
 
 def bring_in(
@@ -70,7 +78,7 @@ def new_records(
     """The records that are not imported yet, unread; counts all of them."""
     digests, words = Digests(archive.root), recipe.words
     made_by = [VERSION, recipe.format, recipe.chunk, recipe.mapping.digest, words.suite, words.task, words.instruction]
-    for record in islice(archive.records(), limit):
+    for record in islice(archive.records(recipe.mapping["image"]), limit):
         files = digests.of(record.files)
         content = files if record.own is None else [files[record.files[0]], record.own]
         record_id = digest([*made_by, content, record.position])
@@ -78,7 +86,7 @@ def new_records(
         if record_id in done:
             outcome.skipped += 1
         else:
-            yield _Known(record, record_id, files)
+            yield _Known(record, _Place(record_id, record.files[0], record.position, files))
         tick()
 
 
@@ -92,62 +100,61 @@ def imported(lake: Lake, name: str) -> set[str]:
     return {record for record, episode in rows.iter_rows() if episode in there}
 
 
-def _read(stream: Iterator[_Known], recipe: Recipe) -> Iterator[tuple[_Known, Episode | Unmappable]]:
-    """Each record read while its archive stands at it."""
-    for known in stream:
-        record = known.record
+def _read(stream: Iterator[_Known], recipe: Recipe) -> Iterator[tuple[_Place, Episode | Unmappable]]:
+    """Each record read while its archive stands at it; what it was read from is let go."""
+    for record, place in stream:
         if isinstance(record, Broken):
-            yield known, record.error
+            yield place, record.error
             continue
-        file = record.files[0]
-        origin = {"file": file, "record": record.position, "digest": known.files[file]}
+        origin = {"file": place.file, "record": place.position, "digest": place.files[place.file]}
         try:
-            yield known, assemble(record, recipe, origin)
+            yield place, assemble(record, recipe, origin)
         except Unmappable as error:
-            yield known, error
+            yield place, error
 
 
 def _write(
-    lake: Lake, archive: Archive, recipe: Recipe, group: list[tuple[_Known, Episode | Unmappable]], outcome: Outcome
+    lake: Lake, archive: Archive, recipe: Recipe, group: list[tuple[_Place, Episode | Unmappable]], outcome: Outcome
 ) -> None:
     episodes = [made for _, made in group if isinstance(made, Episode)]
     verdicts = admit(lake, episodes, COMMIT)
     outcome.imported += len(verdicts.admitted)
     outcome.quarantined += len(verdicts.refused)
-    rows, unread = [], []
-    for known, made in group:
+    rows, unread = {}, []
+    for place, made in group:
         row = {
             "import_name": recipe.name,
-            "record_id": known.record_id,
+            "record_id": place.record_id,
             "format": recipe.format,
             "path": archive.address,
-            "file": known.record.files[0],
-            "record": known.record.position,
-            "files": known.files,
+            "file": place.file,
+            "record": place.position,
+            "files": place.files,
             "mapping": recipe.mapping.entries,
             "importer": VERSION,
             "imported_at": datetime.now(UTC),
         }
         if isinstance(made, Episode):
-            rows.append(row | {"episode_id": made.episode_id})
+            rows[place.record_id] = row | {"episode_id": made.episode_id}
             continue
-        place = {key: row[key] for key in ("format", "path", "file", "record", "files")}
-        unread.append(_unread(known, recipe, made, place))
-        rows.append(row | {"episode_id": known.record_id, "unmappable": f"{made.rule}: {made.reason}"})
+        told = {key: row[key] for key in ("format", "path", "file", "record", "files")}
+        unread.append(_unread(place.record_id, recipe, made, told))
+        rows[place.record_id] = row | {"episode_id": place.record_id, "unmappable": f"{made.rule}: {made.reason}"}
         outcome.quarantined += 1
         outcome.refusals[made.rule] += 1
     outcome.refusals.update(rule for rules in errors_of(lake, verdicts.refused).values() for rule in rules)
     quarantine_unread(lake, unread, COMMIT)
-    lake.insert("imports", rows, COMMIT)
+    # In place of what they said of an episode that `worldvla retain` removed since.
+    lake.upsert("imports", list(rows.values()), COMMIT)
 
 
-def _unread(known: _Known, recipe: Recipe, error: Unmappable, place: dict) -> Unread:
+def _unread(record_id: str, recipe: Recipe, error: Unmappable, told: dict) -> Unread:
     return Unread(
-        record_id=known.record_id,
+        record_id=record_id,
         rule=error.rule,
         reason=f"{error.rule}: {error.reason}",
         suite=recipe.suite,
         actor=recipe.name,
-        settings={"import": {**place, "mapping": recipe.mapping.digest}},
-        payload=canonical_json(place).encode(),
+        settings={"import": {**told, "mapping": recipe.mapping.digest}},
+        payload=canonical_json(told).encode(),
     )

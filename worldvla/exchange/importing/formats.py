@@ -59,7 +59,7 @@ def _named(path: str) -> str:
         parts = [where.parent.name, where.name]
     name = slug(" ".join(parts))
     if not name:
-        raise UserError(f"--name: {path} has no letter or digit of a-z and 0-9 to be called by; say a name")
+        raise UserError(f"--name: {path} has no letter or digit to be called by; say a name")
     return name
 
 

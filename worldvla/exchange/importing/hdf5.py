@@ -38,6 +38,7 @@ class GroupRecord:
     task: str | None = None
     instruction: str | None = None
     own: str | None = None
+    camera_stride: int = 1
 
     def rows(self, name: str) -> np.ndarray:
         return read(self.group, name)
@@ -147,7 +148,12 @@ def fields_of(group: "h5py.Group") -> dict[str, Field]:
 
 
 def picture_fields(fields: dict[str, Field]) -> list[str]:
-    return [name for name, one in fields.items() if len(one.shape) == 3 and one.shape[2] == PICTURE_CHANNELS]
+    """Fields of colours: a camera's positions and normals have three channels, too, and other numbers."""
+    return [
+        name
+        for name, one in fields.items()
+        if len(one.shape) == 3 and one.shape[2] == PICTURE_CHANNELS and one.dtype == "uint8"
+    ]
 
 
 def numbered(names: list[str]) -> list[str]:

@@ -21,11 +21,12 @@ from worldvla.errors import UserError
 from worldvla.exchange import lerobot_layout as layout
 from worldvla.exchange.importing import video
 from worldvla.exchange.importing.hub import Place, place
-from worldvla.exchange.importing.record import Broken, Field, Unmappable
+from worldvla.exchange.importing.record import Broken, Field, Unmappable, exported_stride
 from worldvla.exchange.importing.runs import ROWS, column, runs
 
 TASK = layout.PROVENANCE + "task"
 INITIAL_STATE = layout.PROVENANCE + "initial_state"
+SETTINGS = layout.PROVENANCE + "settings"
 SUCCESS = ("next.success",)
 OWN = {"success": f"{layout.REWARD}@state", "progress": layout.PROGRESS, "gripper": "1:-1"}
 
@@ -39,6 +40,7 @@ class LeRobotRecord:
     table: pa.Table
     files: tuple[str, ...]
     own: str | None = None
+    camera_stride: int = 1
 
     @property
     def number(self) -> int:
@@ -142,7 +144,7 @@ class Archive:
     def count(self) -> int | None:
         return self.info.total_episodes
 
-    def records(self) -> Iterator[LeRobotRecord | Broken]:
+    def records(self, image: str) -> Iterator[LeRobotRecord | Broken]:
         reader = _Rows(self)
         described = 0
         for meta in self._metadata():
@@ -153,7 +155,7 @@ class Archive:
             position, files = f"episode {meta.get('episode_index')}", (layout.INFO,)
             try:
                 name = self.data_file(meta)
-                files = (name, *(self.video_file(key, meta) for key in self.info.video_keys))
+                files = (name, self.video_file(image, meta)) if image in self.info.video_keys else (name,)
                 for one in files:
                     if not self.place.has(one):
                         raise Unmappable("file_unreadable", f"{one} is not there")
@@ -167,7 +169,7 @@ class Archive:
                 reason = f"the metadata of {position} do not say where it lies: {error!r}"
                 yield Broken(files, position, Unmappable("file_unreadable", reason))
                 continue
-            yield LeRobotRecord(self, meta, table, files)
+            yield LeRobotRecord(self, meta, table, files, camera_stride=exported_stride(meta.get(SETTINGS)))
         if lost := max(self.info.total_episodes - described, 0):
             reason = f"{layout.INFO} counts {self.info.total_episodes} episodes, the metadata describe {described}"
             yield Broken((layout.INFO,), f"{lost} episodes", Unmappable("field_missing", reason))

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -31,7 +31,7 @@ from worldvla.exchange.importing.hdf5 import (
     picture_fields,
     text,
 )
-from worldvla.exchange.importing.record import Broken, Field, Unmappable
+from worldvla.exchange.importing.record import Broken, Field, Unmappable, exported_stride
 
 if TYPE_CHECKING:
     import h5py
@@ -65,9 +65,30 @@ class OwnRecord(GroupRecord):
         return super().rows(place) if name.startswith("obs/") and holds(self.group, place) else None
 
 
+class Convention(NamedTuple):
+    """What a file's attributes say of its rows and pictures; `rate` in Hz, 0 where it is unknown."""
+
+    is_own: bool
+    is_libero: bool
+    upside_down: bool
+    rate: float
+
+    @staticmethod
+    def of(attributes: dict[str, str]) -> "Convention":
+        is_own = "gripper" in attributes
+        is_libero = "macros_image_convention" in attributes and not is_own
+        upside_down = is_libero and attributes["macros_image_convention"] != "opencv"
+        return Convention(is_own, is_libero, upside_down, float(_settings(attributes).get("control_freq") or 0))
+
+    def __str__(self) -> str:
+        layout = "this project's" if self.is_own else "LIBERO's" if self.is_libero else "robomimic's"
+        way = "upside down" if self.upside_down else "upright"
+        return f"{layout}, {way}{f', {self.rate:g} Hz' if self.rate else ''}"
+
+
 @dataclass(frozen=True)
 class Archive:
-    """The HDF5 files of a folder, or one."""
+    """The HDF5 files of a folder, or one. All are read as the first one is laid out, so the others must be alike."""
 
     root: Path
     names: tuple[str, ...]
@@ -80,27 +101,23 @@ class Archive:
         return self._fields
 
     def defaults(self) -> dict[str, str]:
-        fields, attributes = self._fields, self._first_attributes
+        fields, convention = self._fields, self._convention
         pictures = picture_fields(fields)
         image = next((one for one in CAMERAS if one in fields), pictures[0] if pictures else None)
         proprio = next((one for one in PROPRIO if all(name in fields for name in one)), ())
         clock = OWN_CLOCK if OWN_CLOCK in fields else None
-        is_own = "worldvla/reward" in fields
-        is_libero = "macros_image_convention" in attributes and not is_own
-        upside_down = is_libero and attributes["macros_image_convention"] != "opencv"
-        rate = _settings(attributes).get("env_kwargs", {}).get("control_freq")
         entries = {
             "image": image,
             "proprio": "+".join(proprio),
             "actions": "actions" if "actions" in fields else None,
             "gripper": "-1:1",
-            "success": "rewards" if is_libero else None,
+            "success": "rewards" if convention.is_libero else None,
             "state": "states" if "states" in fields else None,
-            "fps": f"{float(rate):g}" if rate else None,
-            "observed": "after" if is_libero else "before",
-            "turn": "vertical" if upside_down else "none",
+            "fps": f"{convention.rate:g}" if convention.rate else None,
+            "observed": "after" if convention.is_libero else "before",
+            "turn": "vertical" if convention.upside_down else "none",
         }
-        if is_own:
+        if convention.is_own:
             entries |= {**OWN, "gripper": "1:-1", "timestamp": clock}
         return {key: value for key, value in entries.items() if value}
 
@@ -117,7 +134,7 @@ class Archive:
                 total += 1
         return total
 
-    def records(self) -> Iterator[GroupRecord | Broken]:
+    def records(self, image: str) -> Iterator[GroupRecord | Broken]:
         number = 0
         for name in self.names:
             try:
@@ -132,6 +149,10 @@ class Archive:
                 except Unmappable as error:
                     yield Broken((name,), "", error)
                     continue
+                if (own := Convention.of(attributes)) != self._convention:
+                    reason = f"{name} is {own}; the first file is {self._convention}; import each kind by itself"
+                    yield Broken((name,), "", Unmappable("layout_differs", reason))
+                    continue
                 instruction = _instruction(attributes)
                 for demo in demos:
                     try:
@@ -139,7 +160,8 @@ class Archive:
                         if holds(group, "worldvla"):
                             said = _attributes(group)  # a file's name and its first episode do not speak for all
                             words = said.get("task") or _stem(name), said.get("instruction") or instruction
-                            yield OwnRecord(group, (name,), demo, number, *words)
+                            stride = exported_stride(said.get("settings"))
+                            yield OwnRecord(group, (name,), demo, number, *words, camera_stride=stride)
                         else:
                             yield GroupRecord(group, (name,), demo, number, _stem(name), instruction)
                     except Unmappable as error:
@@ -151,15 +173,15 @@ class Archive:
         return fields_of_first(self.root, self.names, "data")
 
     @cached_property
-    def _first_attributes(self) -> dict[str, str]:
-        """Those of the first file that can be read."""
+    def _convention(self) -> Convention:
+        """That of the first file that can be read."""
         for name in self.names:
             try:
                 with opened(self.root / name) as file:
-                    return _attributes(group_in(file, "data"))
+                    return Convention.of(_attributes(group_in(file, "data")))
             except Unmappable:
                 continue
-        return {}
+        return Convention.of({})
 
 
 def open_archive(path: str, suite: str) -> Archive:
@@ -175,19 +197,22 @@ def _attributes(data: "h5py.Group") -> dict[str, str]:
 
 
 def _settings(attributes: dict[str, str]) -> dict[str, Any]:
-    """robosuite's arguments; empty where the attribute is not there or no JSON."""
-    try:
-        settings = json.loads(attributes.get("env_args", "{}"))
-    except ValueError:
-        return {}
+    """The arguments that robosuite was given."""
+    settings = _json(attributes.get("env_args")).get("env_kwargs")
     return settings if isinstance(settings, dict) else {}
 
 
-def _instruction(attributes: dict[str, str]) -> str | None:
+def _json(text: str | None) -> dict[str, Any]:
+    """Empty where there is no text, or one that is no JSON object."""
     try:
-        words = json.loads(attributes.get("problem_info", "{}")).get("language_instruction")
-    except (ValueError, AttributeError):
-        return None
+        content = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _instruction(attributes: dict[str, str]) -> str | None:
+    words = _json(attributes.get("problem_info")).get("language_instruction")
     words = "".join(words) if isinstance(words, list) else words
     return words.strip().strip('"') or None if isinstance(words, str) else None
 

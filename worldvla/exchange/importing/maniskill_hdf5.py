@@ -142,7 +142,7 @@ class Archive:
                 total += 1
         return total
 
-    def records(self) -> Iterator[GroupRecord | Broken]:
+    def records(self, image: str) -> Iterator[GroupRecord | Broken]:
         with closing(Stage()) as stage:
             number = 0
             for name in self.names:

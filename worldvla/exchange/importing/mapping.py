@@ -5,12 +5,12 @@ A mapping is a few texts, so that what a person types, what is printed and what 
     image        a field of pictures
     proprio      fields, joined
     actions      fields, joined to 7 numbers: translation, rotation, gripper
-    scale        what translation and rotation are divided by: 1 or 6 numbers
+    scale        what translation and rotation are divided by: 1 or 6 numbers; a negative one turns its axis round
     gripper      OPEN:CLOSED, the file's values; they become 1 and -1
     success      all, none, FIELD or FIELD>=NUMBER; FIELD@state where it judges the state shown and not the one after
     progress     a field in [0, 1]; otherwise 1 where a state is a success and 0 where it is none
     instruction  a field of texts
-    state        the field of the simulator's state, whose first row is the initial state
+    state        the field of the simulator's state before each action, the first of which is the initial state
     timestamp    a field of seconds
     fps          the recording's rate
     observed     before or after: does a row show the state before its action, or the one that it led to
@@ -183,8 +183,8 @@ def _terms(text: str) -> list[tuple[str, slice]]:
 
 def _check_numbers(entries: Pairs[str, str]) -> None:
     scale = entries["scale"].split(",")
-    if len(scale) not in (1, ARM) or not all(_positive(one) for one in scale):
-        raise UserError(f"--map scale={entries['scale']}: give 1 or 6 positive numbers, separated by commas")
+    if len(scale) not in (1, ARM) or not all(_NUMBER.fullmatch(one.strip()) and float(one) for one in scale):
+        raise UserError(f"--map scale={entries['scale']}: give 1 or 6 numbers other than 0, separated by commas")
     gripper = entries["gripper"].split(":")
     if (
         len(gripper) != 2
@@ -192,16 +192,12 @@ def _check_numbers(entries: Pairs[str, str]) -> None:
         or float(gripper[0]) == float(gripper[1])
     ):
         raise UserError(f"--map gripper={entries['gripper']}: give OPEN:CLOSED, two different numbers, for example 1:0")
-    if "fps" in entries and not _positive(entries["fps"]):
+    if "fps" in entries and not (_NUMBER.fullmatch(entries["fps"]) and float(entries["fps"]) > 0):
         raise UserError(f"--map fps={entries['fps']}: give a positive number")
     if not (found := _SUCCESS.fullmatch(entries["success"])) or (
         found["least"] and not _NUMBER.fullmatch(found["least"])
     ):
         raise UserError(f"--success {entries['success']}: give all, none, FIELD, FIELD>=NUMBER or FIELD@state")
-
-
-def _positive(text: str) -> bool:
-    return bool(_NUMBER.fullmatch(text.strip())) and float(text) > 0
 
 
 def _check_field(key: str, name: str, fields: Pairs[str, Field]) -> None:

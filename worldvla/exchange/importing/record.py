@@ -5,12 +5,15 @@ format's own; nothing here knows what they mean.
 """
 
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+
+from worldvla.episodes.episode import camera_stride
 
 
 class Unmappable(Exception):
@@ -40,7 +43,8 @@ class Record(Protocol):
 
     `position` says where in the file; `number` counts the records of the archive; `task` and `instruction` are what
     the format knows of them. `own` is a digest of what the record has in a file that others share and that grows; with
-    it, only the first of `files` has to be the same for the record to be.
+    it, only the first of `files` has to be the same for the record to be. Of what this project exported, a picture of
+    every `camera_stride`-th state alone was drawn, and the others repeat it.
     """
 
     files: tuple[str, ...]
@@ -49,6 +53,7 @@ class Record(Protocol):
     own: str | None
     task: str | None
     instruction: str | None
+    camera_stride: int
 
     def rows(self, name: str) -> np.ndarray:
         """A field: [N, …], or without steps what holds for the whole episode. Raises `Unmappable`."""
@@ -94,9 +99,21 @@ class Archive(Protocol):
         """How many records there are, where that is known without reading them."""
         ...
 
-    def records(self) -> Iterator[Record | Broken]:
-        """In an order that is always the same; a record may be read until the next one is asked for."""
+    def records(self, image: str) -> Iterator[Record | Broken]:
+        """In an order that is always the same; a record may be read until the next one is asked for.
+
+        Of its pictures those of field `image` alone will be asked for: other cameras' files need not be there.
+        """
         ...
+
+
+def exported_stride(settings: str | None) -> int:
+    """The camera stride of an episode that this project exported, by the settings in its provenance; otherwise 1."""
+    try:
+        content = json.loads(settings or "{}")
+    except ValueError:
+        return 1
+    return camera_stride(content) if isinstance(content, dict) else 1
 
 
 @dataclass

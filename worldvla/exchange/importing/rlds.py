@@ -46,6 +46,7 @@ class RldsRecord:
     task: str | None = None
     instruction: str | None = None
     own: str | None = None
+    camera_stride: int = 1
 
     def rows(self, name: str) -> np.ndarray:
         values, field = self._values(name), self.known[name]
@@ -110,7 +111,7 @@ class Archive:
     def count(self) -> int | None:
         return sum(map(sum, self._lengths.values())) if self._lengths else None
 
-    def records(self) -> Iterator[RldsRecord | Broken]:
+    def records(self, image: str) -> Iterator[RldsRecord | Broken]:
         number = 0
         for name in self.names:
             here = 0

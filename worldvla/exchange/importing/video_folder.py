@@ -44,6 +44,7 @@ class VideoRecord:
     number: int
     task: str | None = None
     instruction: str | None = None
+    camera_stride: int = 1
 
     @property
     def own(self) -> str:
@@ -87,9 +88,9 @@ class Archive:
         return {}
 
     def count(self) -> int | None:
-        return len(list(self.root.rglob("*.mp4"))) or None
+        return len(self._videos()) or None
 
-    def records(self) -> Iterator[VideoRecord | Broken]:
+    def records(self, image: str) -> Iterator[VideoRecord | Broken]:
         seen: set[str] = set()
         odd: dict[str, str] = {}  # rows of another number of cells, by their video
         number = 0
@@ -108,9 +109,7 @@ class Archive:
         for name in sorted(odd.keys() - seen):
             yield Broken((self.name,), f"row of {name}", Unmappable("shape_mismatch", odd[name]))
         named = {(self.root / name).resolve() for name in seen}
-        others = sorted(
-            str(one.relative_to(self.root)) for one in self.root.rglob("*.mp4") if one.resolve() not in named
-        )
+        others = [str(one.relative_to(self.root)) for one in self._videos() if one.resolve() not in named]
         if others:
             some = ", ".join(others[:5]) + (", …" if len(others) > 5 else "")
             reason = f"{self.name} has no rows of {len(others)} videos, which are left out: {some}"
@@ -157,9 +156,13 @@ class Archive:
 
         return keep
 
+    def _videos(self) -> list[Path]:
+        """Cameras write `.MP4` as well."""
+        return sorted(one for one in self.root.rglob("*") if one.suffix.lower() == ".mp4")
+
     @property
     def _is_parquet(self) -> bool:
-        return self.name.endswith(".parquet")
+        return self.name.lower().endswith(".parquet")
 
     @cached_property
     def _schema(self) -> pa.Schema:
@@ -179,7 +182,7 @@ class Archive:
 
     @cached_property
     def _first(self) -> tuple[int, int, float]:
-        for path in sorted(self.root.rglob("*.mp4")):
+        for path in self._videos():
             try:
                 return video.size_of(path)
             except Unmappable:
@@ -199,8 +202,8 @@ def open_archive(path: str, suite: str) -> Archive:
     root = Path(path)
     if not root.is_dir():
         raise UserError(f"{root} is no folder")
-    found = sorted(one.name for one in root.iterdir() if one.suffix in TABLES)
-    chosen = next((name for name in PREFERRED if name in found), found[0] if len(found) == 1 else None)
+    found = sorted(one.name for one in root.iterdir() if one.suffix.lower() in TABLES)
+    chosen = next((name for name in found if name.lower() in PREFERRED), found[0] if len(found) == 1 else None)
     if chosen is None:
         what = "several tables" if found else "no table"
         raise UserError(f"{root} has {what}; call the one of actions {' or '.join(PREFERRED)}")

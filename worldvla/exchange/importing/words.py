@@ -1,6 +1,8 @@
 """Task and instruction of a record: as a person says, otherwise as the record says, otherwise as the suite says."""
 
 import re
+import unicodedata
+from collections import defaultdict
 from dataclasses import dataclass
 
 from worldvla.errors import UserError
@@ -44,13 +46,19 @@ class Words:
         tasks = suites.tasks(self.suite)
         if name in tasks:
             return name
-        words = {slug(suites.instruction(self.suite, task)): task for task in tasks}
-        return next((words[one] for one in map(slug, filter(None, (instruction, name))) if one in words), None)
+        called: dict[str, list[str]] = defaultdict(list)
+        for task in tasks:
+            called[slug(suites.instruction(self.suite, task))].append(task)
+        found = next((called[one] for one in map(slug, filter(None, (instruction, name))) if one in called), [])
+        if len(found) > 1:
+            reason = f"{instruction or name!r} is what {len(found)} tasks of suite {self.suite} are called"
+            raise Unmappable("task_unknown", f"{reason}: {', '.join(found)}; --task says which")
+        return found[0] if found else None
 
 
 def slug(text: str) -> str:
-    """`Pick up the bowl.` to `pick_up_the_bowl`."""
-    return re.sub(r"[^a-z0-9]+", "_", text.casefold()).strip("_")[:LONGEST_TASK]
+    """`Pick up the bowl.` to `pick_up_the_bowl`, letters of any script."""
+    return re.sub(r"[\W_]+", "_", unicodedata.normalize("NFKC", text).casefold()).strip("_")[:LONGEST_TASK]
 
 
 def _text(record: Record, name: str) -> str | None:
