@@ -10,7 +10,7 @@ from worldvla.errors import UserError
 from worldvla.exchange.importing import mapping
 from worldvla.exchange.importing.assembling import IMAGE_SIZE, Recipe
 from worldvla.exchange.importing.record import Archive, Field
-from worldvla.exchange.importing.words import Words, slug
+from worldvla.exchange.importing.words import Words
 from worldvla.lake.names import did_you_mean
 
 # Format → the module that has `open_archive(path, suite)`, and what the format is.
@@ -22,6 +22,7 @@ FORMATS = {
     "videos": ("video_folder", "a folder of videos and a CSV or Parquet table of their actions"),
 }
 VERSION = re.compile(r"\d+(\.\d+)+")
+LONGEST_NAME = 80
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,9 @@ def _named(path: str) -> str:
     parts = [where.stem if where.is_file() else where.name]
     if VERSION.fullmatch(where.name):  # NAME/1.0.0, as TensorFlow Datasets lays datasets out
         parts = [where.parent.name, where.name]
-    name = slug(" ".join(parts))
+    name = re.sub(r"[^a-z0-9]+", "_", " ".join(parts).casefold()).strip("_")[:LONGEST_NAME]
     if not name:
-        raise UserError(f"--name: {path} has no letter or digit to be called by; say a name")
+        raise UserError(f"--name: {path} has no letter or digit of a-z and 0-9 to be called by; say a name")
     return name
 
 
