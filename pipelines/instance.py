@@ -13,6 +13,7 @@ import dagster as dg
 from assets.partitions import CAMPAIGNS, ITERATIONS
 from worldvla.home import home, project_root
 from worldvla.services import DAGSTER_POSTGRES, check_databases, with_driver
+from worldvla.whole_file import write_whole
 
 # Where Dagster keeps its SQLite databases, in its home.
 DATABASES = ("history", "schedules")
@@ -39,7 +40,7 @@ def dagster_home() -> Path:
         os.environ[DAGSTER_POSTGRES] = with_driver(url)
         text += POSTGRES_STORAGE
     if not file.exists() or (folder == own and file.read_text() != text):
-        _write(file, text)
+        write_whole(file, text)
     if not url and file.read_text() == text and not all((folder / name).exists() for name in DATABASES):
         _make_databases(folder, text)
     os.environ["DAGSTER_HOME"] = str(folder)
@@ -51,13 +52,6 @@ def open_instance() -> dg.DagsterInstance:
     check_databases()
     dagster_home()
     return dg.DagsterInstance.get()
-
-
-def _write(file: Path, text: str) -> None:
-    """At once: another process may be opening the instance."""
-    with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False) as written:
-        written.write(text)
-    os.replace(written.name, file)
 
 
 def _make_databases(folder: Path, text: str) -> None:

@@ -47,6 +47,17 @@ def test_a_variant_is_named_by_its_settings_and_keeps_them(tmp_path, monkeypatch
         campaigns.make_variant("demo", {"rl.updates": 4}, name)
 
 
+def test_a_variant_that_is_there_is_not_written_again(tmp_path, monkeypatch):
+    """Another process may be reading it, and a kill would leave half of it."""
+    monkeypatch.setenv("WORLDVLA_HOME", str(tmp_path))
+    name = campaigns.make_variant("demo", {"rl.updates": 3})
+    [path] = (tmp_path / "campaigns").iterdir()
+    path.chmod(0o444)
+    before = path.stat()
+    assert campaigns.make_variant("demo", {"rl.updates": 3}) == name
+    assert [*(tmp_path / "campaigns").iterdir()] == [path] and path.stat() == before
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from worldvla.config import Campaign
 from worldvla.errors import UserError
 from worldvla.home import campaigns_file, variants_directory
+from worldvla.whole_file import write_whole
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -52,10 +53,10 @@ def make_variant(base: str, settings: dict[str, Any], name: str | None = None) -
         raise UserError(f"--name {name}: a campaign of {campaigns_file().name} has this name; choose another")
     _validate(_apply(_settings(base), content["set"]), f"{base} with {content['set']}")
     path = variants_directory() / f"{name}.yaml"
-    if path.exists() and _yaml(path.read_text(), str(path)) != content:
+    if not path.exists():
+        write_whole(path, yaml.safe_dump(content, sort_keys=True))
+    elif _yaml(path.read_text(), str(path)) != content:
         raise UserError(f"--name {name}: {path} holds a variant with other settings; choose another name")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(content, sort_keys=True))
     return name
 
 

@@ -1,6 +1,5 @@
 """The page: charts and template filled with a campaign's contents, written whole or not at all."""
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from worldvla.home import reports_directory
 from worldvla.lake.store import Lake
 from worldvla.report.charts import Series, interval_chart, line_chart
 from worldvla.report.contents import Contents, collect
+from worldvla.whole_file import write_whole
 
 RL_CURVES = ("imagined_success", "imagined_success_start", "imagined_success_near_failure")
 
@@ -20,10 +20,7 @@ def build(lake: Lake, campaign: str) -> Path:
     """Writes the report of a campaign to `reports/CAMPAIGN.html` in the home and returns its path."""
     path = reports_directory() / f"{check_name(campaign)}.html"
     html = render(collect(lake, campaign))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(html, encoding="utf-8")
-    os.replace(partial, path)
+    write_whole(path, html)
     return path
 
 

@@ -1,11 +1,12 @@
 """How long a computation took that was killed and went on: the seconds of all attempts at it."""
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from worldvla.whole_file import write_whole
 
 EVERY_SECONDS = 10.0  # the most that a kill makes forget
 
@@ -46,7 +47,4 @@ def _read(path: Path) -> float:
 
 def _write(path: Path, seconds: float) -> None:
     with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(f"{seconds:.1f}")
-        os.replace(partial, path)
+        write_whole(path, f"{seconds:.1f}")

@@ -102,9 +102,9 @@ def unnamed(lake: Lake) -> Iterator[Finding]:
 def leftovers(home: Path, published: set[str]) -> Iterator[Finding]:
     """What killed trainings and runs left in the home. `published`: fingerprints whose content is in the lake."""
     now = time.time()
-    for path in sorted((home / "checkpoints").glob("*/*.partial")):
+    for path in sorted((home / "checkpoints").rglob("*.partial")):
         if now - path.stat().st_mtime > ABANDONED_SECONDS:
-            yield _leftover(path, "half of a checkpoint, from a save that was killed")
+            yield _leftover(path, "half of a file, from a save that was killed")
     for path in sorted((home / "checkpoints").glob("*")):
         if path.name.removesuffix(".seconds") in published:
             yield _leftover(path, "checkpoints, or the clock, of a computation whose content is published")
