@@ -5,6 +5,9 @@ next run waits for the pool slot that the dead one holds. A process that execute
 therefore holds a lock file that the run names in a tag; the kernel lets go of the lock when
 the process ends, however it ends. Another machine cannot see that lock, so in an instance
 that several share each judges only the runs that it started itself.
+
+Runs that the Dagster server executes have no such lock: the server's own processes notice when one dies. What died
+together with them, at a power cut, is settled before the next server starts: `python -m pipelines.dead_runs`.
 """
 
 import fcntl
@@ -54,6 +57,21 @@ def settle_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     return settled
 
 
+def settle_served_runs(instance: dg.DagsterInstance) -> list[str]:
+    """Marks the runs that a server before this one executed as failed and frees their pool slots; returns their ids.
+
+    For a server that is about to start and is the only one of the instance. Its daemon starts each of them again, once
+    (`run_retries`); what was queued stays queued.
+    """
+    settled = []
+    for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
+        if TAG not in run.tags:
+            instance.report_run_failed(run, "The server that executed this run ended before the run did.")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            settled.append(run.run_id)
+    return settled
+
+
 def _place(instance: dg.DagsterInstance) -> str:
     """Where this process's lock files are: the machine and the folder."""
     return f"{socket.gethostname()}:{instance.root_directory}"
@@ -72,3 +90,11 @@ def _lives(path: Path) -> bool:
 
 def _lock_file(instance: dg.DagsterInstance, name: str) -> Path:
     return Path(instance.root_directory) / "processes" / f"{name}.lock"
+
+
+if __name__ == "__main__":
+    from pipelines.instance import open_instance
+
+    with open_instance() as opened:
+        for run_id in (*settle_dead_runs(opened), *settle_served_runs(opened)):
+            print(f"run {run_id} had not ended when its process did: it counts as failed now")

@@ -40,8 +40,12 @@ def main() -> int:
     try:
         if not arguments.via:
             return report(*_here(arguments.campaign, arguments.iteration, assets))
+        from pipelines.dead_runs import settle_dead_runs
+        from pipelines.instance import open_instance
         from pipelines.server import execute
 
+        with open_instance() as instance:
+            settle_dead_runs(instance)  # the server would have this command wait for a run that a killed one left
         return report(*execute(arguments.via, arguments.campaign, arguments.iteration, assets))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -18,6 +18,14 @@ for name in DAGSTER_POSTGRES_URL MLFLOW_TRACKING_URI; do
     [ -z "${!name:-}" ] || export "$name=${!name/#postgresql:/postgresql+psycopg2:}"
 done
 .venv/bin/python -m pipelines.instance >/dev/null
+# One of these a home: its children inherit the lock, so that it is held until the last of them has ended.
+exec 9>"$DAGSTER_HOME/server.lock"
+flock --nonblock 9 || {
+    echo "a server of $DAGSTER_HOME runs already, or has not ended yet: end it first" >&2
+    exit 1
+}
+# What a server before this one executed when the power went. In a database that others share it may be theirs.
+[ -n "${DAGSTER_POSTGRES_URL:-}" ] || .venv/bin/python -m pipelines.dead_runs
 
 jobs=()
 finish() {
