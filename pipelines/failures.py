@@ -30,11 +30,16 @@ class Problem:
 
 @dataclass(frozen=True)
 class Check:
-    """A failed asset check."""
+    """A failed asset check. One that only warns is none: it fails no step."""
 
     name: str
     asset: str
     description: str
+
+    @staticmethod
+    def of(passed: bool, severity: str, name: str, asset: str, description: str | None) -> "Check | None":
+        """What an evaluation tells; `severity` is Dagster's, ERROR or WARN."""
+        return None if passed or severity == dg.AssetCheckSeverity.WARN.value else Check(name, asset, description or "")
 
 
 @dataclass(frozen=True)
@@ -69,9 +74,10 @@ def of_events(events: Iterable[dg.DagsterEvent]) -> list[Problem]:
             error = event.step_failure_data.error.cause or event.step_failure_data.error
             steps.append(Step(event.step_key, error.cls_name or "", error.message, tuple(error.stack)))
         elif event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
-            check = event.asset_check_evaluation_data
-            if not check.passed and check.severity is not dg.AssetCheckSeverity.WARN:
-                checks.append(Check(check.check_name, check.asset_key.to_user_string(), check.description or ""))
+            told = event.asset_check_evaluation_data
+            asset = told.asset_key.to_user_string()
+            if check := Check.of(told.passed, told.severity.value, told.check_name, asset, told.description):
+                checks.append(check)
     return problems(steps, checks)
 
 

@@ -42,7 +42,7 @@ query ($runId: ID!, $after: String) {
           stepKey
           error { message className stack cause { message className stack } }
         }
-        ... on AssetCheckEvaluationEvent { evaluation { checkName success description assetKey { path } } }
+        ... on AssetCheckEvaluationEvent { evaluation { checkName success severity description assetKey { path } } }
         ... on RunFailureEvent { message }
       }
     }

@@ -209,10 +209,12 @@ class _Events:
                 error = event["error"]["cause"] or event["error"]
                 stack = tuple(error["stack"])
                 self.steps.append(Step(event["stepKey"], error["className"] or "", error["message"], stack))
-            elif kind == "AssetCheckEvaluationEvent" and not event["evaluation"]["success"]:
-                check = event["evaluation"]
-                asset = "/".join(check["assetKey"]["path"])
-                self.checks.append(Check(check["checkName"], asset, check["description"] or ""))
+            elif kind == "AssetCheckEvaluationEvent":
+                told = event["evaluation"]
+                asset = "/".join(told["assetKey"]["path"])
+                check = Check.of(told["success"], told["severity"], told["checkName"], asset, told["description"])
+                if check:
+                    self.checks.append(check)
             elif kind == "RunFailureEvent":
                 self.end = event["message"]
         return succeeded
