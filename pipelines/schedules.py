@@ -17,6 +17,7 @@ from pipelines.notices import tell
 from pipelines.runs import CAMPAIGN_TAG, DEADLINE_TAG, NIGHT_TAG, night_tags, run_request, unsettled_run
 from worldvla import campaigns
 from worldvla.config import Nightly
+from worldvla.errors import UserError
 from worldvla.lake.store import Lake
 from worldvla.notifications.notification import Notification
 from worldvla.planner.night import Night, moment, opening
@@ -125,10 +126,15 @@ def iteration_after_campaign(context: dg.RunStatusSensorContext) -> dg.SkipReaso
     deadline = moment(tags[DEADLINE_TAG])
     if clock.now() >= deadline:
         return dg.SkipReason(f"{campaign}: the deadline of the night has passed; the next night goes on")
-    settings = campaigns.load(campaign).nightly
-    due = _due(context.instance, campaign) if settings.enabled else "nightly.enabled is off"
+    try:
+        settings = campaigns.load(campaign).nightly
+        due = _due(context.instance, campaign) if settings.enabled else "nightly.enabled is off"
+    except UserError as error:
+        due = str(error)
     if isinstance(due, str):
         return dg.SkipReason(f"{campaign}: {due}")
+    if not due.iteration:
+        return dg.SkipReason(f"{campaign}: its own assets are stale again; the next night goes on")
     night = Night(tags[NIGHT_TAG], clock.now(), deadline)
     key = f"{campaign}/{due.iteration}/{context.dagster_run.run_id}"
     return run_request(context.instance, campaign, due.iteration, due.assets, key, night_tags(night))

@@ -11,10 +11,11 @@ from pipelines.definitions import defs
 from pipelines.runs import CAMPAIGN_TAG, DEADLINE_TAG, NIGHT_TAG
 from pipelines.schedules import iteration_after_campaign, schedules
 from tests.pipelines.nights import CAMPAIGN, ask, make_run, outdate, published, published_record
-from worldvla.cli.campaign_lock import campaign_lock
+from worldvla.locks import campaign_lock
 from worldvla.planner.graph import NODES
 
 ONE = datetime(2026, 1, 1, 1, tzinfo=UTC)
+DEADLINE = "2026-01-01T07:00:00+00:00"
 
 
 @pytest.fixture
@@ -183,12 +184,20 @@ def after_campaign(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.SkipR
 
 def test_the_first_iteration_follows_its_campaign_until_the_deadline(asking, instance, at):
     published("campaign", "")
-    tags = {NIGHT_TAG: "2026-01-01", DEADLINE_TAG: "2026-01-01T07:00:00+00:00"}
+    tags = {NIGHT_TAG: "2026-01-01", DEADLINE_TAG: DEADLINE}
     run = make_run(instance, dg.DagsterRunStatus.SUCCESS, tags=tags)
     request = after_campaign(instance, run)
     assert request.partition_key == f"{CAMPAIGN}|0000" and request.tags.items() >= tags.items()
     at(ONE.replace(hour=7))
     assert "deadline of the night has passed" in after_campaign(instance, run).skip_message
+
+
+def test_a_campaign_that_became_stale_meanwhile_waits_for_the_next_night(asking, instance):
+    """Its own assets are of another partition than an iteration: a run of both at once cannot be."""
+    published("campaign", "")
+    run = make_run(instance, dg.DagsterRunStatus.SUCCESS, tags={NIGHT_TAG: "2026-01-01", DEADLINE_TAG: DEADLINE})
+    outdate("demonstrations", "")
+    assert "its own assets are stale again" in after_campaign(instance, run).skip_message
 
 
 def test_a_persons_run_is_followed_by_nothing(asking, instance):

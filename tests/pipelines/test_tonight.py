@@ -12,8 +12,8 @@ from pipelines import clock
 from pipelines.definitions import defs
 from pipelines.tonight import rows
 from tests.pipelines.nights import CAMPAIGN, ask, make_run, published
-from worldvla.cli.campaign_lock import campaign_lock
 from worldvla.errors import UserError
+from worldvla.locks import campaign_lock
 from worldvla.planner.graph import NODES
 
 EVENING = datetime(2026, 1, 1, 20, tzinfo=UTC)
@@ -85,7 +85,8 @@ def test_a_night_that_is_too_short_says_so(instance, evening, monkeypatch):
 def test_a_run_in_flight_blocks(instance, status):
     awake(instance)
     run = make_run(instance, status)
-    assert all(f"run {run.run_id} still runs" in row["blocked"] for row in rows(instance))
+    blocked = [row["blocked"] for row in rows(instance)]
+    assert blocked and all(f"run {run.run_id} still runs" in one for one in blocked)
 
 
 def test_a_failed_run_blocks_with_its_command(instance):
@@ -120,7 +121,8 @@ def test_a_schedule_that_is_off_and_a_daemon_that_is_dead_block(instance, monkey
 def test_a_disabled_campaign_is_told_only_when_it_is_asked_for(instance, evening, monkeypatch):
     ask(evening, monkeypatch, quiet={"enabled": False})
     assert rows(instance) == []
-    assert all(row["blocked"] == "nightly.enabled is off for this campaign" for row in rows(instance, "quiet"))
+    blocked = [row["blocked"] for row in rows(instance, "quiet")]
+    assert blocked and set(blocked) == {"nightly.enabled is off for this campaign"}
     with pytest.raises(UserError, match="no campaign 'unheard'; the campaigns are quiet"):
         rows(instance, "unheard")
 
