@@ -26,3 +26,21 @@ def test_metrics_are_sent_while_the_training_goes_on(tmp_path: Path, monkeypatch
         assert shown() == [1, 2]
         run.log(3, {"judge/loss": 0.5})
     assert shown() == [1, 2, 3] and run.last == {"judge/loss": 0.5}
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_before_it_said_what_it_reads_says_so_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLDVLA_HOME", str(tmp_path))
+    client = tracking.client()
+    tags = {tracking.FINGERPRINT_TAG: "fingerprint"}
+    begun = client.create_run(tracking.experiment(client, "test"), run_name="judge", tags=tags).info.run_id
+    for _ in range(2):  # killed once more after that, and told the same
+        training = tracking.training_run("test", "judge", "fingerprint", {"steps": 3}, DATASET)
+        with pytest.raises(KeyboardInterrupt), training:
+            raise KeyboardInterrupt
+        client.update_run(begun, status="RUNNING")
+    run = client.get_run(begun)
+    assert run.data.params == {"steps": "3"}
+    assert [one.dataset.digest for one in run.inputs.dataset_inputs] == ["digest"]

@@ -90,11 +90,12 @@ def training_run(
         [experiment_id], f"tags.`{FINGERPRINT_TAG}` = '{fingerprint}' and attributes.status = 'RUNNING'", max_results=1
     )
     if unfinished:
-        run_id = unfinished[0].info.run_id
-        last = dict(unfinished[0].data.metrics)
+        begun = unfinished[0]
     else:
-        last = {}
-        run_id = tracking.create_run(experiment_id, run_name=name, tags={FINGERPRINT_TAG: fingerprint}).info.run_id
+        begun = tracking.create_run(experiment_id, run_name=name, tags={FINGERPRINT_TAG: fingerprint})
+    run_id, last = begun.info.run_id, dict(begun.data.metrics)
+    # A process may be killed between its run's beginning and what is said of it.
+    if not (begun.inputs and begun.inputs.dataset_inputs):
         flat = _flatten(parameters)
         tracking.log_batch(run_id, params=[Param(key, str(value)[:6000]) for key, value in flat.items()])
         source = json.dumps({"uri": dataset.uri, "version": dataset.version})
