@@ -123,6 +123,11 @@ def test_broken_frames_are_named(changes, expectation):
     assert failed(result)[expectation] == ["broken"]
 
 
+def test_a_set_whose_episodes_were_all_kept_out_is_named():
+    nothing = pl.DataFrame(schema={"episode_id": pl.String, "length": pl.Int64})
+    assert set(failed(run("frames", nothing))) == {"there are episodes"}
+
+
 def test_frames_are_held_to_the_bounds_of_the_rules():
     actions = [[1 + 5e-7] * 7, *[[0.0] * 7] * 6, [-1 - 5e-7] * 7, None]
     assert run("frames", facts_of(frame_rows("a", 8, action=actions))).success
