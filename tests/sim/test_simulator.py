@@ -12,7 +12,7 @@ from worldvla.errors import UserError
 from worldvla.sim import suites
 from worldvla.sim.actors import ExpertSpec
 from worldvla.sim.inverse_kinematics import damped_least_squares
-from worldvla.sim.protocol import Simulator, SimulatorError
+from worldvla.sim.protocol import Observation, Simulator, SimulatorError
 from worldvla.sim.rollout import RolloutRequest, rollout
 from worldvla.sim.workers import initial_states
 
@@ -180,6 +180,25 @@ def test_initial_states_are_those_of_the_episodes(push):
     ]
     assert digests == [episodes[0].initial_state_digest, episodes[1].initial_state_digest, digests[0]]
     assert digests[0] != digests[1]
+
+
+class Watcher:
+    """An actor that looks at what it acts on, and stands still."""
+
+    needs_image = True
+
+    def reset(self, simulator: Simulator, seed: int) -> None: ...
+
+    def act(self, observation: Observation) -> np.ndarray:
+        assert observation.image is not None
+        return np.zeros((8, 7), np.float32)
+
+
+def test_what_nobody_looks_at_is_not_drawn(push, monkeypatch):
+    draw, drawn = push.render, []
+    monkeypatch.setattr(push, "render", lambda: drawn.append(draw()) or drawn[-1])
+    episode = rollout(push, Watcher(), RolloutRequest(SUITE, PUSH, 7, ExpertSpec(), 24, 8, render="chunk"))
+    assert episode.length == 24 and len(drawn) == 3
 
 
 @pytest.mark.parametrize("task", suites.tasks(SUITE))

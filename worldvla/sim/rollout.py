@@ -95,7 +95,7 @@ def rollout(simulator: Simulator, actor: Actor, request: RolloutRequest) -> Epis
             last = min(chunks * request.chunk, request.max_steps)
         reward.append(float(result.success))
         progress.append(result.progress)
-        observation = seen(result.observation, watching and not pending)
+        observation = seen(result.observation, watching and not pending and len(actions) < last)
     return Episode(
         suite=request.suite,
         task=request.task,
