@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.campaign_home import Plan, look, measurements
+from benchmarks.campaign_home import Missing, Plan, look, measurements
 from benchmarks.campaign_measurements import Alignment, Evaluation, Measurements, keep, kept
 from worldvla.errors import UserError
 from worldvla.lake.store import Lake
@@ -16,17 +16,17 @@ from worldvla.planner.partitions import iteration_key
 
 @dataclass(frozen=True)
 class Evidence:
-    """The measurements of the planned campaigns, by name, and in words what is missing."""
+    """The measurements of the planned campaigns, by name, and what is missing."""
 
     plan: Plan
     measured: Mapping[str, Measurements]
-    missing: list[str]
+    missing: list[Missing]
 
     def of(self, names: Iterable[str]) -> "Evidence":
         """The evidence of some of the campaigns."""
         some = {name: self.plan[name] for name in names}
         measured = {name: one for name, one in self.measured.items() if name in some}
-        return Evidence(some, measured, [one for one in self.missing if one.partition(" ")[0] in some])
+        return Evidence(some, measured, [one for one in self.missing if one.campaign in some])
 
     def alignments(self, campaign: str) -> dict[str, Alignment]:
         """By planned iteration."""
@@ -54,23 +54,23 @@ def gather(lake: Lake | None, plan: Plan, folder: Path) -> Evidence:
     for name, count in plan.items():
         mine, old = measurements(here, name) if here else None, kept(name, folder)
         if old and (why := old.outdated()):
-            missing.append(f"{name} what is kept of it was measured before a change: {why}")
+            missing.append(Missing(name, f"what is kept of it was measured before a change: {why}"))
             old = None
         if mine and mine.extent and mine.extent >= (old.extent if old else 0):
             keep(mine, folder)
             found[name] = mine
         elif old:
             found[name] = old
-            missing = [one for one in missing if one.partition(" ")[0] != name] + lacking(old, count)
+            missing = [one for one in missing if one.campaign != name] + lacking(old, count)
         elif not here:
-            missing.append(f"{name}: nothing kept")
+            missing.append(Missing(name, "nothing kept"))
     return Evidence(plan, found, missing)
 
 
-def lacking(old: Measurements, count: int) -> list[str]:
-    """In words, what of the planned iterations is not among kept measurements."""
+def lacking(old: Measurements, count: int) -> list[Missing]:
+    """What of the planned iterations is not among kept measurements."""
     return [
-        f"{old.campaign} {one} {asset}: missing (not among what was kept on {old.date})"
+        Missing(old.campaign, f"missing (not among what was kept on {old.date})", one, asset)
         for one in map(iteration_key, range(count))
         for asset, there in (
             ("alignment", old.alignments),

@@ -49,13 +49,26 @@ Plan = Mapping[str, int]
 
 
 @dataclass(frozen=True)
+class Missing:
+    """A planned node without figures, or a whole campaign, and why; in words by `str`."""
+
+    campaign: str
+    why: str
+    iteration: str = ""
+    asset: str = ""
+
+    def __str__(self) -> str:
+        return f"{' '.join(filter(None, (self.campaign, self.iteration, self.asset)))}: {self.why}"
+
+
+@dataclass(frozen=True)
 class Home:
-    """Fresh records of the planned campaigns and iterations, and in words what of them is missing."""
+    """Fresh records of the planned campaigns and iterations, and what of them is missing."""
 
     lake: Lake
     plan: Plan
     records: dict[NodeKey, Materialization]
-    missing: list[str]
+    missing: list[Missing]
 
     def iterations(self, asset: str, campaign: str) -> list[str]:
         """The planned iterations whose `asset` is there."""
@@ -68,11 +81,11 @@ def look(lake: Lake, plan: Plan) -> Home:
     if not lake.exists("materializations"):
         raise UserError("this home holds no loop: run the benchmark without --report, or name the home that does")
     wanted = {(name, iteration_key(number)) for name, count in plan.items() for number in range(count)}
-    states = snapshot(lake, plan, max(plan.values())).assess()
+    states = snapshot(lake, plan, plan).assess()
     mine = [state for state in states if not state.iteration or (state.campaign, state.iteration) in wanted]
     fresh = {state.key for state in mine if state.state == "fresh"}
     missing = [
-        f"{state.campaign} {state.iteration} {state.asset}: {state.state} ({state.reason})"
+        Missing(state.campaign, f"{state.state} ({state.reason})", state.iteration, state.asset)
         for state in mine
         if state.asset in MEASURED and state.key not in fresh
     ]

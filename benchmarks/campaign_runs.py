@@ -47,7 +47,7 @@ def main(name: str, plan: Plan, report: Report) -> None:
         evidence = gather(None if given.kept else Lake.default(), plan, CAMPAIGNS)
         own, figures = report(evidence)
         if not figures:
-            raise UserError("nothing of these campaigns is fresh yet: " + "; ".join(evidence.missing))
+            raise UserError("nothing of these campaigns is fresh yet: " + "; ".join(map(str, evidence.missing)))
         print(write(name, protocol(evidence) | own, figures))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -109,7 +109,7 @@ def protocol(evidence: Evidence) -> dict[str, Any]:
         },
         "seconds": "as each asset took when it was computed; what campaigns share was computed once",
         "seconds by asset": {name: one.seconds for name, one in evidence.measured.items()},
-        "missing": evidence.missing,
+        "missing": list(map(str, evidence.missing)),
     }
 
 

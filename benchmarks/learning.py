@@ -57,7 +57,8 @@ def report(evidence: Evidence) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     rows = interaction(compared)
     if rows:
         FOLDER.mkdir(exist_ok=True)
-        (FOLDER / "learning.md").write_text(markdown(rows, [one for one in compared.missing if " evaluation: " in one]))
+        unrated = [str(one) for one in compared.missing if one.asset in ("", "evaluation")]
+        (FOLDER / "learning.md").write_text(markdown(rows, unrated))
         draw(rows, PICTURE)
     return {"interaction": rows}, figures
 
