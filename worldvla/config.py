@@ -3,8 +3,8 @@
 Every default stands in one file, `pipelines/campaigns.yaml` (`WORLDVLA_CAMPAIGNS` names
 another): `defaults`, then named `presets`, which may be built on another preset, then
 `campaigns`; later ones override. A variant made with `--set` is kept under the project's
-home and names the campaign it varies. Each node of the asset graph reads some top-level
-sections, and only a change in those makes it stale.
+home and names the campaign it varies. Each node of the asset graph reads some sections or
+parts of them (`planner/graph.py`), and only a change in those makes it stale.
 """
 
 from typing import Annotated, Literal

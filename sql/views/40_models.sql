@@ -8,4 +8,4 @@ create view model_nodes as
 select distinct
     models.model_id, models.kind, materializations.asset, materializations.campaign, materializations.iteration
 from materializations
-join models on models.model_id = coalesce(materializations.details ->> 'model_id', materializations.data_version);
+join models on models.model_id = materializations.data_version;

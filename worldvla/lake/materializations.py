@@ -38,9 +38,9 @@ class Materialization:
 
     `iteration` is empty for assets made once a campaign. `parents` maps each parent asset to
     the data version that was read; `fingerprint` digests code version, configuration and
-    parents; `details` holds what a person looks at (counts, metrics, `model_id`, `protocol`,
+    parents; `details` holds what a person looks at (counts, metrics, `protocol`,
     `rows`, the number of rows that `data_version` names). `blocking_failure` is the reason of
-    a gate that did not pass. `tables` maps the tables written to their Lance versions.
+    a gate that did not pass. `tables` maps the tables in use to their Lance versions.
     """
 
     asset: str
@@ -132,7 +132,7 @@ def is_whole(lake: Lake, item: Materialization) -> bool:
     if GRAPH[item.asset].holds_episodes:
         return observed_version(lake, item.data_version)[0] == item.data_version
     if item.asset in KINDS:
-        return has_model(lake, item.details.get("model_id", item.data_version))
+        return has_model(lake, item.data_version)
     if item.asset not in CONTENT_ROWS:
         return True
     table, column = CONTENT_ROWS[item.asset]

@@ -144,8 +144,7 @@ def _published(connection: Connection, text: str, kinds: tuple[str, ...]) -> str
     assets = asset if _is_number(place) and asset else kinds if _is_number(place) else [place]
     rows = dict(
         connection.execute(
-            "SELECT asset, coalesce(details ->> 'model_id', data_version) FROM current "
-            "WHERE campaign = $campaign AND iteration = $iteration",
+            "SELECT asset, data_version FROM current WHERE campaign = $campaign AND iteration = $iteration",
             {"campaign": campaign, "iteration": iteration},
         ).fetchall()
     )

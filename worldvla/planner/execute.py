@@ -34,7 +34,6 @@ class Outcome:
     runs: list[Run]
     failed_run: Run | None = None
     failed_asset: str | None = None
-    exit_status: int = 0
     blocked: list[NodeState] = field(default_factory=list)
     held: list[Held] = field(default_factory=list)
 
@@ -68,7 +67,7 @@ def execute(
         unmade = [asset for asset in run.assets if after[asset].state != "fresh" and not after[asset].blocked]
         stuck = [asset for asset in unmade if after[asset].reason == run.reasons[asset]]
         if exit_status not in (0, EXIT_GATE) or stuck:
-            return Outcome("failed", done, run, next(iter(unmade), None), exit_status)
+            return Outcome("failed", done, run, next(iter(unmade), None))
     return Outcome("gate" if now.blocked else "done", done, blocked=now.blocked, held=now.held)
 
 

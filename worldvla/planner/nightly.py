@@ -25,13 +25,12 @@ class Due:
 
 @dataclass(frozen=True)
 class Overdue:
-    """Whether the newest iteration of a campaign is on time; `since` is when it stopped to be."""
+    """Whether the newest iteration of a campaign is on time."""
 
     campaign: str
     iteration: str
     on_time: bool
     reason: str
-    since: datetime | None = None
 
 
 def settings_of_all() -> tuple[dict[str, Nightly], dict[str, str]]:
@@ -86,7 +85,7 @@ def overdue(lake: Lake, campaign: str, settings: Nightly, now: datetime) -> Over
     since = newest.materialized_at + timedelta(hours=settings.fresh_hours)
     hours = (now - newest.materialized_at) / timedelta(hours=1)
     reason = f"{hours:.1f} hours old, the newest of the campaign; nightly.fresh_hours is {settings.fresh_hours:g}"
-    return Overdue(campaign, newest.iteration, now <= since, reason, since)
+    return Overdue(campaign, newest.iteration, now <= since, reason)
 
 
 def _done(seen: Snapshot, campaign: str) -> int:

@@ -264,9 +264,6 @@ UNMAPPABLE: Mapping[str, str] = {
     "replay_diverged": "repeated in the simulator, its actions lead elsewhere than recorded",
 }
 
-ERRORS: tuple[str, ...] = tuple(rule.name for rule in RULES if rule.severity == "error")
-WARNINGS: tuple[str, ...] = tuple(rule.name for rule in RULES if rule.severity == "warning")
-
 
 def broken(facts: Mapping[str, Any], severity: Severity) -> list[Rule]:
     """The rules of this severity that the facts break, in the order of `RULES`."""

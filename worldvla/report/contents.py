@@ -128,5 +128,5 @@ def _budgets(current: Current) -> list[dict]:
 def _lineage(lake: Lake, policy: Materialization | None) -> list[dict]:
     if policy is None:
         return []
-    rows = run_audit(lake, "lineage", {"policy": policy.details.get("model_id", policy.data_version)})
+    rows = run_audit(lake, "lineage", {"policy": policy.data_version})
     return rows.head(LINEAGE_ROWS).to_dicts()

@@ -18,7 +18,7 @@ from worldvla.lake.models import KINDS
 from worldvla.lake.store import Lake
 from worldvla.planner.graph import GRAPH
 
-MATERIALIZATIONS = ["asset", "campaign", "iteration", "data_version", "details", "fingerprint", "materialized_at"]
+MATERIALIZATIONS = ["asset", "campaign", "iteration", "data_version", "fingerprint", "materialized_at"]
 # Tables whose rows belong to a version, and the columns of theirs that name models.
 MEMBERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "episode_sets": ("set_version", ()),
@@ -91,7 +91,7 @@ class Lineage:
             node = row["asset"], row["campaign"], row["iteration"]
             self._history[node].append((row["materialized_at"], row["row"]))
             if row["asset"] in KINDS:
-                self._published[_model_id(row)].append(row["row"])
+                self._published[row["data_version"]].append(row["row"])
         self._rows = {row["row"]: row for row in self.publications.iter_rows(named=True)}
 
     def reach(self, roots: Needed) -> Needed:
@@ -132,7 +132,7 @@ class Lineage:
         for row in map(self._rows.__getitem__, rows):
             found.versions.add(row["data_version"])
             if row["asset"] in KINDS:
-                found.models.add(_model_id(row))
+                found.models.add(row["data_version"])
             for node in _parents(row):
                 parent = _last(self._history[node], row["materialized_at"]) if node in self._history else None
                 if parent is not None:
@@ -187,7 +187,3 @@ def _last(history: list[tuple], moment: datetime) -> int | None:
     """The newest publication of a node up to a moment."""
     index = bisect_right(history, moment, key=lambda item: item[0])
     return history[index - 1][1] if index else None
-
-
-def _model_id(row: dict) -> str:
-    return json.loads(row["details"] or "{}").get("model_id", row["data_version"])

@@ -70,7 +70,7 @@ def publications(lake: Lake) -> Iterator[Finding]:
         version = record.data_version
         if asset in KINDS:
             table = "models"
-            whole = record.details.get("model_id", version) in there[table]
+            whole = version in there[table]
         elif asset in CONTENT_ROWS:
             table = CONTENT_ROWS[asset][0]
             rows = counts[asset].get(version, 0)
@@ -108,9 +108,7 @@ def unpublished(lake: Lake) -> Iterator[Finding]:
     """Content that no publication names: left by work that was killed, superseded or is under way."""
     if not lake.exists("materializations"):
         return
-    rows = lake.frame("materializations", ["data_version", "details"])
-    models = rows["details"].str.json_path_match("$.model_id").drop_nulls()
-    named = pl.concat([rows["data_version"], models]).unique()
+    named = lake.frame("materializations", ["data_version"])["data_version"].unique()
     trained = lake.frame("training_membership", ["set_version"])["set_version"].drop_nulls().unique()
     for table, key in (("models", "model_id"), *((table, column) for table, column in CONTENT_ROWS.values())):
         yield from _unnamed(lake, table, key, named)

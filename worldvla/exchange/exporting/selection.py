@@ -10,13 +10,13 @@ from typing import Any
 
 import polars as pl
 
+from worldvla.curation.splits import SPLITS
 from worldvla.errors import UserError
 from worldvla.lake.episodes import episode_rows, retracted
 from worldvla.lake.query import connect, run_audit
 from worldvla.lake.store import Lake
 from worldvla.planner.partitions import iteration_key
 
-SPLITS = ("train", "validation", "heldout")
 # What a selection may say of an episode; audits that have such columns say it too.
 SAID = ("label", "split", "rule")
 

@@ -1,4 +1,4 @@
-"""Every suite by the name of its table, and which asset answers for which tables.
+"""Every suite by the name of its table.
 
 A table that nobody has written a suite for is held to its keys, so none is without.
 """
