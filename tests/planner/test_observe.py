@@ -8,6 +8,7 @@ import pytest
 
 from tests.planner import lakes
 from tests.planner.lakes import CAMPAIGN
+from worldvla import campaigns
 from worldvla.errors import UserError
 from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import set_members
@@ -135,6 +136,14 @@ def test_parents_are_named_by_what_is_read(lake):
     assert sans["raw_episodes"] == records["raw_episodes", CAMPAIGN, ""].data_version
     with pytest.raises(UserError, match="world_model of test, iteration 0002 was never materialized"):
         parent_versions(lake, GRAPH["alignment"], CAMPAIGN, "0002")
+
+
+def test_campaigns_may_be_looked_at_to_different_iterations(lake, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLDVLA_HOME", str(tmp_path))
+    other = campaigns.make_variant(CAMPAIGN, {"seed": 7})
+    seen = snapshot(lake, [CAMPAIGN, other], {CAMPAIGN: 3, other: 1})
+    assert seen.iterations == {CAMPAIGN: 3, other: 1}
+    assert snapshot(lake, [CAMPAIGN, other], {}).iterations == {CAMPAIGN: 2, other: 0}
 
 
 def test_campaigns_that_only_the_lake_knows_are_named(lake, monkeypatch):

@@ -40,7 +40,7 @@ def loop(
         output.say(f"variant {campaign}")
     campaigns.load(campaign)
     again = f"worldvla loop --campaign {campaign} --iterations {iterations}"
-    outcome, status = carry_out([campaign], Selection.loop(campaign, iterations), iterations, again, via)
+    outcome, status = carry_out({campaign: iterations}, Selection.loop(campaign, iterations), again, via)
     if outcome.status == "done" and not outcome.runs:
         output.say(f"everything is fresh: {campaign}, {iterations} iteration{'s' * (iterations > 1)}")
     progress = run_audit(Lake.default(), "loop_progress", {"campaign": campaign}).to_dicts()

@@ -67,9 +67,8 @@ def rematerialize(
     for sentence in _sentences(cast, len(plan.runs)):
         output.say(sentence)
     names = sorted({run.campaign for run in plan.runs})
-    iterations = max(seen.iterations.values()) if missing else 0
     again = _command(assets, campaign, iteration, upstream, downstream, only_cause)
-    _, status = carry_out(names, selection, iterations, again, via)
+    _, status = carry_out({name: seen.iterations[name] for name in names}, selection, again, via)
     touched = {key for run in plan.runs for key in run.keys}
     after = [row(state) for state in snapshot(lake, names).assess() if state.key in touched]
     output.emit(after, as_json, "rematerialized", ["asset", "campaign", "iteration", "version", "state", "reason"])

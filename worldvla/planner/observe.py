@@ -39,11 +39,11 @@ class Snapshot:
         return assess(self.campaigns, self.iterations, self.records, self.observed)
 
 
-def snapshot(lake: Lake, names: Iterable[str] | None = None, iterations: int = 0) -> Snapshot:
+def snapshot(lake: Lake, names: Iterable[str] | None = None, iterations: int | Mapping[str, int] = 0) -> Snapshot:
     """Looks at the named campaigns, or at all that have a record.
 
-    Of each it takes as many iterations as have any record, at least `iterations`. Raises
-    `UserError` when a named campaign does not exist.
+    Of each it takes as many iterations as have any record, at least `iterations`, which may differ
+    by campaign. Raises `UserError` when a named campaign does not exist.
     """
     # Half of the time goes into reading the sets, and it needs nothing that the other half makes.
     with ThreadPoolExecutor(1) as pool:
@@ -54,11 +54,12 @@ def snapshot(lake: Lake, names: Iterable[str] | None = None, iterations: int = 0
             number = iteration_number(iteration) + 1 if iteration else 0
             known[campaign] = max(known.get(campaign, 0), number)
         loaded, unknown = _load(sorted(known), must=False) if names is None else _load(names, must=True)
+    least = iterations if isinstance(iterations, Mapping) else dict.fromkeys(loaded, iterations)
     mine = {key: record for key, record in records.items() if key[1] in loaded}
     observed = observe_sets(lake, mine, members.result() if members else None)
     return Snapshot(
         campaigns=loaded,
-        iterations={name: max(known.get(name, 0), iterations) for name in loaded},
+        iterations={name: max(known.get(name, 0), least.get(name, 0)) for name in loaded},
         records=records,
         observed=with_arrivals(lake, observed, mine, loaded),
         unknown=unknown,
