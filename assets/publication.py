@@ -25,6 +25,7 @@ from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import set_members
 from worldvla.lake.materializations import Materialization, find, latest, publish
 from worldvla.lake.store import Lake
+from worldvla.locks import at_work
 from worldvla.planner.fingerprints import config_digest
 from worldvla.planner.graph import GRAPH, Node
 from worldvla.planner.observe import incoming_versions, parent_versions, step_fingerprint
@@ -143,7 +144,8 @@ def loop_asset(
     def asset(
         context: dg.AssetExecutionContext,
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult | dg.AssetObservation]:
-        yield from _materialize(context, node, compute, recalled)
+        with at_work():
+            yield from _materialize(context, node, compute, recalled)
 
     return asset
 

@@ -9,8 +9,8 @@ from pipelines.daemon import daemon_is_alive
 from pipelines.dead_runs import TAG as PROCESS_TAG
 from pipelines.dead_runs import settle_dead_runs
 from pipelines.instance import add_partitions
-from worldvla.cli.campaign_lock import held_by
 from worldvla.lake.store import Lake
+from worldvla.locks import held_by
 from worldvla.planner.night import Night
 from worldvla.planner.observe import snapshot
 

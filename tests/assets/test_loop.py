@@ -244,7 +244,7 @@ def test_a_deleted_episode_is_recorded_anew(killed):
 
 
 def test_a_second_loop_of_the_campaign_is_refused(killed, tmp_path):
-    from worldvla.cli.campaign_lock import campaign_lock
+    from worldvla.locks import campaign_lock
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WORLDVLA_HOME", str(killed))

@@ -14,12 +14,12 @@ import pytest
 import yaml
 
 from tests.planner import lakes
-from worldvla.cli.campaign_lock import campaign_lock
 from worldvla.home import project_root
 from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import set_members
 from worldvla.lake.materializations import latest, publish
 from worldvla.lake.store import Lake
+from worldvla.locks import campaign_lock
 from worldvla.planner.graph import GRAPH
 from worldvla.planner.plan import Run
 

@@ -11,11 +11,11 @@ import pytest
 
 from tests.lake.published import abandon, recorded
 from tests.planner import lakes
-from worldvla.cli.campaign_lock import campaign_lock
 from worldvla.home import project_root
 from worldvla.lake.materializations import latest
 from worldvla.lake.models import has_model, read_model
 from worldvla.lake.store import Lake
+from worldvla.locks import at_work, campaign_lock
 from worldvla.tracking.champion import promote, registered_name
 from worldvla.tracking.training_run import DatasetReference, training_run
 
@@ -100,6 +100,16 @@ def test_nothing_is_removed_while_a_campaign_runs(lake: Lake) -> None:
         status, _, err = run("--apply", "--keep-days", "0")
     assert status == 2 and "campaign test is being run by process" in err
     assert len(lake.read("models")) == 1
+
+
+def test_nothing_is_removed_while_something_is_made_or_imported(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of the Dagster daemon holds no campaign."""
+    monkeypatch.setattr("worldvla.locks.PATIENCE_SECONDS", 0.2)
+    with at_work(), at_work():
+        status, _, err = run("--apply", "--keep-days", "0")
+    assert status == 2 and "is being written to" in err
+    assert len(lake.read("models")) == 1
+    assert run("--apply", "--keep-days", "0")[0] == 0
 
 
 def test_young_work_is_kept_by_default(lake: Lake) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from pipelines.automation import rematerialize_stale
 from tests.pipelines.nights import CAMPAIGN, ask, make_run, outdate, published
-from worldvla.cli.campaign_lock import campaign_lock
+from worldvla.locks import campaign_lock
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ import pytest
 
 from tests.lake.published import COMMIT, MEBIBYTE, abandon, published_lake, recorded
 from worldvla.errors import UserError
+from worldvla.home import checkpoint_directory
 from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import load_bank, set_members
 from worldvla.lake.faults import file_sizes
@@ -23,7 +24,7 @@ from worldvla.lake.models import has_model, read_model, write_model
 from worldvla.lake.query import audits, run_audit
 from worldvla.lake.store import Lake
 from worldvla.lake.tables import TABLES
-from worldvla.lake.tags import pin, pins, unpin, vectors
+from worldvla.lake.tags import pin, pins, tag_training, unpin, vectors
 from worldvla.upkeep.references import unpublished
 from worldvla.upkeep.retention import apply, make_plan
 
@@ -192,6 +193,17 @@ def test_latents_that_a_version_holds_are_given_back(lake: Lake) -> None:
     number = vectors(lake)["demo", "0001"]["latents"]
     assert lance.dataset(lake.path("latents"), version=number).count_rows() == 0
     assert before - size(lake, "latents") > sum(values.nbytes for values in made.values())
+
+
+def test_a_training_that_can_go_on_keeps_what_it_read(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLDVLA_HOME", str(tmp_path))
+    tag_training(lake, "episodes", "killed")
+    checkpoint_directory("killed").mkdir(parents=True)
+    assert "training-killed" not in make_plan(lake, [], NOW).stale_tags["episodes"]
+    checkpoint_directory("killed").rmdir()
+    assert "training-killed" in make_plan(lake, [], NOW).stale_tags["episodes"]
 
 
 def test_a_pinned_lake_is_kept_whole_in_every_version(lake: Lake) -> None:

@@ -10,15 +10,16 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worldvla.cli.campaign_lock import campaign_lock
 from worldvla.cli.output import say
 from worldvla.home import campaigns_file, home, lake_root, project_root
+from worldvla.locks import campaign_lock
 from worldvla.services import check_databases
 
 if TYPE_CHECKING:
@@ -38,9 +39,9 @@ Via = Annotated[
 
 
 def carry_out(
-    campaigns: list[str], selection: "Selection", iterations: int, again: str, via: str | None = None
+    iterations: Mapping[str, int], selection: "Selection", again: str, via: str | None = None
 ) -> tuple["Outcome", int]:
-    """Runs what `selection` needs until nothing is left, holding the campaigns.
+    """Runs what `selection` needs until nothing is left, holding the campaigns, of each at least so many `iterations`.
 
     Runs are executed here, or by the running Dagster whose web server is at `via`. Returns
     how it ended and the command's exit status: 1 when an asset failed (`again` is
@@ -53,9 +54,9 @@ def carry_out(
     check_databases()
     lake = Lake.default()
     with ExitStack() as stack:
-        locks = [stack.enter_context(campaign_lock(name)) for name in sorted(campaigns)]
+        locks = [stack.enter_context(campaign_lock(name)) for name in sorted(iterations)]
         outcome = execute(
-            lambda: snapshot(lake, campaigns, iterations).assess(), selection, partial(launch, locks, via), announce
+            lambda: snapshot(lake, iterations, iterations).assess(), selection, partial(launch, locks, via), announce
         )
     if outcome.status == "failed":
         failed = outcome.failed_asset or "the run"

@@ -39,6 +39,7 @@ def import_(
     from worldvla.exchange.importing.mapping import parse
     from worldvla.exchange.importing.words import Words
     from worldvla.lake.store import Lake
+    from worldvla.locks import at_work
 
     given = parse(map_ or []) | ({"success": success} if success else {})
     chunk = campaigns.default("scene")["chunk"] if chunk is None else chunk
@@ -54,7 +55,8 @@ def import_(
             done = imported(lake, recipe.name)
             fresh = sum(1 for _ in new_records(source.archive, recipe, done, limit, outcome, bar.update))
         else:
-            outcome = bring_in(lake, source.archive, recipe, limit, bar.update)
+            with at_work():
+                outcome = bring_in(lake, source.archive, recipe, limit, bar.update)
     counts = {"records": outcome.records, "skipped": outcome.skipped}
     if dry_run:
         counts["new"] = fresh

@@ -1,10 +1,10 @@
-"""A quiet lake: no campaign is run while its files are looked after."""
+"""A quiet lake: nobody is at work on it while its files are looked after."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from worldvla.cli.campaign_lock import campaign_lock
+from worldvla.locks import campaign_lock, nobody_at_work
 
 if TYPE_CHECKING:
     from worldvla.lake.store import Lake
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def quiet(lake: "Lake") -> Iterator[None]:
-    """Holds every campaign that there is; raises `UserError` naming one that is being run.
+    """Holds every campaign that there is, and the lake; raises `UserError` naming one that is being run.
 
     A name in the lake that no campaign can have is left out: it would lead the lock's file elsewhere.
     """
@@ -25,4 +25,5 @@ def quiet(lake: "Lake") -> Iterator[None]:
     with ExitStack() as stack:
         for name in sorted(names):
             stack.enter_context(campaign_lock(name))
+        stack.enter_context(nobody_at_work())
         yield

@@ -55,13 +55,14 @@ def retain(
         output.say(f"{_size(freed)} of {_size(total)} would be freed, and more by compaction; --apply does it")
         return
     with quiet(lake):
+        # First: a training that was given up needs the version that it read no longer.
+        trainings = checkpoints.look(home(), keep)
+        checkpoints.remove(trainings)
         plan = _planned(lake, keep)
         before = _bytes(lake)
         with output.steps("removing", 1 + len(retention.REMOVABLE) + len(plan.tables)) as step:
             retention.apply(lake, plan, step)
         after = _bytes(lake)
-        trainings = checkpoints.look(home(), keep)
-        checkpoints.remove(trainings)
     rows = [row | {"freed_bytes": before[row["table"]] - after[row["table"]]} for row in _rows(plan)]
     rows += _training_rows(trainings)
     output.emit(rows, as_json, "retention")

@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 
 from worldvla.errors import UserError
+from worldvla.home import checkpoint_directory
 from worldvla.lake.commit import Commit
 from worldvla.lake.digests import canonical_json
 from worldvla.lake.faults import damaged_table, misfits
@@ -249,7 +250,10 @@ def _removed_models(lake: Lake, lineage: Lineage, needed: Needed) -> list[dict]:
 
 
 def _stale_tags(lake: Lake, table: str, lineage: Lineage, needed: Needed) -> list[str]:
-    """Tags whose model, training or iteration is no longer there to need them."""
+    """Tags whose model, training or iteration is no longer there to need them.
+
+    A training that was killed has told MLflow its version, and goes on as long as its checkpoints are there.
+    """
     kept = lineage.publications.filter(pl.col("row").is_in(list(needed.publications)))
     fingerprints = set(kept["fingerprint"])
     iterations = {f"{campaign}.{iteration}" for campaign, iteration in vectors(lake)}
@@ -257,7 +261,10 @@ def _stale_tags(lake: Lake, table: str, lineage: Lineage, needed: Needed) -> lis
     def stale(tag: Tag) -> bool:
         return (
             (tag.kind == "model" and tag.subject not in needed.models)
-            or (tag.kind == "training" and tag.subject not in fingerprints)
+            or (
+                tag.kind == "training"
+                and not (tag.subject in fingerprints or checkpoint_directory(tag.subject).exists())
+            )
             or (tag.kind == "iteration" and tag.subject not in iterations)
         )
 
