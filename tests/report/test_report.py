@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from worldvla.alignment.intervals import comparison
+from worldvla.alignment.intervals import comparison, proportion
 from worldvla.alignment.summary import summarize
 from worldvla.errors import UserError
 from worldvla.lake.commit import Commit
@@ -69,6 +69,11 @@ def aligned_lake(root, gate_failure: str | None = None) -> Lake:
     return lake
 
 
+def probe(update: int, successes: int, resting: list[str]) -> dict:
+    rate = proportion(successes, 8)
+    return {"update": update, "rate": rate["rate"], "tasks": {"PushCube-v1": rate}, "resting": resting}
+
+
 def trained_lake(root) -> Lake:
     lake = aligned_lake(root)
     model = {
@@ -84,6 +89,8 @@ def trained_lake(root) -> Lake:
     details = {
         "history": [{"imagined_success": 0.25}, {"imagined_success": 0.75}],
         "imagined": {"reward": imagined, "judge": imagined, "tasks": {}},
+        "probes": [probe(0, 4, []), probe(15, 6, ["PushCube-v1"])],
+        "kept": 15,
     }
     put(lake, "rl_policy", "0" * 32, details)
     before, after = [False] * 12 + [True] * 8, [True] * 15 + [False] * 5
@@ -103,6 +110,7 @@ def test_the_page_stands_alone_and_says_what_the_lake_holds(tmp_path, monkeypatc
     for told in (*rates, "1\u202f234", "passed its gate", "Success while it learns", "drawn one by one"):
         assert told in html
     assert html.count("<video") == 2
+    assert '<tr><td>15</td><td>75.0 % (40.9 – 92.9)</td><td class="text">PushCube-v1</td></tr>' in html
 
 
 def test_the_verdict_claims_no_more_than_the_interval(tmp_path):
