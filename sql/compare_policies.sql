@@ -1,6 +1,7 @@
 -- question: Does this policy succeed more often than the other, measured alike?
 -- param policy: a policy: a prefix of its id, or CAMPAIGN/ITERATION
 -- param against: the policy it is compared with, named in the same way
+-- show: task, n, rate, low, high, other_rate, other_low, other_high, difference, difference_low, difference_high, protocol, conditions
 --
 -- Only rates of one protocol and one task are compared, on the seeds that both policies were evaluated on, in pairs.
 -- Intervals are 95 % (Wilson; for the difference Newcombe's for pairs). Where the policies share no protocol, or no

@@ -26,6 +26,17 @@ def test_numbers_that_json_does_not_have_are_null(capsys):
     ]
 
 
+def test_records_side_by_side_are_told_apart(capsys):
+    """What they have in common is no heading: the last one would stand for all."""
+    fields = {f"field {number}": number for number in range(13)}
+    emit([{"protocol": "same", "task": task, **fields, "n": n} for task, n in (("push", 20), ("pull", 30))], False)
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.split() == ["task", "push", "pull"] for line in lines)
+    assert any(line.split() == ["n", "20", "30"] for line in lines)
+    emit([{"protocol": "same", **fields}, {"protocol": "same", **fields}], False)
+    assert capsys.readouterr().out.count("same") == 2
+
+
 @pytest.mark.parametrize("text", ["[/x]", "\\[/x]", "a\\", "[red]b", "\\\\[bold]c", "[link=http://x]y"])
 def test_brackets_and_backslashes_in_a_table_are_text(capsys, text):
     emit([{"reason": text, text: "header"}], False, f"of {text}")

@@ -35,8 +35,8 @@ def emit(
         print(f"{title or 'result'}: nothing")
         return
     names = list(columns or rows[0])
-    if len(names) > WIDEST and len(rows) <= len(names):
-        rows, names = _transposed(rows, names)
+    if len(names) > WIDEST and len(rows) <= len(names) and (head := _head(rows, names)):
+        rows, names = _transposed(rows, head, names)
     table = Table(title=title and escape(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     whole = _kept_whole(rows, names)
     for name in names:
@@ -81,14 +81,17 @@ def printable(text: str) -> str:
     return CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
-def _transposed(rows: list[dict[str, Any]], names: list[str]) -> tuple[list[dict[str, Any]], list[str]]:
-    """One row a field, one column a record, headed by the record's first field."""
-    first, *rest = names
-    heads = [_plain_cell(row[first]) for row in rows]
-    return [{first: name, **{head: row[name] for head, row in zip(heads, rows, strict=True)}} for name in rest], [
-        first,
-        *heads,
-    ]
+def _head(rows: list[dict[str, Any]], names: list[str]) -> str | None:
+    """The first field that tells the records apart."""
+    return next((name for name in names if len({_plain_cell(row[name]) for row in rows}) == len(rows)), None)
+
+
+def _transposed(rows: list[dict[str, Any]], head: str, names: list[str]) -> tuple[list[dict[str, Any]], list[str]]:
+    """One row a field, one column a record, under its field `head`."""
+    heads = [_plain_cell(row[head]) for row in rows]
+    rest = [name for name in names if name != head]
+    turned = [{head: name, **{title: row[name] for title, row in zip(heads, rows, strict=True)}} for name in rest]
+    return turned, [head, *heads]
 
 
 def _kept_whole(rows: list[dict[str, Any]], names: Sequence[str]) -> set[str]:
