@@ -54,6 +54,12 @@ def test_a_computation_is_under_way_until_its_clock_stops(lake, clock):
     assert begun(lake) == {KEY: Attempt(754.0, False)}
 
 
+def test_what_failed_is_not_under_way(lake, clock):
+    with pytest.raises(ValueError, match="no"), spent(clock):
+        raise ValueError("no")
+    assert not begun(lake)[KEY].running
+
+
 def test_what_was_begun_with_other_settings_is_not_told(lake, clock):
     silence(clock.with_name("0123.seconds"), "754.0")
     assert begun(lake) == {}
@@ -62,15 +68,17 @@ def test_what_was_begun_with_other_settings_is_not_told(lake, clock):
 def test_status_tells_it_beside_the_reason(lake, clock, monkeypatch, capsys):
     silence(clock, "754.0")
 
-    def status(*arguments: str) -> str:
+    def status(*arguments: str) -> tuple[str, str]:
         monkeypatch.setattr("sys.argv", ["worldvla", "status", *arguments])
         with pytest.raises(SystemExit, match="0"):
             main()
-        return capsys.readouterr().out
+        return capsys.readouterr()
 
-    policy, evaluation = json.loads(status(ASSET, "evaluation", "--json"))
+    policy, evaluation = json.loads(status(ASSET, "evaluation", "--json")[0])
     assert policy["attempt"] == {"seconds": 754.0, "running": False} and evaluation["attempt"] is None
-    assert "never materialized; stopped after 13 min" in status(ASSET)
+    out, said = status(ASSET)
+    assert "never materialized; stopped after 13 min" in out
+    assert said == "what stopped test: `worldvla tonight --campaign test`\n"
 
 
 def silence(clock: Path, seconds: str) -> None:

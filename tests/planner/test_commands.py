@@ -124,6 +124,16 @@ def test_a_mistake_is_one_clear_line(ask, arguments, message):
     assert (status, out) == (2, "") and message in err
 
 
+def test_freshness_is_claimed_of_nothing_that_was_not_looked_at(ask, tmp_path, monkeypatch):
+    assert "nothing of what was chosen is stale; " in ask("rematerialize", "--only-cause", "code", "--dry-run")[2]
+    assert "others are stale or missing" in ask("status", "--only-cause", "code")[2]
+    monkeypatch.setenv("WORLDVLA_CAMPAIGNS", str(tmp_path / "nowhere.yaml"))
+    status, out, err = ask("status")
+    assert (status, out) == (2, "") and "no campaign that has records can be read" in err
+    monkeypatch.setenv("WORLDVLA_HOME", str(tmp_path / "empty"))
+    assert f"nothing was ever materialized in {tmp_path / 'empty' / 'lake'}" in ask("status")[2]
+
+
 def test_missing_iterations_are_made_where_that_is_asked_for(ask):
     choice = ("--only-cause", "missing", "--iteration", "2")
     planned = rows(ask("rematerialize", *choice, "--dry-run", "--explain", "--json"))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from worldvla.training.spent import spent
+from worldvla.training.spent import read_spent, spent
 
 ATTEMPT = """
 import sys, time
@@ -37,7 +37,20 @@ def test_a_failed_attempt_counts(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no"), spent(path):
         time.sleep(0.2)
         raise ValueError("no")
-    assert 0.2 <= float(path.read_text()) < 5
+    assert 0.2 <= read_spent(path)[0] < 5
+
+
+def test_an_attempt_says_when_it_ended(tmp_path: Path) -> None:
+    path = tmp_path / "f.seconds"
+    with spent(path, every=0.01):
+        time.sleep(0.1)
+        assert read_spent(path)[1] is False
+    seconds, ended = read_spent(path)
+    assert ended and seconds >= 0.1
+    with spent(path) as clock:
+        assert clock() >= seconds
+        time.sleep(0.1)
+        assert read_spent(path)[1] is False
 
 
 @pytest.mark.parametrize("text", ["", "half of a lin"])

@@ -110,7 +110,9 @@ def _report(
         output.say(f"left out: {_name(state)}, {state.reason}")
     _say_held(plan)
     if not planned:
-        output.say("nothing else can run" if plan.blocked or plan.held else "nothing is stale")
+        others = sum(1 for state in states if state.state == "stale")
+        nothing = f"nothing of what was chosen is stale; {others} others are" if others else "nothing is stale"
+        output.say("nothing else can run" if plan.blocked or plan.held else nothing)
         return
     table = folded(planned, ("cause", "cause_kind", "past_runs"), sums=("expected_seconds", "expected_real_steps"))
     output.emit(table[:MOST], False, "would run, in this order", COLUMNS)

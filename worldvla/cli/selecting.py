@@ -6,6 +6,7 @@ import typer
 
 from worldvla.cli import output
 from worldvla.errors import UserError
+from worldvla.home import campaigns_file
 
 if TYPE_CHECKING:
     from worldvla.lake.store import Lake
@@ -61,6 +62,8 @@ def select(
     seen = snapshot(lake, campaigns or None, at_least)
     for name, reason in seen.unknown.items():
         output.say(f"campaign {name} has records but no configuration: {reason}")
+    if seen.unknown and not seen.campaigns:
+        raise UserError(f"no campaign that has records can be read; campaigns stand in {campaigns_file()}")
     keys = None
     if wanted is not None:
         newest = max(seen.iterations.values(), default=0)

@@ -14,6 +14,7 @@ from worldvla.planner.partitions import MOST_ITERATIONS
 if TYPE_CHECKING:
     from worldvla.planner.attempts import Attempt
     from worldvla.planner.causes import Link
+    from worldvla.planner.observe import Snapshot
     from worldvla.planner.state import NodeState
 
 WIDE = 120  # columns of a terminal on which a table with dates leaves room for reasons
@@ -56,18 +57,31 @@ def status(
         return
     rows = [row(state, links.get(state.key, ()), begun.get(state.key)) for state in shown]
     if not rows:
-        nothing = "nothing was ever materialized: `worldvla loop --campaign demo`"
-        output.say("everything is fresh" if seen.records else nothing)
+        output.say(_nothing(seen, states))
         return
     names = sorted({one["campaign"] for one in rows})
     dates = ["materialized_at"] if output.width() >= WIDE else []
     columns = ["iteration", "asset", "state", "version", *dates, "why" if why else "reason"]
+    stopped = sorted({one["campaign"] for one in rows if one["attempt"] and not one["attempt"]["running"]})
     for name in names:
         same = ("state", "cause", "cause_kind", "blocked", "attempt")
         table = folded([one for one in rows if one["campaign"] == name], same)
         output.emit([_short(one) for one in table[:MOST]], False, f"status of {name}", columns)
         if len(table) > MOST:
             output.say(f"{len(table) - MOST} more lines: choose with --stale, --iteration or assets, or read --json")
+    for name in stopped:
+        output.say(f"what stopped {name}: `worldvla tonight --campaign {name}`")
+
+
+def _nothing(seen: "Snapshot", states: Sequence["NodeState"]) -> str:
+    """Why there is nothing to show."""
+    from worldvla.home import lake_root
+
+    if not seen.records and not seen.unknown:
+        return f"nothing was ever materialized in {lake_root()}: `worldvla loop --campaign demo`"
+    if unsettled := sum(1 for state in states if state.state != "fresh"):
+        return f"none of what was chosen is shown; {unsettled} others are stale or missing: `worldvla status --stale`"
+    return "everything else is fresh" if seen.unknown else "everything is fresh"
 
 
 def row(state: "NodeState", links: Sequence["Link"] | None = None, attempt: "Attempt | None" = None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from worldvla.planner.graph import GRAPH
 from worldvla.planner.observe import Snapshot, step_fingerprint
 from worldvla.planner.partitions import CAMPAIGN_SCOPE
 from worldvla.planner.state import Key, NodeState
-from worldvla.training.spent import EVERY_SECONDS
+from worldvla.training.spent import EVERY_SECONDS, read_spent
 
 SILENCE = 3 * EVERY_SECONDS  # after which a clock has stopped
 
@@ -54,7 +54,11 @@ def _parent(state: NodeState, name: str) -> Key:
 
 
 def _read(path: Path) -> Attempt | None:
+    found = read_spent(path)
+    if found is None:
+        return None
+    seconds, ended = found
     try:
-        return Attempt(float(path.read_text()), time.time() - path.stat().st_mtime < SILENCE)
-    except (OSError, ValueError):
+        return Attempt(seconds, not ended and time.time() - path.stat().st_mtime < SILENCE)
+    except OSError:
         return None
