@@ -22,9 +22,10 @@ from pipelines.schedules import schedule_name
 from worldvla.config import Nightly
 from worldvla.errors import UserError
 from worldvla.lake.store import Lake
+from worldvla.notifications.registry import notifiers
 from worldvla.planner.cost import expected, total
 from worldvla.planner.night import Night, tonight
-from worldvla.planner.nightly import Due, due_tonight, overdue, settings_of_all
+from worldvla.planner.nightly import Due, night_of, overdue, settings_of_all
 from worldvla.planner.partitions import CAMPAIGN_SCOPE
 
 EXIT_USER_ERROR = 2
@@ -51,11 +52,13 @@ def rows(instance: dg.DagsterInstance, wanted: str | None = None) -> list[dict[s
 def _of_campaign(instance: dg.DagsterInstance, campaign: str, settings: Nightly) -> list[dict[str, Any]]:
     lake, now = Lake.default(), clock.now()
     night = tonight(settings, now)
-    due = due_tonight(lake, campaign)
-    blocked = _blocked(instance, campaign, settings, due)
+    due, stops = night_of(lake, campaign)
+    blocked = _blocked(instance, campaign, settings, due or stops)
     late = overdue(lake, campaign, settings, now)
     notes = [f"iteration {late.iteration} is overdue: {late.reason}"] if late and not late.on_time else []
-    if isinstance(due, str):
+    notes += [f"no iteration follows: {stops}"] if due and stops else []
+    notes += [f"nobody hears of a failure: {problem}" for problem in notifiers(settings.notify)[1]]
+    if not due:
         return [_row(campaign, settings, night, None, blocked=blocked, notes=notes)]
     begin, found = max(now, night.start), []
     for one in due:
@@ -104,16 +107,18 @@ def _row(
 
 def _blocked(instance: dg.DagsterInstance, campaign: str, settings: Nightly, due: list[Due] | str) -> str | None:
     """What keeps the night from carrying the campaign on, the nearest cause first; none where nothing does."""
-    if not settings.enabled:
-        return "nightly.enabled is off for this campaign"
+    off = None if settings.enabled else "nightly.enabled is off for this campaign"
     if isinstance(due, str):
-        return in_flight(instance, campaign) or due
+        return in_flight(instance, campaign) or off or due
     unsettled = unsettled_run(instance, campaign)
     if unsettled:
         run = last_run(instance, campaign)
         ended = run is not None and run.status is dg.DagsterRunStatus.FAILURE
-        causes = [f"{one.asset}: {one.message}" for one in of_run(instance, run.run_id)] if ended else []
-        return f"{unsettled} ({'; '.join(causes)})" if causes else unsettled
+        causes = of_run(instance, run.run_id) if ended else []
+        why = "; ".join(f"{one.asset}: {one.message}" if one.asset else one.message for one in causes)
+        return "; ".join(filter(None, (off, f"{unsettled} ({why})" if why else unsettled)))
+    if off:
+        return off
     return _asleep(instance, settings, bool(due[0].iteration != CAMPAIGN_SCOPE))
 
 

@@ -11,7 +11,7 @@ from dagster._daemon.types import DaemonHeartbeat
 from pipelines import clock
 from pipelines.definitions import defs
 from pipelines.tonight import rows
-from tests.pipelines.nights import CAMPAIGN, ask, make_run, published
+from tests.pipelines.nights import CAMPAIGN, ask, make_run, outdate, published
 from worldvla.errors import UserError
 from worldvla.locks import campaign_lock
 from worldvla.planner.graph import NODES
@@ -81,6 +81,24 @@ def test_a_night_that_is_too_short_says_so(instance, evening, monkeypatch):
     assert row["before_deadline"] is False and row["blocked"] is None
 
 
+def test_a_stale_iteration_after_the_campaigns_own_is_told(instance):
+    awake(instance)
+    published("campaign", "")
+    published("iteration", "0000")
+    outdate("demonstrations", "")
+    outdate("evaluation", "0000")
+    [row] = rows(instance)
+    assert row["iteration"] is None and "demonstrations" in row["assets"]
+    [note] = row["notes"]
+    assert note.startswith("no iteration follows: iteration 0000 is stale")
+
+
+def test_who_will_not_hear_of_a_failure_is_told(instance, evening, monkeypatch):
+    monkeypatch.delenv("WORLDVLA_WEBHOOK_URL", raising=False)
+    ask(evening, monkeypatch, every_night={"notify": ["log", "webhook"]})
+    assert all(any("nobody hears of a failure" in note for note in row["notes"]) for row in rows(instance))
+
+
 @pytest.mark.parametrize("status", [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED])
 def test_a_run_in_flight_blocks(instance, status):
     awake(instance)
@@ -95,6 +113,13 @@ def test_a_failed_run_blocks_with_its_command(instance):
     blocked = rows(instance)[0]["blocked"]
     assert f"run {run.run_id} failed" in blocked
     assert f"`worldvla loop --campaign {CAMPAIGN} --iterations 1` goes on" in blocked
+
+
+def test_a_campaign_that_is_off_tells_its_failure_too(instance, evening, monkeypatch):
+    ask(evening, monkeypatch, quiet={"enabled": False})
+    run = make_run(instance, dg.DagsterRunStatus.FAILURE, campaign="quiet")
+    blocked = rows(instance, "quiet")[0]["blocked"]
+    assert blocked.startswith("nightly.enabled is off") and f"run {run.run_id} failed" in blocked
 
 
 def test_a_running_loop_blocks(instance):

@@ -50,6 +50,12 @@ def due_tonight(lake: Lake, campaign: str) -> list[Due] | str:
     The next iteration is the first that was never completed. An earlier one that has become
     stale is a person's decision, so it is named as the reason to skip.
     """
+    due, stops = night_of(lake, campaign)
+    return due or stops
+
+
+def night_of(lake: Lake, campaign: str) -> tuple[list[Due], str]:
+    """The runs of one night, and why nothing follows them; without a reason, the next iteration is among them."""
     seen = snapshot(lake, [campaign])
     done = _done(seen, campaign)
     limit = seen.campaigns[campaign].nightly.iterations
@@ -57,18 +63,18 @@ def due_tonight(lake: Lake, campaign: str) -> list[Due] | str:
     runs = plan(states, Selection.loop(campaign, min(done + 1, limit)))
     tonight = (CAMPAIGN_SCOPE, iteration_key(done))
     due = [Due(run.iteration, run.assets) for run in takewhile(lambda run: run.iteration in tonight, runs)]
-    if due:
-        return due
-    if runs:
-        asset, reason = next(iter(runs[0].reasons.items()))
-        return (
-            f"iteration {runs[0].iteration} is stale ({asset}: {reason}); "
+    if due and due[-1].iteration:
+        return due, ""
+    if rest := runs[len(due) :]:
+        asset, reason = next(iter(rest[0].reasons.items()))
+        return due, (
+            f"iteration {rest[0].iteration} is stale ({asset}: {reason}); "
             f"`worldvla rematerialize --campaign {campaign}` mends it"
         )
     blocked = next((state for state in states if state.blocked), None)
     if blocked is not None:
-        return blocked.reason
-    return f"all {limit} iterations it asks for are done; raise nightly.iterations"
+        return due, blocked.reason
+    return due, f"all {limit} iterations it asks for are done; raise nightly.iterations"
 
 
 def overdue(lake: Lake, campaign: str, settings: Nightly, now: datetime) -> Overdue | None:
