@@ -62,7 +62,9 @@ def test_a_variant_that_is_there_is_not_written_again(tmp_path, monkeypatch):
     ("settings", "message"),
     [
         ({"rl.updates": 0}, "rl.updates"),
-        ({"rl.updatez": 1}, "rl.updatez"),
+        ({"rl.updatez": 1}, "there is no setting rl.updatez; did you mean rl.updates"),
+        ({"nightly.notify": ["mail"]}, "nightly.notify: .*'mail' is none of log, webhook"),
+        ({"nightly.start": 60}, "nightly.start: .*YAML reads 60 there, so write it in quotes"),
         ({"rl.noise.temperature": 0}, "rl.noise: .*temperature must be above 0"),
         ({"rl.noise.coherence": 1}, "rl.noise.coherence"),
         ({"scene": 3}, "scene"),

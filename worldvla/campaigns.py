@@ -1,12 +1,14 @@
 """Campaigns by name: the YAML file's defaults, presets and campaigns, and variants made with `--set`."""
 
 import re
+from collections.abc import Iterator
+from difflib import get_close_matches
 from functools import lru_cache, reduce
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from worldvla.config import Campaign
 from worldvla.errors import UserError
@@ -147,8 +149,26 @@ def _validate(settings: dict[str, Any], name: str) -> Campaign:
     try:
         return Campaign.model_validate(settings)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise UserError(f"campaign {name}: {problems}") from None
+        raise UserError(f"campaign {name}: {'; '.join(map(_problem, error.errors()))}") from None
+
+
+def _problem(error: Any) -> str:
+    """One of pydantic's errors as a person would put it."""
+    key = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        near = get_close_matches(key, sorted(_keys(Campaign)), 1)
+        return f"there is no setting {key}" + (f"; did you mean {near[0]}?" if near else "")
+    if error["type"] == "string_type":
+        return f"{key}: {error['msg']}; YAML reads {error['input']!r} there, so write it in quotes"
+    return f"{key}: {error['msg']}"
+
+
+def _keys(model: type[BaseModel]) -> Iterator[str]:
+    """Every setting of a model by its dotted name."""
+    for name, field in model.model_fields.items():
+        yield name
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from (f"{name}.{inner}" for inner in _keys(field.annotation))
 
 
 def check_name(name: str) -> str:

@@ -7,6 +7,7 @@ home and names the campaign it varies. Each node of the asset graph reads some s
 parts of them (`planner/graph.py`), and only a change in those makes it stale.
 """
 
+import re
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -352,6 +353,14 @@ class Nightly(Section):
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ValueError(f"{name!r} is no time zone; give an IANA name, for example Europe/Berlin") from None
         return name
+
+    @field_validator("notify")
+    @classmethod
+    def check_notify(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if name not in ("log", "webhook") and not re.fullmatch(r"[\w.]+:\w+", name):
+                raise ValueError(f"{name!r} is none of log, webhook; write others as package.module:attribute")
+        return names
 
     @model_validator(mode="after")
     def check_deadline(self) -> "Nightly":
