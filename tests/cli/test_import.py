@@ -48,7 +48,10 @@ def test_a_dry_run_prints_mapping_and_counts_and_writes_nothing(ask, tmp_path):
     assert status == 0 and "flipped top to bottom" in out and "gripper -1 is open (1), 1 closed (-1)" in out
     assert not (tmp_path / "home" / "lake").exists()
     [row] = json.loads(ask("import", "libero", path, "--suite", "libero_goal", "--dry-run", "--json")[1])
-    assert (row["records"], row["new"]) == (3, 3)
+    assert (row["records"], row["new"], row["refused"]) == (3, 3, 0)
+    unheard = ("import", "libero", path.rename(tmp_path / "other_demo.hdf5"), "--suite", "libero_object", "--dry-run")
+    [row] = json.loads(ask(*unheard, "--json")[1])
+    assert (row["new"], row["refused"], row["refused_by"]) == (3, 3, {"task_unknown": 3})
 
 
 @pytest.mark.parametrize(
@@ -103,7 +106,7 @@ def test_refused_records_are_listed_and_say_where_they_lie(ask, tmp_path):
     status, out, err = ask("quarantine", "show", missing["record"])
     assert status == 0 and "data/demo_1 has no dataset actions" in err
     status, _, err = ask("quarantine", "release", missing["record"], "--reason", "never mind")
-    assert status == 2 and "is no episode" in err and '"record":"demo_1"' in err
+    assert status == 2 and "is no episode" in err and "It is demo_1 of" in err
     assert len(json.loads(ask("quarantine", "list", "--rule", "field_missing", "--json")[1])) == 1
 
 

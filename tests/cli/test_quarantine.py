@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from tests.exchange.importing import files
+from tests.exchange.importing.bringing import bring
 from tests.quality import damage
 from worldvla.cli.main import app
 from worldvla.episodes.packing import unpack
@@ -46,6 +48,22 @@ def refused(*arguments: str) -> str:
     result = CliRunner().invoke(app, ["quarantine", *arguments])
     assert isinstance(result.exception, UserError), result.output
     return str(result.exception)
+
+
+def test_records_of_an_import_say_where_they_lie(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLDVLA_HOME", str(tmp_path))
+    path = files.libero(tmp_path / "unheard_demo.hdf5", demos=2)
+    bring(Lake(tmp_path / "lake"), "libero", path, suite="libero_object", name="takes")
+    rows = answer("list")
+    assert {(row["import"], row["file"], row["position"]) for row in rows} == {
+        ("takes", "unheard_demo.hdf5", "demo_0"),
+        ("takes", "unheard_demo.hdf5", "demo_1"),
+    }
+    [shown] = answer("show", rows[0]["record"])
+    assert shown["path"] == str(tmp_path)
+    assert f"It is {rows[0]['position']} of unheard_demo.hdf5 in {tmp_path}" in refused(
+        "release", rows[0]["record"], "--reason", "r"
+    )
 
 
 def test_list_says_where_each_record_came_from_and_filters(lake):

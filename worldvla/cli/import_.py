@@ -34,7 +34,7 @@ def import_(
     from tqdm import tqdm
 
     from worldvla import campaigns
-    from worldvla.exchange.importing.driver import Outcome, bring_in, imported, new_records
+    from worldvla.exchange.importing.driver import bring_in, foresee
     from worldvla.exchange.importing.formats import open_source, printed
     from worldvla.exchange.importing.mapping import parse
     from worldvla.exchange.importing.words import Words
@@ -47,19 +47,18 @@ def import_(
     recipe = source.recipe
     if not as_json:
         output.emit(printed(source), False, f"mapping of {recipe.name}")
-    lake, outcome = Lake.default(), Outcome()
+    lake = Lake.default()
     total = source.archive.count()
     total = min(total, limit) if total is not None and limit else total or limit
     with tqdm(total=total, desc=f"import {recipe.name}", unit="record", leave=False, disable=None) as bar:
         if dry_run:
-            done = imported(lake, recipe.name)
-            fresh = sum(1 for _ in new_records(source.archive, recipe, done, limit, outcome, bar.update))
+            outcome = foresee(lake, source.archive, recipe, limit, bar.update)
         else:
             with at_work():
                 outcome = bring_in(lake, source.archive, recipe, limit, bar.update)
     counts = {"records": outcome.records, "skipped": outcome.skipped}
     if dry_run:
-        counts["new"] = fresh
+        counts |= {"new": outcome.records - outcome.skipped, "refused": outcome.quarantined}
     else:
         counts |= {"imported": outcome.imported, "quarantined": outcome.quarantined}
     row = {"name": recipe.name, "format": format, "suite": suite, **counts, "refused_by": dict(outcome.refusals)}
@@ -70,5 +69,7 @@ def import_(
         "refused_by": ", ".join(f"{rule} {count}" for rule, count in sorted(outcome.refusals.items())) or None
     }
     output.emit([shown], False, "would import" if dry_run else "import")
-    if outcome.quarantined:
+    if dry_run:
+        output.say("pictures and numbers are judged when they are read")
+    elif outcome.quarantined:
         output.say("`worldvla quarantine list --source import` says which records were refused, and why")

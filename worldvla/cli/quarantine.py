@@ -1,5 +1,6 @@
 """`worldvla quarantine`: episodes that quality rules keep out of the lake: which, why, and letting them in."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 SHOWN = ["record", "status", "asset", "campaign", "iteration", "task", "seed", "source", "rules", "quarantined_at"]
+# Of an import instead, where the record lies.
+OF_IMPORTS = ["record", "status", "import", "file", "position", "task", "rules", "quarantined_at"]
 STATUSES = ("quarantined", "released", "passing")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON array of objects.")]
@@ -65,7 +68,8 @@ def list_records(
         return
     rows = [_row(one) for one in found]
     short = [row | {"record": row["record"][:12], "rules": ", ".join(row["rules"])} for row in rows]
-    output.emit(rows if as_json else short, as_json, "quarantine", SHOWN)
+    imports = all(row["source"] == "import" for row in rows)
+    output.emit(rows if as_json else short, as_json, "quarantine", OF_IMPORTS if imports and rows else SHOWN)
 
 
 @app.command()
@@ -142,11 +146,14 @@ def _logged_in() -> str:
 
 
 def _row(one: "Held") -> dict[str, Any]:
+    place = json.loads(one.row["settings"] or "{}").get("import", {})
     own = ("asset", "campaign", "iteration", "task", "seed", "source", "actor", "length", "run_id", "quarantined_at")
     return {
         "record": one.row["record_id"],
         "status": one.status,
         **{name: one.row[name] for name in own},
+        "import": one.row["actor"] if place else None,
+        **{"file": place.get("file"), "position": place.get("record"), "path": place.get("path")},
         "rules": list(one.broken),
         "released_from": list(one.released),
         "in_lake": one.in_lake,

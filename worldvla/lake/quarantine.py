@@ -131,8 +131,10 @@ def record_bytes(lake: Lake, record_id: str) -> Episode:
         raise UserError(f"quarantine has no record {record_id}")
     payloads = [row["payload"] for row in rows]
     if set(rows[0]["rules"]) & UNMAPPABLE.keys():
+        place = json.loads(payloads[0])
         raise UserError(
-            f"record {record_id} is no episode: {rows[0]['reason']}. It lies at {payloads[0].decode()}; "
+            f"record {record_id} is no episode: {rows[0]['reason']}. It is {place['record'] or 'all'} of "
+            f"{place['file']} in {place['path']}; "
             "mend it there, or the mapping, and import again"
         )
     try:

@@ -13,7 +13,7 @@ import polars as pl
 from worldvla.curation.splits import SPLITS
 from worldvla.errors import UserError
 from worldvla.lake.episodes import episode_rows, retracted
-from worldvla.lake.query import connect, run_audit
+from worldvla.lake.query import asking, run_audit
 from worldvla.lake.store import Lake
 from worldvla.planner.partitions import iteration_key
 
@@ -68,7 +68,7 @@ def of_audit(lake: Lake, name: str, parameters: Mapping[str, str], as_of: str | 
 def of_sans(lake: Lake, place: str) -> Selection:
     """The SANS of CAMPAIGN/ITERATION, or one split of it; raises `UserError` where there is none."""
     campaign, iteration, split = _place(place)
-    with connect(lake, _SANS + _PLACES) as connection:
+    with asking(lake, _SANS + _PLACES) as connection:
         values = {"campaign": campaign, "iteration": iteration, "split": split}
         rows = pl.DataFrame(pl.from_arrow(connection.sql(_SANS, params=values).to_arrow_table())).to_dicts()
         where = f"{campaign}/{iteration}"
@@ -114,7 +114,7 @@ def chosen(lake: Lake, selection: Selection) -> Chosen:
 
 def _published(lake: Lake, ids: list[str]) -> dict[str, dict[str, str]]:
     """The node that published each episode first."""
-    with connect(lake, _PUBLISHED) as connection:
+    with asking(lake, _PUBLISHED) as connection:
         connection.register("selected", pl.DataFrame({"episode_id": ids}, {"episode_id": pl.String}).to_arrow())
         rows = pl.DataFrame(pl.from_arrow(connection.sql(_PUBLISHED).to_arrow_table())).to_dicts()
     return {row.pop("episode_id"): row for row in rows}

@@ -67,6 +67,25 @@ def bring_in(
     return outcome
 
 
+def foresee(
+    lake: Lake, archive: Archive, recipe: Recipe, limit: int | None = None, tick: Callable[[], None] = lambda: None
+) -> Outcome:
+    """What an import would find, as far as that can be told without reading pictures; writes nothing.
+
+    `refusals` are of records that cannot be read at all, or whose task is unknown. The others may be refused yet.
+    """
+    outcome = Outcome()
+    for record, _ in new_records(archive, recipe, imported(lake, recipe.name), limit, outcome, tick):
+        try:
+            if isinstance(record, Broken):
+                raise record.error
+            recipe.words.of(record, recipe.mapping)
+        except Unmappable as error:
+            outcome.quarantined += 1
+            outcome.refusals[error.rule] += 1
+    return outcome
+
+
 def new_records(
     archive: Archive,
     recipe: Recipe,
