@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from worldvla.errors import UserError
 from worldvla.home import lake_root
 from worldvla.lake.retractions import retract_episodes
 from worldvla.lake.store import Lake
+from worldvla.planner.graph import GRAPH
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +142,10 @@ def test_nothing_is_withdrawn_where_one_is_not_recorded(lake: Lake) -> None:
     with pytest.raises(UserError, match="the lake has no episode feedbeef"):
         retract_episodes(lake, [*ids(lake, 300, 303), "feedbeef"], "bad")
     assert withdrawn(lake) == {}
+
+
+def test_what_is_stale_already_is_told_as_such(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made by older code all of it stays stale for the same reason, whatever is retracted."""
+    monkeypatch.setitem(GRAPH, "demonstrations", replace(GRAPH["demonstrations"], code_version="next"))
+    told = call("--seeds", "0", "--dry-run")
+    assert "nodes are stale already, and may read them too" in told.stderr

@@ -57,8 +57,10 @@ def retract(
     ids = [one["episode_id"] for one in chosen]
     if dry_run:
         withdrawn = {"restore": ids} if undo else {"retract": ids, "reason": (reason or "").strip()}
-        changed = _changed(_states(lake), _states(Supposed(lake, **withdrawn)))
-        _foretell(chosen, changed, undo, as_json)
+        now = _states(lake)
+        changed = _changed(now, _states(Supposed(lake, **withdrawn)))
+        stale = len({one.key for one in now if one.state == "stale"} - {one.key for one in changed})
+        _foretell(chosen, changed, stale, undo, as_json)
         return
     if ids and selection and not yes:
         _confirm(len(ids), undo)
@@ -100,7 +102,8 @@ def _changed(before: list["NodeState"], after: list["NodeState"]) -> list["NodeS
     return [state for state in after if known.get(state.key) != (state.state, state.reason)]
 
 
-def _foretell(chosen: list[dict[str, Any]], changed: list["NodeState"], undo: bool, as_json: bool) -> None:
+def _foretell(chosen: list[dict[str, Any]], changed: list["NodeState"], stale: int, undo: bool, as_json: bool) -> None:
+    """Prints what would become of the episodes and of nodes; `stale` others are so already."""
     nodes = [row(state) for state in changed]
     if as_json:
         output.emit([{"what": "episode"} | one for one in chosen] + [{"what": "node"} | one for one in nodes], True)
@@ -111,6 +114,10 @@ def _foretell(chosen: list[dict[str, Any]], changed: list["NodeState"], undo: bo
     if len(chosen) > EPISODES_SHOWN:
         output.say(f"… and {len(chosen) - EPISODES_SHOWN} more; --json lists all")
     output.emit(nodes, False, "would change", NODE_COLUMNS)
+    if stale:
+        output.say(
+            f"{stale} nodes are stale already, and may read them too: `worldvla audit downstream_of` lists what does"
+        )
 
 
 def _confirm(count: int, undo: bool) -> None:

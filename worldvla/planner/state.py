@@ -332,8 +332,8 @@ def _alteration(observed: Observed) -> tuple[Kind, str]:
     """What happened to a set since it was published."""
     parts = []
     if count := len(observed.retracted):
-        reasons = "; ".join(sorted({reason for _, reason in observed.retracted}))
-        parts.append(f"lost {count} retracted episode{'s' * (count > 1)} ({reasons})")
+        reasons = "; ".join(sorted({reason for _, reason in observed.retracted if reason}))
+        parts.append(f"lost {count} retracted episode{'s' * (count > 1)}" + f" ({reasons})" * bool(reasons))
     if count := len(observed.corrected):
         parts.append(f"has {count} corrected episode{'s' * (count > 1)}: {_few(observed.corrected)}")
     return "retracted" if observed.retracted else "corrected", " and ".join(parts)
