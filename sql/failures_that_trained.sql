@@ -1,6 +1,7 @@
 -- question: Which failed episodes trained this model, and which policy of which iteration produced them?
 -- param model: a model: a prefix of its id, or CAMPAIGN/ITERATION for that iteration's world model
 -- param origin: how the episodes came to SANS: feedback, exploration_rollouts, open_loop_replays, imported_episodes, perturbed_demonstrations, demonstrations; any for all [default feedback]
+-- empty: no such episode; --origin any counts the failures of exploration and replays, too. A policy that learned in imagination saw the failures of its world model: ask for that one
 --
 -- Every row of the model's training membership whose episode failed. Where it came from is what the SANS version says
 -- that the model was trained on (training_membership.set_version): `feedback` are the failures that an earlier

@@ -75,7 +75,9 @@ curated as (
         count(*) filter (where label = 'failure') as failure,
         count(*) filter (where origin = 'feedback') as fed_back
     from mine
-    join sans on sans.sans_version = mine.data_version
+    left join mine as trained on trained.iteration = mine.iteration and trained.asset = 'world_model'
+    -- What its world model was trained on, where there is one: SANS may have been made anew since.
+    join sans on sans.sans_version = coalesce(trained.parents ->> 'sans', mine.data_version)
     where mine.asset = 'sans'
     group by mine.iteration
 ),

@@ -40,6 +40,37 @@ def test_json_is_one_array_of_objects_and_nothing_else() -> None:
     assert json.loads(ask("failures_that_trained", "--model", "demo/0000", "--json").stdout) == []
 
 
+def test_who_gets_no_row_is_told_what_the_question_left_out() -> None:
+    nothing = ask("failures_that_trained", "--model", "demo/0000")
+    assert nothing.exit_code == 0 and "--origin any counts" in nothing.stderr
+    assert json.loads(ask("failures_that_trained", "--model", "demo/0", "--origin", "any", "--json").stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("failures_that_trained", "--model", "demo/1", "--origin", "feedbak"), "did you mean 'feedback'"),
+        (("models_trained_on_file", "--file", "nothere.hdf5"), "nothing was imported from or as 'nothere.hdf5'"),
+    ],
+)
+def test_a_value_that_names_nothing_is_a_mistake(arguments: tuple[str, ...], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        raise ask(*arguments).exception
+
+
+def test_a_damaged_file_is_named_with_its_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLDVLA_HOME", str(tmp_path))
+    lake = synthetic_lake(Path(lake_root()))
+    lost = max((Path(lake.path("sans")) / "data").glob("*.lance"))
+    lost.write_bytes(lost.read_bytes()[:-100])
+    for arguments in (
+        ("near_success", "--campaign", "demo", "--iteration", "1"),
+        ("loop_progress", "--campaign", "demo"),
+    ):
+        with pytest.raises(UserError, match=f"table sans cannot be read.*{lost.name}"):
+            raise ask(*arguments).exception
+
+
 def test_people_get_a_table() -> None:
     answer = ask("loop_progress", "--campaign", "demo")
     assert answer.exit_code == 0

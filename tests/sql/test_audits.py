@@ -142,11 +142,11 @@ def test_iterations_that_stand_half_way_are_shown(tmp_path: Path, lake: Lake) ->
 
 @pytest.mark.parametrize("value", ["'", "x' OR '1'='1", "any'; DROP VIEW episodes; --", "$model", "%", "\x00"])
 def test_sql_in_a_parameter_is_only_a_value(lake: Lake, value: str) -> None:
-    assert run_audit(lake, "failures_that_trained", {"model": "demo/0001", "origin": value}).is_empty()
     assert run_audit(lake, "retracted", {"reason": value}).is_empty()
     for name, parameters in (
         *((audit, {one: value}) for audit in ("episodes_of", "downstream_of") for one in SELECTED_BY),
         ("training_difference", {"model": "demo/1", "against": value}),
+        ("failures_that_trained", {"model": "demo/0001", "origin": value}),
         ("compare_policies", {"policy": "demo/1", "against": value}),
         ("near_success", {"campaign": value, "iteration": "0"}),
         ("near_success", {"campaign": "demo", "iteration": value}),

@@ -8,6 +8,7 @@ import pytest
 from tests.exchange.importing import files
 from tests.exchange.importing.bringing import bring, episodes
 from tests.factories import synthetic_episode
+from worldvla.errors import UserError
 from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import write_episodes
 from worldvla.lake.models import write_membership, write_model
@@ -56,5 +57,7 @@ def test_a_file_is_found_by_name_digest_and_import(lake):
     for text in (NAME, sha[:12], "bowls"):
         [row] = run_audit(lake, "models_trained_on_file", {"file": text}).to_dicts()
         assert (row["kind"], row["file"], row["sha256"], row["episodes"]) == ("base_policy", NAME, sha, 2)
-    for text in ("cups", sha[:4], "nothing"):
-        assert run_audit(lake, "models_trained_on_file", {"file": text}).is_empty()
+    assert run_audit(lake, "models_trained_on_file", {"file": "cups"}).is_empty()
+    for text in (sha[:4], "nothing"):
+        with pytest.raises(UserError, match=f"nothing was imported from or as '{text}'.*{NAME}"):
+            run_audit(lake, "models_trained_on_file", {"file": text})

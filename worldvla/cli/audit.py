@@ -36,7 +36,10 @@ def audit(
         raise UserError("name the audit first: worldvla audit NAME --PARAMETER VALUE; --list tells which there are")
     answer = run_audit(Lake.default(), name, parse_parameters(context.args), as_of)
     hidden = 0 if as_json else max(0, len(answer) - ROWS_SHOWN)
-    output.emit(answer.head(len(answer) - hidden).to_dicts(), as_json, name, audits()[name].shown)
+    asked = audits()[name]
+    output.emit(answer.head(len(answer) - hidden).to_dicts(), as_json, name, asked.shown)
+    if answer.is_empty() and asked.empty:
+        output.say(asked.empty)
     if hidden:
         output.say(f"… and {hidden} more rows; --json gives all")
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 import duckdb
 
+from worldvla.curation.sans import ORIGINS
 from worldvla.errors import UserError
 from worldvla.lake.models import KINDS
 from worldvla.lake.store import Lake
@@ -39,6 +40,7 @@ INSTANTS = ("after", "before")
 ANY = "any"
 LONGEST_NUMBER = 9  # digits of an iteration that a person may mean
 CANDIDATES_SHOWN = 8
+DIGEST = re.compile(r"[0-9a-f]{8,64}")
 SEEDS = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")
 
 Connection = duckdb.DuckDBPyConnection
@@ -46,17 +48,17 @@ Connection = duckdb.DuckDBPyConnection
 
 def resolve_model(lake: Lake, text: str, kinds: tuple[str, ...] = KINDS) -> str:
     """The id of the model that `text` names among these kinds; raises `UserError` listing candidates."""
-    from worldvla.lake.query import connect
+    from worldvla.lake.query import asking
 
-    with connect(lake) as connection:
+    with asking(lake) as connection:
         return _model(connection, text, kinds)
 
 
 def resolve_episode(lake: Lake, text: str) -> str:
     """The id of the one episode that `text` is a prefix of; raises `UserError` where there is none or several."""
-    from worldvla.lake.query import connect
+    from worldvla.lake.query import asking
 
-    with connect(lake) as connection:
+    with asking(lake) as connection:
         return _episode(connection, text)
 
 
@@ -66,7 +68,8 @@ def tables_read(parameters: dict[str, str]) -> set[str]:
     places = (
         {"models", "model_nodes", "current"} if named & {*MODEL_PARAMETERS, AGAINST, "campaign", "iteration"} else {}
     )
-    return {*places, *({"episodes"} if named & {"episode", *EPISODE_COLUMNS} else {})}
+    episodes = {"episodes"} if named & {"episode", *EPISODE_COLUMNS} else {}
+    return {*places, *episodes, *({"import_files"} if "file" in named else {})}
 
 
 def resolve(connection: Connection, parameters: dict[str, str]) -> dict[str, str]:
@@ -94,7 +97,13 @@ def resolve(connection: Connection, parameters: dict[str, str]) -> dict[str, str
             resolved[name] = _instant(name, wanted[name])
     for name in EPISODE_COLUMNS:
         if name in wanted:
-            _check_value(connection, name, wanted[name])
+            _check_value(connection, wanted[name], f"SELECT {name} FROM episodes", f"no episode has the {name}")
+    if "file" in wanted:
+        named = "SELECT unnest([file, import_name, sha256]) FROM import_files"
+        _check_value(connection, wanted["file"], named, "nothing was imported from or as")
+    if "origin" in wanted and wanted["origin"] not in ORIGINS:
+        meant = did_you_mean(wanted["origin"], ORIGINS)
+        raise UserError(f"there is no origin {wanted['origin']!r}{meant}; there is {_few(list(ORIGINS))}")
     return resolved
 
 
@@ -131,7 +140,7 @@ def _described(connection: Connection, kinds: tuple[str, ...], prefix: str) -> l
         "string_agg(DISTINCT concat_ws('/', campaign, nullif(iteration, ''), asset), ', ') "
         "FROM models LEFT JOIN model_nodes USING (model_id) "
         "WHERE starts_with(models.model_id, $prefix) AND list_contains($kinds, models.kind) "
-        "GROUP BY ALL ORDER BY models.kind, models.model_id",
+        "GROUP BY models.kind, models.model_id ORDER BY list_position($kinds, models.kind), models.model_id",
         {"prefix": prefix, "kinds": list(kinds)},
     ).fetchall()
     return [f"{kind} {model_id[:12]} ({places or 'not published'})" for kind, model_id, places in rows]
@@ -171,11 +180,12 @@ def _check_campaign(connection: Connection, text: str) -> None:
         raise UserError(f"nothing of campaign {text!r} was materialized{meant}; there is {_few(known)}")
 
 
-def _check_value(connection: Connection, column: str, text: str) -> None:
-    known = [row[0] for row in connection.execute(f"SELECT DISTINCT {column} FROM episodes ORDER BY 1").fetchall()]
-    if text not in known:
-        meant = did_you_mean(text, known)
-        raise UserError(f"no episode has the {column} {text!r}{meant}; there is {_few(known)}")
+def _check_value(connection: Connection, text: str, values: str, sentence: str) -> None:
+    """Raises `UserError`, which begins with the sentence, where no value, or prefix of a digest, is the text."""
+    known = [row[0] for row in connection.execute(f"SELECT DISTINCT * FROM ({values}) ORDER BY 1").fetchall()]
+    if text not in known and not (DIGEST.fullmatch(text) and any(one.startswith(text) for one in known)):
+        names = [one for one in known if not DIGEST.fullmatch(one)]
+        raise UserError(f"{sentence} {text!r}{did_you_mean(text, names)}; there is {_few(names)}")
 
 
 def _seeds(text: str) -> str:

@@ -5,6 +5,7 @@ An audit is one file, `sql/NAME.sql`, that a person reads and edits. It begins w
     -- question: which failures trained this model?
     -- param model: a model [default …]
     -- show: the, columns, a, person, sees        (all, where it does not say)
+    -- empty: what a person should know who gets no row
 
 and uses each parameter as `$model`. Values are bound, never put into the text. What the
 parameters may be given as is in `worldvla.lake.names`, what `as_of` does in
@@ -12,7 +13,8 @@ parameters may be given as is in `worldvla.lake.names`, what `as_of` does in
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,6 +25,7 @@ import polars as pl
 
 from worldvla.errors import UserError
 from worldvla.home import project_root
+from worldvla.lake.faults import damaged_files, damaged_table
 from worldvla.lake.names import did_you_mean, resolve, tables_read
 from worldvla.lake.read_once import ReadOnce
 from worldvla.lake.store import Lake
@@ -31,6 +34,7 @@ from worldvla.lake.time_travel import opened, table_states, versions_at
 
 _QUESTION = re.compile(r"^-- question: *(.+)$", re.MULTILINE)
 _SHOWN = re.compile(r"^-- show: *(.+)$", re.MULTILINE)
+_EMPTY = re.compile(r"^-- empty: *(.+)$", re.MULTILINE)
 _PARAMETER = re.compile(r"^-- param (\w+): *(.*?)(?: *\[default ([^\]]*)\])?$", re.MULTILINE)
 _COMMENT = re.compile(r"--.*")
 _DEFINED = re.compile(r"^create (?:view|macro) (\w+)", re.MULTILINE)
@@ -53,12 +57,14 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Audit:
-    """One question, as its file states it. `shown` are the columns a table for people has; None means all."""
+    """One question, as its file states it. `shown` are the columns a table for people has; None means all. `empty` is
+    said where there is no row."""
 
     name: str
     question: str
     parameters: tuple[Parameter, ...]
     shown: tuple[str, ...] | None
+    empty: str | None
     sql: str
 
 
@@ -87,6 +93,22 @@ def connect(lake: Lake, sql: str | None = None, versions: Mapping[str, int] | No
     return connection
 
 
+@contextmanager
+def asking(
+    lake: Lake, sql: str | None = None, versions: Mapping[str, int] | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """`connect` for a few questions; where one fails because a file is damaged, a `UserError` names table and file."""
+    try:
+        with connect(lake, sql, versions) as connection:
+            yield connection
+    except duckdb.Error as error:
+        for table in sorted(_mentioned(sql, _views()) & TABLES.keys()):
+            path = lake.path(table)
+            if isinstance(path, Path) and lake.exists(table) and (damaged := damaged_files(path)):
+                raise UserError(damaged_table(table, damaged)) from error
+        raise
+
+
 def audits() -> dict[str, Audit]:
     """The audits there are, by name."""
     found = {}
@@ -96,9 +118,9 @@ def audits() -> dict[str, Audit]:
         if question is None:
             raise UserError(f"{path} does not say what it answers: begin it with `-- question: …`")
         parameters = tuple(Parameter(*groups) for groups in (match.groups() for match in _PARAMETER.finditer(text)))
-        shown = _SHOWN.search(text)
+        shown, empty = _SHOWN.search(text), _EMPTY.search(text)
         columns = tuple(re.findall(r"\w+", shown[1])) if shown else None
-        found[path.stem] = Audit(path.stem, question[1].strip(), parameters, columns, text)
+        found[path.stem] = Audit(path.stem, question[1].strip(), parameters, columns, empty[1] if empty else None, text)
     return found
 
 
@@ -114,13 +136,13 @@ def run_audit(lake: Lake, name: str, parameters: dict[str, str], as_of: str | No
     audit = known[name]
     given = _complete(audit, parameters)
     versions = None if as_of is None else versions_at(lake, as_of)
-    with connect(lake, " ".join((audit.sql, *tables_read(given))), versions) as connection:
-        values = resolve(connection, given)
-        try:
+    try:
+        with asking(lake, " ".join((audit.sql, *tables_read(given))), versions) as connection:
+            values = resolve(connection, given)
             return pl.DataFrame(pl.from_arrow(connection.sql(audit.sql, params=values).to_arrow_table()))
-        except duckdb.Error as error:
-            refused, count = _REFUSED.subn("", str(error).partition("\n\nLINE ")[0])
-            raise UserError(f"{name}: {refused}" if count else f"sql/{name}.sql: {error}") from error
+    except duckdb.Error as error:
+        refused, count = _REFUSED.subn("", str(error).partition("\n\nLINE ")[0])
+        raise UserError(f"{name}: {refused}" if count else f"sql/{name}.sql: {error}") from error
 
 
 def _register(
