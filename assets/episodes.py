@@ -10,10 +10,10 @@ from assets.publication import Content, Step, loop_asset
 from worldvla.config import ActionNoise, Scene
 from worldvla.curation.splits import split_of
 from worldvla.lake.episodes import episode_rows, load_bank, set_members, write_set
+from worldvla.quality.recording import Recording, record
 from worldvla.sim import suites
 from worldvla.sim.actors import ActorSpec, ExpertSpec
 from worldvla.sim.open_loop import OpenLoopSpec, plan_replays
-from worldvla.sim.recording import Recording, record
 from worldvla.sim.rollout import RolloutRequest
 from worldvla.sim.seed_ranges import DEMONSTRATION, EXPLORATION
 

@@ -9,7 +9,7 @@ from worldvla.lake.episodes import episode_rows
 from worldvla.lake.imports import import_names, lost_imports
 from worldvla.lake.imports import imported_episodes as episodes_of
 from worldvla.quality.admission import judge_again
-from worldvla.sim.recording import Recording
+from worldvla.quality.recording import Recording
 
 
 def imported_episodes(step: Step) -> Content:

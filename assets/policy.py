@@ -11,7 +11,7 @@ from assets.trained import model_metadata, store, tracked
 from worldvla.lake.digests import rows_version
 from worldvla.lake.episodes import episode_rows, load_bank, load_images, write_set
 from worldvla.lake.models import Model, read_membership, read_model
-from worldvla.planner.partitions import iteration_key
+from worldvla.partitions import iteration_key
 
 
 def base_policy(step: Step) -> Content:

@@ -23,12 +23,13 @@ from worldvla.errors import UserError
 from worldvla.home import checkpoint_directory, spent_file
 from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import set_members
-from worldvla.lake.materializations import Materialization, find, latest, publish
+from worldvla.lake.materializations import Materialization, latest, publish
 from worldvla.lake.store import Lake
 from worldvla.locks import at_work
 from worldvla.planner.fingerprints import config_digest
 from worldvla.planner.graph import GRAPH, Node
 from worldvla.planner.observe import incoming_versions, parent_versions, step_fingerprint
+from worldvla.planner.recall import find
 from worldvla.quality.suites.suite import Scope
 from worldvla.training.fusion import fusing
 from worldvla.training.spent import spent
@@ -109,9 +110,8 @@ class Step:
 
     def scope(self, content: Content) -> Scope:
         """What the suites of this step's tables are run over."""
-        return Scope(
-            self.node.name, self.campaign, self.iteration, content.data_version, self.config, dict(self.parents)
-        )
+        node, version = self.node.name, content.data_version
+        return Scope(node, self.campaign, self.iteration, version, self.config, tuple(GRAPH), dict(self.parents))
 
     def members(self, asset: str, iteration: str | None = None) -> list[str]:
         """The episodes of an asset that holds episodes, without those retracted."""

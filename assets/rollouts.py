@@ -13,7 +13,7 @@ from worldvla.config import ActionNoise
 from worldvla.lake.digests import rows_version
 from worldvla.lake.episodes import episode_rows, write_set
 from worldvla.lake.models import has_model
-from worldvla.planner.partitions import iteration_key
+from worldvla.partitions import iteration_key
 from worldvla.rl.exploitation import verdict
 from worldvla.sim.evaluation import evaluate, protocol
 from worldvla.sim.seed_ranges import EVALUATION

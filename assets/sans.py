@@ -8,8 +8,8 @@ from worldvla.curation.sans import FEEDBACK, Origin, curate, learned_from
 from worldvla.errors import UserError
 from worldvla.lake.digests import rows_version
 from worldvla.lake.episodes import episode_rows
+from worldvla.partitions import iteration_key
 from worldvla.planner.graph import GRAPH
-from worldvla.planner.partitions import iteration_key
 
 
 def sans(step: Step) -> Content:

@@ -19,10 +19,10 @@ from worldvla.lake.commit import Commit
 from worldvla.lake.digests import canonical_json, digest, set_version
 from worldvla.lake.store import Lake
 from worldvla.lake.tables import TABLES
+from worldvla.partitions import iteration_key
 from worldvla.planner.feedback import NOTHING, extend
 from worldvla.planner.fingerprints import config_digest
 from worldvla.planner.graph import GRAPH, NODES
-from worldvla.planner.partitions import iteration_key
 
 CAMPAIGN = "demo"
 MEMBERSHIP = 10_000

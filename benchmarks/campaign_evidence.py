@@ -11,7 +11,7 @@ from benchmarks.campaign_home import Missing, Plan, look, measurements
 from benchmarks.campaign_measurements import Alignment, Evaluation, Measurements, keep, kept
 from worldvla.errors import UserError
 from worldvla.lake.store import Lake
-from worldvla.planner.partitions import iteration_key
+from worldvla.partitions import iteration_key
 
 
 @dataclass(frozen=True)

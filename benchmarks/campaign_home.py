@@ -18,8 +18,8 @@ from worldvla.lake.digests import digest, rows_version
 from worldvla.lake.materializations import Materialization, NodeKey, latest
 from worldvla.lake.query import run_audit
 from worldvla.lake.store import Lake, is_in, quoted
+from worldvla.partitions import iteration_key
 from worldvla.planner.observe import snapshot
-from worldvla.planner.partitions import iteration_key
 
 # What figures are read from: an iteration's record is there when everything in it is, and its hours with it.
 MEASURED = ("alignment", "evaluation", "iteration_record")

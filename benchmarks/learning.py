@@ -26,7 +26,7 @@ from benchmarks.interaction_table import interaction, markdown
 from benchmarks.learning_plot import PICTURE, draw
 from benchmarks.outcomes import gain, success
 from benchmarks.result import FOLDER, figure
-from worldvla.planner.partitions import iteration_key
+from worldvla.partitions import iteration_key
 
 CAMPAIGN = "tabletop"
 ABLATIONS = {

@@ -26,7 +26,7 @@ from worldvla.lake.episodes import episode_rows, load_bank
 from worldvla.lake.materializations import Materialization
 from worldvla.lake.models import read_model
 from worldvla.lake.store import Lake, quoted
-from worldvla.planner.partitions import iteration_key
+from worldvla.partitions import iteration_key
 from worldvla.policy.vla import Policy
 from worldvla.world_model.model import WorldModel
 

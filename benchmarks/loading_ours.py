@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from worldvla.episodes.loading import WindowLoader
 from worldvla.lake.episodes import episode_rows
+from worldvla.lake.loading import WindowLoader
 from worldvla.lake.store import Lake
 
 HISTORY, CHUNK, BATCH = 2, 8, 32

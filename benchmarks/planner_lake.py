@@ -17,10 +17,10 @@ from worldvla.lake.commit import Commit
 from worldvla.lake.digests import canonical_json, digest, set_version
 from worldvla.lake.store import Lake
 from worldvla.lake.tables import TABLES
+from worldvla.partitions import CAMPAIGN_SCOPE, iteration_key
 from worldvla.planner.feedback import NOTHING, extend
 from worldvla.planner.fingerprints import config_digest, fingerprint
 from worldvla.planner.graph import GRAPH, Node
-from worldvla.planner.partitions import CAMPAIGN_SCOPE, iteration_key
 from worldvla.planner.state import topological_order
 
 BEGINNING = datetime(2024, 1, 1, tzinfo=UTC)

@@ -28,11 +28,12 @@ from tests.lake.small_disk import small_disk
 from worldvla.errors import UserError
 from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import load_bank, write_episodes
-from worldvla.lake.materializations import is_whole, latest
+from worldvla.lake.materializations import latest
 from worldvla.lake.models import read_model
 from worldvla.lake.store import Lake
 from worldvla.lake.tables import TABLES
 from worldvla.planner.graph import GRAPH
+from worldvla.planner.recall import is_whole
 
 CAMPAIGN = "test"
 KILLS = 50

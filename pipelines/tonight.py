@@ -23,10 +23,10 @@ from worldvla.config import Nightly
 from worldvla.errors import UserError
 from worldvla.lake.store import Lake
 from worldvla.notifications.registry import notifiers
+from worldvla.partitions import CAMPAIGN_SCOPE
 from worldvla.planner.cost import expected, total
 from worldvla.planner.night import Night, tonight
 from worldvla.planner.nightly import Due, night_of, overdue, settings_of_all
-from worldvla.planner.partitions import CAMPAIGN_SCOPE
 
 EXIT_USER_ERROR = 2
 SUFFIXES = {True: "", False: "_campaigns"}

@@ -14,7 +14,7 @@ from worldvla.lake.episodes import episode_rows, set_members, write_episodes
 from worldvla.lake.retractions import retract_episodes
 from worldvla.lake.store import Lake
 from worldvla.planner.graph import GRAPH
-from worldvla.sim.recording import Recording
+from worldvla.quality.recording import Recording
 
 
 def test_retracted_episodes_are_neither_members_nor_counted(tmp_path: Path) -> None:

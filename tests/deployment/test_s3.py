@@ -15,10 +15,11 @@ from tests.factories import synthetic_lake
 from worldvla.errors import UserError
 from worldvla.home import lake_root, project_root
 from worldvla.lake.commit import Commit
-from worldvla.lake.materializations import is_whole, latest
+from worldvla.lake.materializations import latest
 from worldvla.lake.models import read_model
 from worldvla.lake.query import run_audit
 from worldvla.lake.store import Lake
+from worldvla.planner.recall import is_whole
 from worldvla.tracking.client import client
 from worldvla.tracking.training_run import DatasetReference, training_run
 

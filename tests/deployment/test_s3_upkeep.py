@@ -8,9 +8,10 @@ import pytest
 from tests.lake.published import published_lake
 from worldvla.home import lake_root
 from worldvla.lake.episodes import load_bank
-from worldvla.lake.materializations import is_whole, latest
+from worldvla.lake.materializations import latest
 from worldvla.lake.models import has_model
 from worldvla.lake.store import Lake
+from worldvla.planner.recall import is_whole
 from worldvla.upkeep.doctor import examine, repair
 from worldvla.upkeep.retention import apply, make_plan
 

@@ -7,10 +7,11 @@ import pytest
 from tests.factories import synthetic_episode
 from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import write_episodes, write_set
-from worldvla.lake.materializations import Materialization, find, latest, publish
+from worldvla.lake.materializations import Materialization, latest, publish
 from worldvla.lake.models import write_model
 from worldvla.lake.retractions import retract_episodes
 from worldvla.lake.store import Lake
+from worldvla.planner.recall import find
 
 COMMIT = Commit("run", "demonstrations", "demo")
 RECORD = Materialization(

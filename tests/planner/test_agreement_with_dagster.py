@@ -29,9 +29,9 @@ from assets.partitions import CAMPAIGNS, ITERATIONS, LOOP, partition_key
 from pipelines.definitions import defs
 from tests.planner.test_properties import graphs
 from tests.planner.world import NAME, Record, World
+from worldvla.partitions import iteration_key, iteration_number
 from worldvla.planner.fingerprints import config_digest
 from worldvla.planner.graph import GRAPH, Node
-from worldvla.planner.partitions import iteration_key, iteration_number
 from worldvla.planner.plan import Run, Selection, parents_of, plan
 from worldvla.planner.state import Key, NodeState, Observed, assess, topological_order
 

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from tests.planner.test_properties import EDITS, ITERATIONS, PROFILE, edit, graphs
 from tests.planner.world import NAME, World
+from worldvla.partitions import CAMPAIGN_SCOPE, iteration_key, iteration_number
 from worldvla.planner.causes import Link, chain, line
 from worldvla.planner.feedback import incoming_version
 from worldvla.planner.fingerprints import config_digest
 from worldvla.planner.graph import GRAPH
-from worldvla.planner.partitions import CAMPAIGN_SCOPE, iteration_key, iteration_number
 from worldvla.planner.state import Key, NodeState, Observed
 
 States = dict[Key, NodeState]

@@ -8,8 +8,8 @@ from tests.planner.test_causes import reads
 from tests.planner.test_properties import EDITS, ITERATIONS, PROFILE, edit, graphs
 from tests.planner.world import NAME, World
 from worldvla.errors import UserError
+from worldvla.partitions import parse_iterations
 from worldvla.planner.graph import GRAPH
-from worldvla.planner.partitions import parse_iterations
 from worldvla.planner.plan import decide
 from worldvla.planner.selection import CAUSE_GROUPS, GROUP_OF, Selection
 from worldvla.planner.state import Key

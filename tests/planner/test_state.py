@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from tests.planner.world import NAME, Record, World
+from worldvla.partitions import iteration_key
 from worldvla.planner.feedback import NOTHING, extend
 from worldvla.planner.fingerprints import config_digest
 from worldvla.planner.graph import GRAPH
-from worldvla.planner.partitions import iteration_key
 from worldvla.planner.state import Observed, assess
 
 CAMPAIGN_SCOPE = {node.name for node in GRAPH.values() if node.scope == "campaign"}

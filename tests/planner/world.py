@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from worldvla import campaigns
 from worldvla.config import Campaign
 from worldvla.lake.digests import digest
+from worldvla.partitions import CAMPAIGN_SCOPE, iteration_key, iteration_number
 from worldvla.planner.execute import Outcome, execute
 from worldvla.planner.feedback import incoming_version
 from worldvla.planner.fingerprints import config_digest, fingerprint
 from worldvla.planner.graph import Node
-from worldvla.planner.partitions import CAMPAIGN_SCOPE, iteration_key, iteration_number
 from worldvla.planner.plan import Run, Selection
 from worldvla.planner.state import Key, NodeState, assess, topological_order
 

@@ -6,11 +6,11 @@ import pytest
 
 from tests.quality import damage
 from worldvla.errors import UserError
-from worldvla.lake import episodes, quarantine
+from worldvla.lake import episodes
 from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import episode_rows, read_episode, write_set
 from worldvla.lake.store import Lake
-from worldvla.quality import admission, facts, rules
+from worldvla.quality import admission, facts, quarantine, rules
 from worldvla.quality.admission import admit, judge_again
 
 COMMIT = Commit("run", "demonstrations", "demo", "")

@@ -13,14 +13,14 @@ from assets.episodes import ASSETS
 from tests.quality import damage
 from worldvla import campaigns
 from worldvla.episodes.episode import Episode
-from worldvla.lake import quarantine
 from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import set_members
 from worldvla.lake.materializations import latest
 from worldvla.lake.store import Lake
+from worldvla.quality import quarantine
 from worldvla.quality.admission import admit
+from worldvla.quality.recording import record
 from worldvla.sim.actors import ExpertSpec
-from worldvla.sim.recording import record
 from worldvla.sim.rollout import RolloutRequest
 from worldvla.sim.seed_ranges import DEMONSTRATION
 

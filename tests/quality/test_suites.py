@@ -11,13 +11,14 @@ from tests.factories import BEGINNING, synthetic_lake
 from tests.quality import damage
 from worldvla import campaigns
 from worldvla.curation.sans import curate
-from worldvla.lake import quarantine
 from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import write_episodes, write_set
 from worldvla.lake.materializations import latest
 from worldvla.lake.retractions import retract_episodes
 from worldvla.lake.store import Lake
 from worldvla.lake.tables import TABLES
+from worldvla.planner.graph import GRAPH
+from worldvla.quality import quarantine
 from worldvla.quality.admission import admit
 from worldvla.quality.frame_facts import frame_facts
 from worldvla.quality.rules import RULES
@@ -32,7 +33,7 @@ CONFIG = campaigns.load("test").model_copy(update={"curation": CURATION})
 
 
 def scope(asset="raw_episodes", version="", iteration="", parents=None) -> Scope:
-    return Scope(asset, "demo", iteration, version, CONFIG, parents or {})
+    return Scope(asset, "demo", iteration, version, CONFIG, tuple(GRAPH), parents or {})
 
 
 def run(name: str, frame: pl.DataFrame | pd.DataFrame, **of) -> SuiteResult:

@@ -19,12 +19,13 @@ from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import load_bank, set_members
 from worldvla.lake.faults import file_sizes
 from worldvla.lake.latents import read_latents, write_latents
-from worldvla.lake.materializations import is_whole, latest
+from worldvla.lake.materializations import latest
 from worldvla.lake.models import has_model, read_model, write_model
 from worldvla.lake.query import audits, run_audit
 from worldvla.lake.store import Lake
 from worldvla.lake.tables import TABLES
 from worldvla.lake.tags import pin, pins, tag_training, unpin, vectors
+from worldvla.planner.recall import is_whole
 from worldvla.upkeep.references import unpublished
 from worldvla.upkeep.retention import apply, make_plan
 

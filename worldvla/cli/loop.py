@@ -7,7 +7,7 @@ import typer
 from worldvla.cli import output
 from worldvla.cli.carry_out import Via, carry_out
 from worldvla.errors import UserError
-from worldvla.planner.partitions import MOST_ITERATIONS
+from worldvla.partitions import MOST_ITERATIONS
 
 
 def loop(

@@ -11,7 +11,7 @@ from worldvla.errors import UserError
 
 if TYPE_CHECKING:
     from worldvla.episodes.episode import Episode
-    from worldvla.lake.quarantine import Held
+    from worldvla.quality.quarantine import Held
 
 app = typer.Typer(
     name="quarantine",
@@ -42,9 +42,9 @@ def list_records(
     as_json: Json = False,
 ) -> None:
     """List refused records, the latest first."""
-    from worldvla.lake.quarantine import held
     from worldvla.lake.store import Lake
-    from worldvla.planner.partitions import iteration_key
+    from worldvla.partitions import iteration_key
+    from worldvla.quality.quarantine import held
     from worldvla.quality.rules import RULES, UNMAPPABLE
 
     names = [*(one.name for one in RULES), *UNMAPPABLE]
@@ -82,8 +82,8 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show one record: where it came from, which rules it breaks, and every fact measured on it."""
-    from worldvla.lake.quarantine import facts_of, find, record_bytes
     from worldvla.lake.store import Lake
+    from worldvla.quality.quarantine import facts_of, find, record_bytes
     from worldvla.quality.rules import RULES
 
     lake = Lake.default()
@@ -122,9 +122,9 @@ def release(
     as_json: Json = False,
 ) -> None:
     """Put a record into the lake as it is; the rules that it breaks will not keep it out again."""
-    from worldvla.lake import quarantine
     from worldvla.lake.commit import Commit
     from worldvla.lake.store import Lake
+    from worldvla.quality import quarantine
 
     lake = Lake.default()
     one = quarantine.find(lake, record)

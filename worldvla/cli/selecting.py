@@ -47,9 +47,9 @@ def select(
     `extend` also at those of a range that have none yet. Raises `UserError` naming the
     option that cannot be.
     """
+    from worldvla.partitions import parse_iterations
     from worldvla.planner.graph import GRAPH
     from worldvla.planner.observe import snapshot
-    from worldvla.planner.partitions import parse_iterations
     from worldvla.planner.selection import CAUSE_GROUPS, Selection
 
     if unknown := sorted(set(assets or ()) - GRAPH.keys()):

@@ -9,7 +9,7 @@ import typer
 from worldvla.cli import output
 from worldvla.cli.folding import MOST, folded
 from worldvla.cli.selecting import Assets, Campaigns, Downstream, Iteration, OnlyCause, Upstream, select
-from worldvla.planner.partitions import MOST_ITERATIONS
+from worldvla.partitions import MOST_ITERATIONS
 
 if TYPE_CHECKING:
     from worldvla.planner.attempts import Attempt

@@ -13,11 +13,7 @@ import polars as pl
 
 from worldvla.errors import UserError
 from worldvla.lake.commit import Commit
-from worldvla.lake.episodes import observed_version, retracted
-from worldvla.lake.models import KINDS, has_model
-from worldvla.lake.quarantine import released_since
-from worldvla.lake.store import Lake, quoted
-from worldvla.planner.graph import GRAPH
+from worldvla.lake.store import Lake
 
 _DECODER = json.JSONDecoder()
 JSON_FIELDS = ("parents", "details", "tables")
@@ -110,41 +106,6 @@ def heads(lake: Lake) -> dict[NodeKey, Head]:
     rows = _newest(lake.frame("materializations", columns))
     found = map(Head._make, zip(*(rows[name].to_list() for name in columns), strict=True))
     return {head[:3]: head for head in found}
-
-
-def find(lake: Lake, fingerprint: str) -> Materialization | None:
-    """The newest materialization with this fingerprint whose content is still whole, in any campaign."""
-    candidates = history(lake, f"fingerprint = {quoted(fingerprint)}")
-    return next((item for item in reversed(candidates) if is_whole(lake, item)), None)
-
-
-def is_whole(lake: Lake, item: Materialization) -> bool:
-    """Whether what a materialization points to can still be read.
-
-    A set of episodes: every member is recorded and none retracted, and nothing that quality
-    rules kept out was released since. A model: its row is
-    there. SANS, keyframes, alignment: `details["rows"]` rows of that version (at least one
-    where no number was given), none of a missing or retracted episode. Anything else holds
-    no rows of its own.
-    """
-    if released_since(lake, item.details.get("quarantined", [])):
-        return False
-    if GRAPH[item.asset].holds_episodes:
-        return observed_version(lake, item.data_version)[0] == item.data_version
-    if item.asset in KINDS:
-        return has_model(lake, item.data_version)
-    if item.asset not in CONTENT_ROWS:
-        return True
-    table, column = CONTENT_ROWS[item.asset]
-    rows = lake.frame(table, ["episode_id"], f"{column} = {quoted(item.data_version)}")
-    expected = item.details.get("rows")
-    if len(rows) != expected if expected is not None else not len(rows):
-        return False
-    members = rows.unique()
-    kept = members.join(lake.frame("episodes", ["episode_id"]), on="episode_id").join(
-        retracted(lake), on="episode_id", how="anti"
-    )
-    return len(kept) == len(members)
 
 
 def _newest(rows: pl.DataFrame) -> pl.DataFrame:

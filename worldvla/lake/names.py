@@ -17,7 +17,7 @@ from worldvla.curation.sans import ORIGINS
 from worldvla.errors import UserError
 from worldvla.lake.models import KINDS
 from worldvla.lake.store import Lake
-from worldvla.planner.partitions import iteration_key
+from worldvla.partitions import iteration_key
 
 # Which kinds a parameter of this name may mean, the likeliest first.
 MODEL_PARAMETERS = {

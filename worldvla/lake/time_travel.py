@@ -15,7 +15,7 @@ import pyarrow as pa
 from worldvla.errors import UserError
 from worldvla.lake.store import Lake, quoted
 from worldvla.lake.tables import INSTANT, TABLES
-from worldvla.planner.partitions import iteration_key
+from worldvla.partitions import iteration_key
 
 SHOWN = 8
 _STATES = pa.schema(

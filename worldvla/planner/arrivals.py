@@ -8,8 +8,8 @@ from worldvla.config import Campaign
 from worldvla.lake.episodes import set_members
 from worldvla.lake.imports import imported_episodes
 from worldvla.lake.store import Lake, quoted
+from worldvla.partitions import CAMPAIGN_SCOPE
 from worldvla.planner.graph import NODES
-from worldvla.planner.partitions import CAMPAIGN_SCOPE
 from worldvla.planner.state import Key, Observed, Recorded
 
 FOLLOWING = tuple(node.name for node in NODES if node.follows_imports)

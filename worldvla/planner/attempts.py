@@ -12,9 +12,9 @@ from pathlib import Path
 
 from worldvla.home import spent_file
 from worldvla.lake.store import Lake
+from worldvla.partitions import CAMPAIGN_SCOPE
 from worldvla.planner.graph import GRAPH
 from worldvla.planner.observe import Snapshot, step_fingerprint
-from worldvla.planner.partitions import CAMPAIGN_SCOPE
 from worldvla.planner.state import Key, NodeState
 from worldvla.training.spent import EVERY_SECONDS, read_spent
 

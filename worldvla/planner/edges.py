@@ -2,8 +2,8 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
+from worldvla.partitions import CAMPAIGN_SCOPE, iteration_key, iteration_number
 from worldvla.planner.graph import GRAPH, Node
-from worldvla.planner.partitions import CAMPAIGN_SCOPE, iteration_key, iteration_number
 from worldvla.planner.state import Key, NodeState
 
 

@@ -8,8 +8,8 @@ from worldvla import campaigns
 from worldvla.config import Nightly
 from worldvla.errors import UserError
 from worldvla.lake.store import Lake
+from worldvla.partitions import CAMPAIGN_SCOPE, iteration_key
 from worldvla.planner.observe import Snapshot, current, snapshot
-from worldvla.planner.partitions import CAMPAIGN_SCOPE, iteration_key
 from worldvla.planner.plan import Selection, plan
 
 RECORD = "iteration_record"

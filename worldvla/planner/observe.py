@@ -11,16 +11,16 @@ from worldvla.config import Campaign
 from worldvla.errors import UserError
 from worldvla.lake.imports import imports_version
 from worldvla.lake.materializations import Head, heads
-from worldvla.lake.quarantine import released_to
 from worldvla.lake.store import Lake
+from worldvla.partitions import CAMPAIGN_SCOPE, iteration_key, iteration_number
 from worldvla.planner.arrivals import with_arrivals
 from worldvla.planner.episode_sets import members_now, observe_versions
 from worldvla.planner.feedback import NOTHING, extend, incoming_version
 from worldvla.planner.fingerprints import config_digest, fingerprint
 from worldvla.planner.graph import GRAPH, Node
 from worldvla.planner.memory import collector_paused
-from worldvla.planner.partitions import CAMPAIGN_SCOPE, iteration_key, iteration_number
 from worldvla.planner.state import Key, NodeState, Observed, Recorded, assess
+from worldvla.quality.quarantine import released_to
 
 Records = Mapping[Key, Recorded]
 

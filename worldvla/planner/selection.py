@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from worldvla.partitions import CAMPAIGN_SCOPE, iteration_key
 from worldvla.planner.edges import with_ancestors, with_descendants
 from worldvla.planner.graph import GRAPH, Node
-from worldvla.planner.partitions import CAMPAIGN_SCOPE, iteration_key
 from worldvla.planner.state import Key, Kind, NodeState
 
 CauseGroup = Literal["code", "data", "missing"]

@@ -20,11 +20,11 @@ from graphlib import TopologicalSorter
 from typing import Literal, NamedTuple, Protocol
 
 from worldvla.config import Campaign
+from worldvla.partitions import CAMPAIGN_SCOPE, iteration_key
 from worldvla.planner.feedback import NOTHING, extend
 from worldvla.planner.fingerprints import changed_sections, config_digest
 from worldvla.planner.graph import GRAPH, Node
 from worldvla.planner.memory import collector_paused
-from worldvla.planner.partitions import CAMPAIGN_SCOPE, iteration_key
 
 Key = tuple[str, str, str]  # asset, campaign, iteration
 Cause = Literal["", "missing", "code", "config", "damage", "released", "imported", "data", "upstream", "gate"]

@@ -12,9 +12,9 @@ from worldvla.episodes.episode import Episode
 from worldvla.errors import UserError
 from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import existing, read_episode, write_episodes
-from worldvla.lake.quarantine import errors_of, quarantine, record_bytes, releases
 from worldvla.lake.store import Lake
 from worldvla.quality.facts import measure
+from worldvla.quality.quarantine import errors_of, quarantine, record_bytes, releases
 
 
 @dataclass

@@ -15,7 +15,7 @@ from worldvla.errors import UserError
 from worldvla.lake.episodes import episode_rows, retracted
 from worldvla.lake.query import asking, run_audit
 from worldvla.lake.store import Lake
-from worldvla.planner.partitions import iteration_key
+from worldvla.partitions import iteration_key
 
 # What a selection may say of an episode; audits that have such columns say it too.
 SAID = ("label", "split", "rule")

@@ -19,9 +19,9 @@ from worldvla.exchange.importing.record import Archive, Broken, Digests, Record,
 from worldvla.lake.commit import Commit
 from worldvla.lake.digests import canonical_json, digest
 from worldvla.lake.episodes import existing
-from worldvla.lake.quarantine import Unread, errors_of, quarantine_unread
 from worldvla.lake.store import Lake, quoted
 from worldvla.quality.admission import admit
+from worldvla.quality.quarantine import Unread, errors_of, quarantine_unread
 
 VERSION = "2"  # raise it when the same record and mapping would give another episode
 COMMIT = Commit(run_id="", asset="import")

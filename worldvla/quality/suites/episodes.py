@@ -5,7 +5,6 @@ import polars as pl
 
 from worldvla.episodes.episode import Source
 from worldvla.lake.episodes import camera_strides, episode_rows, set_members
-from worldvla.lake.quarantine import releases
 from worldvla.lake.store import Lake, is_in, quoted
 from worldvla.quality.expectation import (
     Expectation,
@@ -19,6 +18,7 @@ from worldvla.quality.expectation import (
     unique,
 )
 from worldvla.quality.frame_facts import frame_facts
+from worldvla.quality.quarantine import releases
 from worldvla.quality.rules import RULES, RULES_VERSION
 from worldvla.quality.suites.suite import Scope, Suite
 

@@ -3,10 +3,8 @@
 import pandas as pd
 import polars as pl
 
-from worldvla.lake.quarantine import quarantine_of
 from worldvla.lake.store import Lake
 from worldvla.lake.tables import TABLES
-from worldvla.planner.graph import GRAPH
 from worldvla.quality.expectation import (
     Expectation,
     between,
@@ -19,6 +17,7 @@ from worldvla.quality.expectation import (
     stripped,
     unique,
 )
+from worldvla.quality.quarantine import quarantine_of
 from worldvla.quality.rules import RULES, UNMAPPABLE
 from worldvla.quality.suites.suite import Scope, Suite, rows
 
@@ -43,7 +42,7 @@ def expect_of_materializations(data: pd.DataFrame, scope: Scope) -> list[Expecta
         one_of(
             "the asset is one of the graph",
             "asset",
-            GRAPH,
+            scope.assets,
             "warning",
             "it was published by a version of worldvla that had this asset; nothing reads it any more",
         ),

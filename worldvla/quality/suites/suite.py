@@ -1,6 +1,6 @@
 """What a suite is, and the node of the asset graph on whose behalf it is asked."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -14,7 +14,7 @@ from worldvla.quality.expectation import Expectation
 class Scope:
     """A node and the content it is about to publish: which rows are audited, and by which configuration.
 
-    `parents` maps the node's parent assets to the data versions that it read.
+    `assets` are all that the graph has; `parents` maps the node's parent assets to the data versions that it read.
     """
 
     asset: str
@@ -22,6 +22,7 @@ class Scope:
     iteration: str
     data_version: str
     config: Campaign
+    assets: Collection[str]
     parents: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -12,15 +12,16 @@ from tests.quality import damage
 from worldvla import campaigns
 from worldvla.episodes.packing import pack, unpack
 from worldvla.errors import UserError
-from worldvla.lake import quarantine
 from worldvla.lake.commit import Commit
 from worldvla.lake.digests import digest
 from worldvla.lake.episodes import existing, write_set
-from worldvla.lake.materializations import Materialization, find, publish
+from worldvla.lake.materializations import Materialization, publish
 from worldvla.lake.store import Lake
 from worldvla.lake.tables import TABLES
 from worldvla.planner.fingerprints import config_digest
 from worldvla.planner.graph import GRAPH
+from worldvla.planner.recall import find
+from worldvla.quality import quarantine
 from worldvla.quality.admission import admit, judge_again
 
 COMMIT = Commit("run", "demonstrations", "test", "")

@@ -7,10 +7,10 @@ import pytest
 from tests.factories import seldom_drawn, synthetic_episode
 from worldvla.episodes.episode import Episode
 from worldvla.episodes.images import decode_image
-from worldvla.episodes.loading import WindowLoader
 from worldvla.errors import UserError
 from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import write_episodes
+from worldvla.lake.loading import WindowLoader
 from worldvla.lake.store import Lake
 
 HISTORY, CHUNK = 2, 3
@@ -93,7 +93,7 @@ def test_an_epoch_can_be_left_and_begun_again(lake: Lake, episodes: list[Episode
 def test_a_frame_is_decoded_once_while_there_is_a_cache(
     lake: Lake, episodes: list[Episode], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from worldvla.episodes import loading
+    from worldvla.lake import loading
 
     decoded = []
     decode = loading._decode_into
@@ -119,7 +119,7 @@ def test_the_cache_goes_with_the_loader(lake: Lake, episodes: list[Episode], tmp
 def test_a_cache_without_room_is_refused(
     lake: Lake, episodes: list[Episode], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from worldvla.episodes import loading
+    from worldvla.lake import loading
 
     full = type("usage", (), {"free": 10})
     monkeypatch.setattr(loading.shutil, "disk_usage", lambda _: full)

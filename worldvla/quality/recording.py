@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from worldvla.lake.commit import Commit
 from worldvla.lake.digests import canonical_json
 from worldvla.lake.episodes import episode_rows
-from worldvla.lake.quarantine import ORIGIN, lengths, origins_held
 from worldvla.lake.store import Lake
 from worldvla.quality.admission import admit, judge_again
+from worldvla.quality.quarantine import ORIGIN, lengths, origins_held
 from worldvla.sim.rollout import RolloutRequest
 from worldvla.sim.workers import collect
 
