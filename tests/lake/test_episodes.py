@@ -14,9 +14,8 @@ from worldvla.lake.episodes import (
     existing,
     load_bank,
     load_images,
-    observed_version,
-    observed_versions,
     read_episode,
+    remaining_version,
     set_members,
     write_episodes,
     write_set,
@@ -167,21 +166,19 @@ def test_a_set_is_a_function_of_its_members(lake: Lake) -> None:
 
 def test_an_empty_set_is_whole(lake: Lake) -> None:
     version = write_set(lake, [], COMMIT)
-    assert observed_version(lake, version) == (version, [], [])
+    assert remaining_version(lake, version) == version
 
 
-def test_a_set_is_observed_without_what_is_missing_or_retracted(lake: Lake) -> None:
+def test_what_remains_of_a_set_is_without_what_is_missing_or_retracted(lake: Lake) -> None:
     ids = sorted(write_episodes(lake, [synthetic_episode(seed) for seed in range(4)], COMMIT))
     version, other = write_set(lake, ids, COMMIT), write_set(lake, ids[:1], COMMIT)
-    assert observed_version(lake, version) == (version, [], [])
+    assert remaining_version(lake, version) == version
     lake.delete("episodes", f"episode_id = '{ids[3]}'")
     retract_episodes(lake, [ids[2]], "the camera was blocked")
     retract_episodes(lake, [ids[2]], "again")
-    observed, missing, retracted = observed_version(lake, version)
-    assert (missing, retracted) == ([ids[3]], [ids[2]])
-    assert set_members(lake, other) == ids[:1]
-    assert observed_versions(lake, [version, other])[other] == (other, [], [])
-    assert write_set(lake, [ids[0], ids[1], ids[2]], COMMIT) == observed
+    remaining = remaining_version(lake, version)
+    assert set_members(lake, other) == ids[:1] and remaining_version(lake, other) == other != remaining
+    assert write_set(lake, [ids[0], ids[1], ids[2]], COMMIT) == remaining
     assert existing(lake, [*ids, "unheard"]) == set(ids[:3])
     with pytest.raises(UserError, match="unheard"):
         retract_episodes(lake, ["unheard"], "no reason")

@@ -29,6 +29,8 @@ class Source(enum.StrEnum):
 
 
 ANNOTATED = (Source.TELEOP, Source.IMPORT)
+# Where an episode came from: two of one origin are one attempt.
+ORIGIN = ("suite", "task", "seed", "source", "actor", "settings")
 
 
 @dataclass(frozen=True)
@@ -101,18 +103,15 @@ class Episode:
         What a person wrote down is content too: the instruction of an imported or teleoperated
         episode. A simulator's follows from suite and task.
         """
-        origin = {
-            "suite": self.suite,
-            "task": self.task,
-            "seed": self.seed,
-            "source": str(self.source),
-            "actor": self.actor,
-            "settings": self.settings,
-            "content": self.content_digest,
-        }
-        if self.source in ANNOTATED:
-            origin["instruction"] = self.instruction
-        return hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()[:32]
+        return episode_id({name: getattr(self, name) for name in ORIGIN}, self.content_digest, self.instruction)
+
+
+def episode_id(origin: Mapping[str, Any], content_digest: str, instruction: str) -> str:
+    """The id of an episode of this origin (by `ORIGIN`, `settings` as a mapping), content and instruction."""
+    named = {**{name: origin[name] for name in ORIGIN}, "source": str(origin["source"]), "content": content_digest}
+    if origin["source"] in ANNOTATED:
+        named["instruction"] = instruction
+    return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def camera_stride(settings: Mapping[str, Any]) -> int:

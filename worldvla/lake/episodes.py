@@ -184,29 +184,12 @@ def set_members(lake: Lake, version: str) -> list[str]:
     return members.join(retracted(lake), on="episode_id", how="anti").sort("position")["episode_id"].to_list()
 
 
-def observed_version(lake: Lake, version: str) -> tuple[str, list[str], list[str]]:
-    """What is there of a set: the version of its members that remain, the ids missing, the ids retracted.
-
-    The first equals `version` exactly when the set is whole.
-    """
-    return observed_versions(lake, [version])[version]
-
-
-def observed_versions(lake: Lake, versions: Iterable[str]) -> dict[str, tuple[str, list[str], list[str]]]:
-    """`observed_version` of many sets, reading each table once."""
-    versions = sorted(set(versions))
-    members = lake.frame("episode_sets", ["set_version", "episode_id"], is_in("set_version", versions))
-    present = lake.frame("episodes", ["episode_id", "content_digest"])
-    withdrawn = retracted(lake).with_columns(retracted=pl.lit(True))
-    found = members.join(present, on="episode_id", how="left").join(withdrawn, on="episode_id", how="left")
-    observed = {}
-    for version in versions:
-        rows = found.filter(pl.col("set_version") == version).sort("episode_id")
-        gone = rows.filter(pl.col("content_digest").is_null())["episode_id"].to_list()
-        out = rows.filter(pl.col("retracted") & pl.col("content_digest").is_not_null())["episode_id"].to_list()
-        whole = rows.filter(pl.col("retracted").is_null() & pl.col("content_digest").is_not_null())
-        observed[version] = (set_version(whole.select("episode_id", "content_digest").rows()), gone, out)
-    return observed
+def remaining_version(lake: Lake, version: str) -> str:
+    """The version of a set's members that are recorded and not retracted: its own exactly when it is whole."""
+    members = lake.frame("episode_sets", ["episode_id"], f"set_version = {quoted(version)}")
+    kept = members.join(retracted(lake), on="episode_id", how="anti")
+    there = kept.join(lake.frame("episodes", ["episode_id", "content_digest"]), on="episode_id")
+    return set_version(there.select("episode_id", "content_digest").rows())
 
 
 def retracted(lake: Lake) -> pl.DataFrame:

@@ -9,12 +9,10 @@ import json
 
 import polars as pl
 
-from worldvla.episodes.episode import ANNOTATED
+from worldvla.episodes.episode import ORIGIN, episode_id
 from worldvla.lake.digests import DIGEST_LENGTH, set_version
 from worldvla.lake.store import Lake
 from worldvla.planner.state import Observed
-
-ORIGIN = ["suite", "task", "seed", "source", "actor", "settings"]
 
 
 def members_now(lake: Lake) -> pl.DataFrame:
@@ -62,16 +60,12 @@ def _corrected(lake: Lake, found: pl.DataFrame) -> set[str]:
         return set()
     rows = lake.frame("episodes", ["episode_id", "content_digest", "instruction", *ORIGIN])
     rows = rows.join(found, on="episode_id", how="semi")
-    return {row["episode_id"] for row in rows.iter_rows(named=True) if _episode_id(row) != row["episode_id"]}
+    return {row["episode_id"] for row in rows.iter_rows(named=True) if not _names_its_content(row)}
 
 
-def _episode_id(row: dict) -> str:
-    """The id of an episode with this content: as `worldvla.episodes.episode` makes it."""
-    origin = {name: row[name] for name in ORIGIN}
-    origin |= {"settings": json.loads(row["settings"] or "{}"), "content": row["content_digest"]}
-    if row["source"] in ANNOTATED:
-        origin["instruction"] = row["instruction"]
-    return hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()[:DIGEST_LENGTH]
+def _names_its_content(row: dict) -> bool:
+    origin = row | {"settings": json.loads(row["settings"] or "{}")}
+    return episode_id(origin, row["content_digest"], row["instruction"]) == row["episode_id"]
 
 
 def _observed(rows: pl.DataFrame, corrected: set[str]) -> Observed:

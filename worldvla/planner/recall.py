@@ -1,6 +1,6 @@
 """What was computed before stands for what would be computed again, as long as it is still whole."""
 
-from worldvla.lake.episodes import observed_version, retracted
+from worldvla.lake.episodes import remaining_version, retracted
 from worldvla.lake.materializations import CONTENT_ROWS, Materialization, history
 from worldvla.lake.models import KINDS, has_model
 from worldvla.lake.store import Lake, quoted
@@ -26,7 +26,7 @@ def is_whole(lake: Lake, item: Materialization) -> bool:
     if released_since(lake, item.details.get("quarantined", [])):
         return False
     if GRAPH[item.asset].holds_episodes:
-        return observed_version(lake, item.data_version)[0] == item.data_version
+        return remaining_version(lake, item.data_version) == item.data_version
     if item.asset in KINDS:
         return has_model(lake, item.data_version)
     if item.asset not in CONTENT_ROWS:

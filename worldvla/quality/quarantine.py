@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from worldvla.episodes.episode import Episode, Source
+from worldvla.episodes.episode import ORIGIN, Episode, Source
 from worldvla.episodes.packing import pack, unpack
 from worldvla.errors import UserError
 from worldvla.lake.commit import Commit
@@ -22,7 +22,6 @@ from worldvla.lake.episodes import existing, write_episodes
 from worldvla.lake.store import Lake, is_in, quoted
 from worldvla.quality.rules import RULES, RULES_VERSION, UNMAPPABLE
 
-ORIGIN = ("suite", "task", "seed", "source", "actor", "settings")
 # Publications whose details may name records that were kept out.
 KEPT_OUT = """contains(details, '"quarantined"')"""
 

@@ -8,12 +8,13 @@ What quality rules refuse is recognized likewise: it is not rolled out again.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from worldvla.episodes.episode import ORIGIN
 from worldvla.lake.commit import Commit
 from worldvla.lake.digests import canonical_json
 from worldvla.lake.episodes import episode_rows
 from worldvla.lake.store import Lake
 from worldvla.quality.admission import admit, judge_again
-from worldvla.quality.quarantine import ORIGIN, lengths, origins_held
+from worldvla.quality.quarantine import lengths, origins_held
 from worldvla.sim.rollout import RolloutRequest
 from worldvla.sim.workers import collect
 
