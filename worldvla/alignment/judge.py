@@ -6,7 +6,6 @@ the picture's fault or its own: its accuracy on the real frames of the same epis
 reported beside every figure it gives.
 """
 
-import math
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from worldvla.training.checkpoint import Checkpointer, load_optimizer_tensors, o
 from worldvla.training.device import device, generator
 from worldvla.training.divergence import refuse_divergence
 from worldvla.training.progress import Log, ignore, track
+from worldvla.training.schedule import warmed_up_cosine
 
 THRESHOLD = 0.5  # probability from which a frame shows success
 STAGE = "judge"
@@ -29,7 +29,6 @@ MAX_SHIFT = 3  # pixels
 MAX_BLUR = 1.0  # pixels, standard deviation
 BRIGHTNESS = 0.1
 NOISE = 0.03
-WARMUP = 0.05
 WEIGHT_DECAY = 0.05
 LOG_EVERY = 25
 BATCH = 512
@@ -134,7 +133,7 @@ def train(
         logits = judge(augment(_pixels(frames), random).to(device()))
         loss = F.binary_cross_entropy_with_logits(logits, labels)
         for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * _learning_rate_scale(step, settings.steps)
+            group["lr"] = settings.learning_rate * warmed_up_cosine(step, settings.steps)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -144,14 +143,6 @@ def train(
             log(step + 1, {"judge/loss": loss.item(), "judge/accuracy": accuracy.item()})
         checkpointer.save(STAGE, step + 1, {"judge": judge.state_dict(), "optimizer": optimizer_tensors(optimizer)})
     return judge.eval()
-
-
-def _learning_rate_scale(step: int, steps: int) -> float:
-    """Linear warm-up over the first WARMUP of the steps, then a cosine to 0."""
-    warmup = max(1, round(WARMUP * steps))
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
 def augment(pixels_B3HW: torch.Tensor, random: torch.Generator) -> torch.Tensor:

@@ -21,10 +21,10 @@ from worldvla.training.checkpoint import Checkpointer, load_optimizer_tensors, o
 from worldvla.training.device import device, generator
 from worldvla.training.divergence import refuse_divergence
 from worldvla.training.progress import Log, ignore, track
+from worldvla.training.schedule import warmed_up_cosine
 
 STAGE = "sft"
 MAX_SHIFT = 2
-WARMUP = 0.05
 WEIGHT_DECAY = 0.01
 LOG_EVERY = 20
 
@@ -59,7 +59,7 @@ def fine_tune(
         random = generator(seed, STAGE, step)
         loss = samples.loss(policy, random)
         for group in optimizer.param_groups:
-            group["lr"] = architecture.learning_rate * learning_rate_scale(step, architecture.steps)
+            group["lr"] = architecture.learning_rate * warmed_up_cosine(step, architecture.steps)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
@@ -134,11 +134,3 @@ def shift(images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
     rows, columns = (offsets + torch.arange(size)).to(images.device)
     batch = torch.arange(len(images), device=images.device)
     return padded.permute(0, 2, 3, 1)[batch[:, None, None], rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
-
-
-def learning_rate_scale(step: int, steps: int) -> float:
-    """Linear warm-up over the first WARMUP of the steps, then a cosine to 0."""
-    warmup = max(1, round(WARMUP * steps))
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + float(np.cos(np.pi * (step - warmup) / max(1, steps - warmup))))

@@ -60,9 +60,6 @@ class ActionChunk:
     actions: torch.Tensor
     log_prob: torch.Tensor
 
-    def to(self, device: torch.device) -> "ActionChunk":
-        return ActionChunk(self.tokens.to(device), self.actions.to(device), self.log_prob.to(device))
-
 
 class Policy(nn.Module):
     """Image and instruction in, a chunk of discretized actions out.

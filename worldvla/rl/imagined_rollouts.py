@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 
+from worldvla.alignment.judge import THRESHOLD
 from worldvla.config import ActionNoise
 from worldvla.policy.noise import Draws
 from worldvla.policy.vla import Policy
@@ -59,7 +60,6 @@ class Dynamics(Protocol):
 
 # Of frames uint8 [B, H, W, 3], the probability float32 [B] that each shows success.
 Judge = Callable[[np.ndarray], np.ndarray]
-SHOWS_SUCCESS = 0.5
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def imagine(
         imagined = dynamics.step(state, action.actions.numpy(), decode="last")
         stride = policy.chunk // imagined.reward.shape[1]
         reward[active, steps.start + stride - 1 : steps.stop : stride] = imagined.reward
-        shown[active[judge(imagined.images[:, -1]) >= SHOWS_SUCCESS]] = 1
+        shown[active[judge(imagined.images[:, -1]) >= THRESHOLD]] = 1
         seen.append(images)
         acted.append(action)
         actors.append(active)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from worldvla.alignment.judge import THRESHOLD
 from worldvla.config import Imagination as ImaginationConfig
 from worldvla.config import ReinforcementLearning
 from worldvla.policy.sft import ChunkSamples
@@ -21,7 +22,7 @@ from worldvla.policy.vla import Policy
 from worldvla.rl import grpo
 from worldvla.rl.deployed import Deployed, deployed
 from worldvla.rl.exploitation import counts, exploits, rates
-from worldvla.rl.imagined_rollouts import SHOWS_SUCCESS, Dynamics, Judge, JudgedDynamics, Rollouts, imagine
+from worldvla.rl.imagined_rollouts import Dynamics, Judge, JudgedDynamics, Rollouts, imagine
 from worldvla.rl.keyframes import NEAR_FAILURE
 from worldvla.rl.probes import Probe, Probing, Try, resting, turned_back
 from worldvla.rl.starts import StartStates
@@ -96,7 +97,7 @@ def train(
         world = Imagination(world_model, imagination.denoising_steps, noise)
         return JudgedDynamics(world, judge) if by_judge else world
 
-    threshold = [SHOWS_SUCCESS if by_judge else world_model.success_threshold(task) for task in starts.tasks]
+    threshold = [THRESHOLD if by_judge else world_model.success_threshold(task) for task in starts.tasks]
     threshold = np.array(threshold, np.float32)
     return improve(
         policy,
