@@ -11,6 +11,7 @@ together with them, at a power cut, is settled before the next server starts: `p
 """
 
 import fcntl
+import json
 import socket
 import uuid
 from collections.abc import Iterator
@@ -18,7 +19,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.errors import DagsterUserCodeUnreachableError, DagsterUserCodeUnreachableTimeoutError
+from dagster._core.storage.tags import GRPC_INFO_TAG
+from dagster._grpc.client import DagsterGrpcClient
+from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
+from dagster._serdes import deserialize_value
 
+ANSWER_SECONDS = 10
 TAG = "worldvla/process"
 PLACE_TAG = "worldvla/started_at"
 UNFINISHED = [
@@ -61,15 +68,31 @@ def settle_served_runs(instance: dg.DagsterInstance) -> list[str]:
     """Marks the runs that a server before this one executed as failed and frees their pool slots; returns their ids.
 
     For a server that is about to start and is the only one of the instance. Its daemon starts each of them again, once
-    (`run_retries`); what was queued stays queued.
+    (`run_retries`); what was queued stays queued. A code server outlives its web server and daemon until its runs have
+    ended: what such a one still executes is left to it.
     """
     settled = []
     for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
-        if TAG not in run.tags:
+        if TAG not in run.tags and not _is_executed(run):
             instance.report_run_failed(run, "The server that executed this run ended before the run did.")
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             settled.append(run.run_id)
     return settled
+
+
+def _is_executed(run: dg.DagsterRun) -> bool:
+    """Whether the code server that was given the run is there and at work on it."""
+    if GRPC_INFO_TAG not in run.tags:
+        return False
+    where = json.loads(run.tags[GRPC_INFO_TAG])
+    client = DagsterGrpcClient(where.get("port"), where.get("socket"), where.get("host") or "localhost")
+    try:
+        answer = client.can_cancel_execution(CanCancelExecutionRequest(run_id=run.run_id), timeout=ANSWER_SECONDS)
+    except DagsterUserCodeUnreachableTimeoutError:
+        return True  # it is there, and busy
+    except DagsterUserCodeUnreachableError:
+        return False
+    return deserialize_value(answer, CanCancelExecutionResult).can_cancel
 
 
 def _place(instance: dg.DagsterInstance) -> str:

@@ -18,7 +18,7 @@ for name in DAGSTER_POSTGRES_URL MLFLOW_TRACKING_URI; do
     [ -z "${!name:-}" ] || export "$name=${!name/#postgresql:/postgresql+psycopg2:}"
 done
 .venv/bin/python -m pipelines.instance >/dev/null
-# One of these a home: its children inherit the lock, so that it is held until the last of them has ended.
+# One of these a home: web server, daemon and MLflow inherit the lock, so that it is held until the last of them has ended.
 exec 9>"$DAGSTER_HOME/server.lock"
 flock --nonblock 9 || {
     echo "a server of $DAGSTER_HOME runs already, or has not ended yet: end it first" >&2

@@ -1,5 +1,6 @@
 """A killed run must not keep its pool slot from the run that repairs it."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ import textwrap
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from pipelines.dead_runs import TAG, settle_dead_runs, settle_served_runs
 from worldvla.home import project_root
@@ -61,7 +63,7 @@ def test_what_a_server_left_is_settled_before_the_next_one_starts(tmp_path: Path
     shutil.copy(project_root() / "dagster.yaml", tmp_path / "dagster.yaml")
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         states = {
-            "served": (dg.DagsterRunStatus.STARTED, {}),
+            "served": (dg.DagsterRunStatus.STARTED, {GRPC_INFO_TAG: json.dumps({"socket": str(tmp_path / "gone")})}),
             "of a command": (dg.DagsterRunStatus.STARTED, {TAG: "some"}),
         }
         runs = {

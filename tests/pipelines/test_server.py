@@ -17,6 +17,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from pipelines.dead_runs import settle_served_runs
 from pipelines.instance import dagster_home
 from pipelines.runs import CAMPAIGN_TAG
 from pipelines.server import Server
@@ -129,8 +130,13 @@ def test_runs_queue_survive_the_command_and_are_waited_for_again(running):
     assert first.returncode == 130 and f"run {queued.run_id} goes on at {running.url}/runs/" in said + rest
 
     running.start("dagster-daemon", "run")
-    status, said = running.launched("--assets", "demonstrations")
-    assert status == 0, said
+    again = running.launch("--assets", "demonstrations")
+    while running.runs()[0].status is not dg.DagsterRunStatus.STARTED and again.poll() is None:
+        time.sleep(0.2)
+    with dg.DagsterInstance.from_config(str(running.home / "dagster")) as instance:
+        assert settle_served_runs(instance) == []  # its code server lives and is at work on it
+    _, said = again.communicate(timeout=PATIENCE_SECONDS)
+    assert again.returncode == 0, said
     assert f"run {queued.run_id} is under way (queued): waiting for it" in said
     [done] = running.runs()
     assert (done.run_id, done.status) == (queued.run_id, dg.DagsterRunStatus.SUCCESS)
