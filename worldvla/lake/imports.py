@@ -7,14 +7,19 @@ import polars as pl
 from worldvla.lake.digests import digest
 from worldvla.lake.store import Lake, is_in
 
+# What names a record that was read by one mapping, whichever importer made an episode of it.
+RECORD = ["import_name", "file", "record", "files", "mapping"]
+
 
 def imported_episodes(lake: Lake, names: Collection[str]) -> list[str]:
     """The episodes of these imports by id, also those that quality rules keep out; records that are no episode are
-    not among them."""
+    not among them. Of a record that was imported again by a newer importer, what that one made of it."""
     if not names or not lake.exists("imports"):
         return []
-    where = f"{is_in('import_name', sorted(names))} AND unmappable IS NULL"
-    return sorted(set(lake.frame("imports", ["episode_id"], where)["episode_id"]))
+    columns = [*RECORD, "importer", "episode_id"]
+    rows = lake.frame("imports", columns, f"{is_in('import_name', sorted(names))} AND unmappable IS NULL")
+    version = pl.col("importer").cast(pl.Int64)
+    return sorted(set(rows.filter(version == version.max().over(RECORD))["episode_id"]))
 
 
 def lost_imports(lake: Lake, names: Collection[str]) -> dict[tuple[str, str], int]:

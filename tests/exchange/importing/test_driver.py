@@ -13,6 +13,7 @@ import pytest
 
 from tests.exchange.importing import files
 from tests.exchange.importing.bringing import bring, episodes
+from worldvla.exchange.importing import driver
 from worldvla.lake.episodes import read_episode
 from worldvla.lake.imports import imported_episodes, imports_version, lost_imports
 from worldvla.lake.store import Lake
@@ -131,6 +132,19 @@ def test_a_lost_episode_that_comes_again_under_another_number_counts(tmp_path):
     assert bring(lake, "libero", tmp_path / "set", suite="libero_goal").imported >= 2
     assert not lost_imports(lake, ["data"])
     assert bring(lake, "libero", tmp_path / "set", suite="libero_goal").skipped == 3
+
+
+def test_what_a_newer_importer_makes_of_a_record_takes_the_olders_place(tmp_path, monkeypatch):
+    lake = Lake(tmp_path / "lake")
+    path = files.libero(tmp_path / NAME, demos=2)
+    monkeypatch.setattr(driver, "VERSION", "9")
+    assert bring(lake, "libero", path, suite="libero_goal").imported == 2
+    older = imported_episodes(lake, ["data"])
+    monkeypatch.setattr(driver, "VERSION", "10")
+    assert bring(lake, "libero", path, suite="libero_goal").imported == 2
+    newer = imported_episodes(lake, ["data"])
+    assert len(newer) == 2 and not {*newer} & {*older}
+    assert {read_episode(lake, one).settings["import"]["importer"] for one in newer} == {"10"}
 
 
 def test_where_a_record_came_from_is_kept(tmp_path):

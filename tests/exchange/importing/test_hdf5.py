@@ -133,6 +133,15 @@ def test_a_file_laid_out_otherwise_than_the_first_is_quarantined(lake, tmp_path)
     assert "put_the_bowl_on_the_stove_demo.hdf5 is LIBERO's, upright" in refusals(lake)["layout_differs"]
 
 
+@pytest.mark.parametrize("rate", [None, [20], "twenty", float("nan")])
+def test_a_rate_that_is_not_known_may_be_any(lake, tmp_path, rate):
+    for name in ("plate", "stove"):
+        files.libero(tmp_path / "set" / f"put_the_bowl_on_the_{name}_demo.hdf5", demos=1)
+    with h5py.File(tmp_path / "set" / "put_the_bowl_on_the_stove_demo.hdf5", "a") as file:
+        file["data"].attrs["env_args"] = json.dumps({"env_kwargs": {} if rate is None else {"control_freq": rate}})
+    assert bring(lake, "libero", tmp_path / "set").imported == 2
+
+
 def test_an_axis_can_be_turned_round(lake, tmp_path):
     path = files.robomimic(tmp_path / "low_dim.hdf5")
     assert bring(lake, "libero", path, **ROBOMIMIC, scale="1,-1,1,1,1,1").imported == 2

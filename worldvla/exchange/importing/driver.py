@@ -126,6 +126,7 @@ def _read(stream: Iterator[_Known], recipe: Recipe) -> Iterator[tuple[_Place, Ep
             yield place, record.error
             continue
         origin = {"file": place.file, "record": place.position, "digest": place.files[place.file]}
+        origin["importer"] = VERSION
         try:
             yield place, assemble(record, recipe, origin)
         except Unmappable as error:

@@ -11,6 +11,7 @@ layout has no place for: the last state, and what is known of every state.
 """
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -78,7 +79,14 @@ class Convention(NamedTuple):
         is_own = "gripper" in attributes
         is_libero = "macros_image_convention" in attributes and not is_own
         upside_down = is_libero and attributes["macros_image_convention"] != "opencv"
-        return Convention(is_own, is_libero, upside_down, float(_settings(attributes).get("control_freq") or 0))
+        rate = _settings(attributes).get("control_freq")
+        known = isinstance(rate, int | float) and 0 < rate < math.inf
+        return Convention(is_own, is_libero, upside_down, float(rate) if known else 0.0)
+
+    def agrees_with(self, other: "Convention") -> bool:
+        """Whether what is right for the one file is right for the other; a rate that is unknown may be any."""
+        rates = {self.rate, other.rate} - {0}
+        return self[:3] == other[:3] and len(rates) < 2
 
     def __str__(self) -> str:
         layout = "this project's" if self.is_own else "LIBERO's" if self.is_libero else "robomimic's"
@@ -149,7 +157,7 @@ class Archive:
                 except Unmappable as error:
                     yield Broken((name,), "", error)
                     continue
-                if (own := Convention.of(attributes)) != self._convention:
+                if not (own := Convention.of(attributes)).agrees_with(self._convention):
                     reason = f"{name} is {own}; the first file is {self._convention}; import each kind by itself"
                     yield Broken((name,), "", Unmappable("layout_differs", reason))
                     continue
