@@ -11,10 +11,13 @@ from tests.exchange.importing import files
 from tests.exchange.importing.bringing import bring
 from tests.factories import synthetic_lake
 from worldvla import campaigns
+from worldvla.errors import UserError
 from worldvla.lake.episodes import episode_rows, set_members
 from worldvla.lake.materializations import latest
 from worldvla.lake.store import Lake
+from worldvla.locks import nobody_at_work
 from worldvla.planner.observe import snapshot
+from worldvla.quality.admission import judge_again
 from worldvla.upkeep.retention import apply, make_plan
 
 VARIANT = "with-takes"
@@ -34,6 +37,27 @@ def materialized(instance: dg.DagsterInstance) -> dict[str, list[dict]]:
     lake = Lake.default()
     found = {asset: record.data_version for (asset, _, _), record in latest(lake).items()}
     return {asset: episode_rows(lake, set_members(lake, version)).to_dicts() for asset, version in found.items()}
+
+
+def test_an_asset_holds_the_lake_while_it_is_made(home, monkeypatch):
+    monkeypatch.setattr("worldvla.locks.PATIENCE_SECONDS", 0.1)
+    campaigns.make_variant("test", {"imports": ["takes"]}, VARIANT)
+    bring(Lake.default(), "videos", files.video_folder(home / "takes"), name="takes", gripper="1:-1")
+    held = []
+
+    def watched(*arguments):
+        with pytest.raises(UserError, match="is being written to"), nobody_at_work():
+            raise AssertionError("somebody looked after the lake meanwhile")
+        held.append(arguments)
+        return judge_again(*arguments)
+
+    monkeypatch.setattr("assets.imports.judge_again", watched)
+    with dg.instance_for_test() as instance:
+        instance.add_dynamic_partitions(CAMPAIGN, [VARIANT])
+        assert len(materialized(instance)["imported_episodes"]) == 3
+    assert held
+    with nobody_at_work():
+        pass
 
 
 def test_listed_imports_become_episodes_and_their_successes_demonstrations(home):

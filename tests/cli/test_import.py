@@ -7,9 +7,12 @@ import pytest
 from tests.exchange.importing import files
 from tests.planner import lakes
 from worldvla.cli import main
+from worldvla.errors import UserError
+from worldvla.exchange.importing.driver import bring_in
 from worldvla.lake.episodes import set_members
 from worldvla.lake.imports import imported_episodes
 from worldvla.lake.store import Lake
+from worldvla.locks import nobody_at_work
 
 NAME = "put_the_bowl_on_the_plate_demo.hdf5"
 
@@ -40,6 +43,19 @@ def test_json_is_one_array_with_counts_and_mapping(ask, tmp_path):
     assert row["mapping"]["turn"] == "vertical" and {one["ours"] for one in row["mapped"]} >= {"actions", "success"}
     [again] = json.loads(ask("import", "libero", path, "--suite", "libero_goal", "--name", "bowls", "--json")[1])
     assert (again["skipped"], again["imported"]) == (3, 0)
+
+
+def test_an_import_holds_the_lake(ask, tmp_path, monkeypatch):
+    monkeypatch.setattr("worldvla.locks.PATIENCE_SECONDS", 0.1)
+
+    def watched(*arguments):
+        with pytest.raises(UserError, match="is being written to"), nobody_at_work():
+            raise AssertionError("somebody looked after the lake meanwhile")
+        return bring_in(*arguments)
+
+    monkeypatch.setattr("worldvla.exchange.importing.driver.bring_in", watched)
+    status, out, _ = ask("import", "libero", files.libero(tmp_path / NAME), "--suite", "libero_goal", "--json")
+    assert status == 0 and json.loads(out)[0]["imported"] == 3
 
 
 def test_a_dry_run_prints_mapping_and_counts_and_writes_nothing(ask, tmp_path):

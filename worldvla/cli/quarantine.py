@@ -124,11 +124,13 @@ def release(
     """Put a record into the lake as it is; the rules that it breaks will not keep it out again."""
     from worldvla.lake.commit import Commit
     from worldvla.lake.store import Lake
+    from worldvla.locks import at_work
     from worldvla.quality import quarantine
 
     lake = Lake.default()
     one = quarantine.find(lake, record)
-    nodes = quarantine.release(lake, one, reason, by or _logged_in(), Commit(run_id="", asset="release"))
+    with at_work():
+        nodes = quarantine.release(lake, one, reason, by or _logged_in(), Commit(run_id="", asset="release"))
     released = quarantine.find(lake, one.row["record_id"])
     where = "; `worldvla rematerialize` lets it into " + ", ".join(nodes) if nodes else ""
     output.say(f"released {one.row['record_id']} from {', '.join(one.broken)}{where}")

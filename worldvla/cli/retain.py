@@ -47,22 +47,22 @@ def retain(
 
     lake, keep = Lake.default(), timedelta(days=keep_days)
     if not apply:
-        plan = _planned(lake, keep)
-        rows = _rows(plan) + _training_rows(checkpoints.look(home(), keep))
+        trainings = checkpoints.look(home(), keep)
+        plan = _planned(lake, keep, trainings)
+        rows = _rows(plan) + _training_rows(trainings)
         output.emit(rows, as_json, "retention, dry run")
         _name_models(plan)
         freed, total = (sum(row[name] for row in rows) for name in ("freed_bytes", "bytes"))
         output.say(f"{_size(freed)} of {_size(total)} would be freed, and more by compaction; --apply does it")
         return
     with quiet(lake):
-        # First: a training that was given up needs the version that it read no longer.
         trainings = checkpoints.look(home(), keep)
-        checkpoints.remove(trainings)
-        plan = _planned(lake, keep)
+        plan = _planned(lake, keep, trainings)
         before = _bytes(lake)
         with output.steps("removing", 1 + len(retention.REMOVABLE) + len(plan.tables)) as step:
             retention.apply(lake, plan, step)
         after = _bytes(lake)
+        checkpoints.remove(trainings)
     rows = [row | {"freed_bytes": before[row["table"]] - after[row["table"]]} for row in _rows(plan)]
     rows += _training_rows(trainings)
     output.emit(rows, as_json, "retention")
@@ -83,9 +83,11 @@ def pin(
     from worldvla.lake import tags
     from worldvla.lake.names import resolve_model
     from worldvla.lake.store import Lake
+    from worldvla.locks import at_work
 
     lake = Lake.default()
-    pinned = tags.pin(lake, name, resolve_model(lake, model) if model else None)
+    with at_work():
+        pinned = tags.pin(lake, name, resolve_model(lake, model) if model else None)
     output.emit(pinned, as_json, f"pinned as {name}")
 
 
@@ -94,9 +96,11 @@ def unpin(name: Annotated[str, typer.Argument(help="The pin's name.")], as_json:
     """Let go of a pin; what only it kept goes with the next `worldvla retain --apply`. Prints the pins that stay."""
     from worldvla.lake import tags
     from worldvla.lake.store import Lake
+    from worldvla.locks import at_work
 
     lake = Lake.default()
-    tags.unpin(lake, name)
+    with at_work():
+        tags.unpin(lake, name)
     output.emit(tags.pins(lake), as_json, "pins")
 
 
@@ -109,13 +113,14 @@ def pins(as_json: AsJson = False) -> None:
     output.emit(tags.pins(Lake.default()), as_json, "pins")
 
 
-def _planned(lake: "Lake", keep: timedelta) -> "Plan":
+def _planned(lake: "Lake", keep: timedelta, trainings: "list[TrainingFiles]") -> "Plan":
     from worldvla.lake.tables import TABLES
     from worldvla.upkeep import retention
 
     champions = _champions(lake)
     with output.steps("looking", 1 + len(TABLES)) as step:
-        return retention.make_plan(lake, champions, keep, step)
+        unfinished = {one.path.name for one in trainings if not one.given_up}
+        return retention.make_plan(lake, champions, keep, step, unfinished)
 
 
 def _champions(lake: "Lake") -> set[str]:

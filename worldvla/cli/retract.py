@@ -40,6 +40,7 @@ def retract(
     """
     from worldvla.lake.retractions import Supposed, restore_episodes, retract_episodes
     from worldvla.lake.store import Lake
+    from worldvla.locks import at_work
 
     if not undo and not dry_run and not (reason or "").strip():
         raise UserError("--reason is needed: say why the episodes are withdrawn")
@@ -64,10 +65,11 @@ def retract(
         return
     if ids and selection and not yes:
         _confirm(len(ids), undo)
-    if undo:
-        restore_episodes(lake, ids)
-    elif ids:
-        retract_episodes(lake, ids, reason.strip())
+    with at_work():
+        if undo:
+            restore_episodes(lake, ids)
+        elif ids:
+            retract_episodes(lake, ids, reason.strip())
     what = ids[0] if len(ids) == 1 else f"{len(ids)} episodes"
     output.say(f"{'restored' if undo else 'retracted'} {what}; `worldvla rematerialize` mends what is stale:")
     stale = [row(state) for state in _states(lake) if state.state == "stale"]

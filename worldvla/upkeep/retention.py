@@ -12,14 +12,13 @@ so. The other tables keep the very versions that iterations name, and are compac
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
 from worldvla.errors import UserError
-from worldvla.home import checkpoint_directory
 from worldvla.lake.commit import Commit
 from worldvla.lake.digests import canonical_json
 from worldvla.lake.faults import damaged_table, misfits
@@ -75,8 +74,16 @@ def is_payload(table: str) -> bool:
     return bool(TABLES[table].heavy)
 
 
-def make_plan(lake: Lake, champions: Iterable[str], keep: timedelta, progress: Progress = lambda _: None) -> Plan:
+def make_plan(
+    lake: Lake,
+    champions: Iterable[str],
+    keep: timedelta,
+    progress: Progress = lambda _: None,
+    unfinished: Collection[str] = (),
+) -> Plan:
     """What would go now. `champions` are model ids; what is younger than `keep` stays, whoever needs it.
+
+    `unfinished` are the fingerprints of killed trainings that can go on: the versions that they told MLflow stay.
 
     Raises `UserError` when a table is damaged: nothing is removed from a lake that cannot be read.
     """
@@ -89,7 +96,7 @@ def make_plan(lake: Lake, champions: Iterable[str], keep: timedelta, progress: P
     progress("what is needed")
     lineage = Lineage(lake)
     needed = lineage.reach(_roots(lake, lineage, champions, datetime.now(UTC) - keep))
-    stale = {table: _stale_tags(lake, table, lineage, needed) for table in there}
+    stale = {table: _stale_tags(lake, table, lineage, needed, unfinished) for table in there}
     plans = []
     for table in there:
         progress(table)
@@ -249,22 +256,16 @@ def _removed_models(lake: Lake, lineage: Lineage, needed: Needed) -> list[dict]:
     return gone.sort("kind", "model_id").to_dicts()
 
 
-def _stale_tags(lake: Lake, table: str, lineage: Lineage, needed: Needed) -> list[str]:
-    """Tags whose model, training or iteration is no longer there to need them.
-
-    A training that was killed has told MLflow its version, and goes on as long as its checkpoints are there.
-    """
+def _stale_tags(lake: Lake, table: str, lineage: Lineage, needed: Needed, unfinished: Collection[str]) -> list[str]:
+    """Tags whose model, training or iteration is no longer there to need them."""
     kept = lineage.publications.filter(pl.col("row").is_in(list(needed.publications)))
-    fingerprints = set(kept["fingerprint"])
+    fingerprints = {*kept["fingerprint"], *unfinished}
     iterations = {f"{campaign}.{iteration}" for campaign, iteration in vectors(lake)}
 
     def stale(tag: Tag) -> bool:
         return (
             (tag.kind == "model" and tag.subject not in needed.models)
-            or (
-                tag.kind == "training"
-                and not (tag.subject in fingerprints or checkpoint_directory(tag.subject).exists())
-            )
+            or (tag.kind == "training" and tag.subject not in fingerprints)
             or (tag.kind == "iteration" and tag.subject not in iterations)
         )
 
