@@ -17,7 +17,7 @@ from pipelines import clock
 from pipelines.daemon import daemon_is_alive
 from pipelines.failures import of_run
 from pipelines.instance import open_instance
-from pipelines.runs import in_flight, last_run, unsettled_run
+from pipelines.runs import last_run, unsettled_run
 from pipelines.schedules import schedule_name
 from worldvla.config import Nightly
 from worldvla.errors import UserError
@@ -56,8 +56,10 @@ def _of_campaign(instance: dg.DagsterInstance, campaign: str, settings: Nightly)
     blocked = _blocked(instance, campaign, settings, due or stops)
     late = overdue(lake, campaign, settings, now)
     notes = [f"iteration {late.iteration} is overdue: {late.reason}"] if late and not late.on_time else []
-    notes += [f"no iteration follows: {stops}"] if due and stops else []
-    notes += [f"nobody hears of a failure: {problem}" for problem in notifiers(settings.notify)[1]]
+    if due and stops:
+        notes.append(f"an iteration follows only if these come out as they were: {stops}")
+    heard, problems = notifiers(settings.notify)
+    notes += [f"{'not everybody' if heard else 'nobody'} hears of a failure: {problem}" for problem in problems]
     if not due:
         return [_row(campaign, settings, night, None, blocked=blocked, notes=notes)]
     begin, found = max(now, night.start), []
@@ -108,17 +110,17 @@ def _row(
 def _blocked(instance: dg.DagsterInstance, campaign: str, settings: Nightly, due: list[Due] | str) -> str | None:
     """What keeps the night from carrying the campaign on, the nearest cause first; none where nothing does."""
     off = None if settings.enabled else "nightly.enabled is off for this campaign"
-    if isinstance(due, str):
-        return in_flight(instance, campaign) or off or due
-    unsettled = unsettled_run(instance, campaign)
-    if unsettled:
+    if unsettled := unsettled_run(instance, campaign):
         run = last_run(instance, campaign)
         ended = run is not None and run.status is dg.DagsterRunStatus.FAILURE
         causes = of_run(instance, run.run_id) if ended else []
         why = "; ".join(f"{one.asset}: {one.message}" if one.asset else one.message for one in causes)
-        return "; ".join(filter(None, (off, f"{unsettled} ({why})" if why else unsettled)))
-    if off:
-        return off
+        unsettled += f" ({why})" if why else ""
+    said = [one for one in (off, unsettled) if one]
+    if isinstance(due, str) and not off:
+        said.append(due)
+    if said or isinstance(due, str):
+        return "; ".join(said)
     return _asleep(instance, settings, bool(due[0].iteration != CAMPAIGN_SCOPE))
 
 

@@ -90,13 +90,15 @@ def test_a_stale_iteration_after_the_campaigns_own_is_told(instance):
     [row] = rows(instance)
     assert row["iteration"] is None and "demonstrations" in row["assets"]
     [note] = row["notes"]
-    assert note.startswith("no iteration follows: iteration 0000 is stale")
+    assert note.startswith("an iteration follows only if these come out as they were: iteration 0000 is stale")
 
 
 def test_who_will_not_hear_of_a_failure_is_told(instance, evening, monkeypatch):
     monkeypatch.delenv("WORLDVLA_WEBHOOK_URL", raising=False)
     ask(evening, monkeypatch, every_night={"notify": ["log", "webhook"]})
-    assert all(any("nobody hears of a failure" in note for note in row["notes"]) for row in rows(instance))
+    assert [[note[:13] for note in row["notes"]] for row in rows(instance)] == [["not everybody"]] * 2
+    ask(evening, monkeypatch, every_night={"notify": ["webhook"]})
+    assert [[note[:12] for note in row["notes"]] for row in rows(instance)] == [["nobody hears"]] * 2
 
 
 @pytest.mark.parametrize("status", [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED])
@@ -120,6 +122,17 @@ def test_a_campaign_that_is_off_tells_its_failure_too(instance, evening, monkeyp
     run = make_run(instance, dg.DagsterRunStatus.FAILURE, campaign="quiet")
     blocked = rows(instance, "quiet")[0]["blocked"]
     assert blocked.startswith("nightly.enabled is off") and f"run {run.run_id} failed" in blocked
+
+
+def test_where_nothing_is_due_a_failure_is_told_before_the_reason(instance):
+    awake(instance)
+    published("campaign", "")
+    published("iteration", "0000")
+    published("iteration", "0001")
+    outdate("evaluation", "0000")
+    run = make_run(instance, dg.DagsterRunStatus.FAILURE, iteration="0000")
+    [row] = rows(instance)
+    assert row["blocked"].startswith(f"run {run.run_id} failed") and "iteration 0000 is stale" in row["blocked"]
 
 
 def test_a_running_loop_blocks(instance):
