@@ -58,7 +58,7 @@ mesa_release() {
 }
 
 apt_get() { # as root, patient with another apt that runs
-    $(root_prefix) env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 "$@"
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 "$@"
 }
 
 add_backports() { # add_backports CODENAME
@@ -66,7 +66,7 @@ add_backports() { # add_backports CODENAME
     source=$(backports_source "$1") ||
         die "no source of Debian $1's main archive is configured in $sources_directory" \
             "add $1-backports to apt's sources, then run the same command again"
-    printf '%s\n' "$source" | $(root_prefix) tee "$sources_directory/sources.list.d/worldvla-backports.sources" >/dev/null
+    printf '%s\n' "$source" | $as_root tee "$sources_directory/sources.list.d/worldvla-backports.sources" >/dev/null
 }
 
 apt_install() { # apt_install PACKAGE...

@@ -14,7 +14,7 @@ ensure_postgres() {
         return 0
     elif ! command -v apt-get >/dev/null; then
         say "The tests on PostgreSQL will be skipped: install its server (initdb is not in the PATH)."
-    elif ! root_prefix >/dev/null; then
+    elif ! become_root; then
         say "The tests on PostgreSQL will be skipped. To run them: su -c 'bash $root/setup/setup.sh tests'"
     else
         (install_postgres) || say "The tests on PostgreSQL will be skipped: it could not be installed, as said above."
@@ -30,7 +30,7 @@ install_postgres() {
 # Debian's package would make a cluster and start it, now and at every boot.
 keep_postgres_from_starting() {
     if [ ! -e "$postgres_settings/createcluster.conf" ]; then
-        $(root_prefix) mkdir -p "$postgres_settings"
-        echo "create_main_cluster = false" | $(root_prefix) tee "$postgres_settings/createcluster.conf" >/dev/null
+        $as_root mkdir -p "$postgres_settings"
+        echo "create_main_cluster = false" | $as_root tee "$postgres_settings/createcluster.conf" >/dev/null
     fi
 }

@@ -10,6 +10,12 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 mkdir -p var
 log=$root/var/setup.log
+if [ "$(id -u)" -eq 0 ]; then # as root for a user, whose next run writes there too
+    touch "$log"
+    chown --reference="$root" var "$log"
+elif ! touch "$log" 2>/dev/null; then
+    log=$(mktemp --suffix=.setup.log)
+fi
 export log
 
 source setup/shell.sh

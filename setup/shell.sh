@@ -37,12 +37,14 @@ logged() {
     say "  done in $((SECONDS - started)) s"
 }
 
-# The command prefix that gives root, or failure where there is none.
-root_prefix() {
+# become_root: sets `as_root`, the command prefix that gives root, or fails where there is none. Where sudo wants a
+# password it is asked for here, at the terminal: commands whose output goes to the log have none.
+as_root=
+become_root() {
     if [ "$(id -u)" -eq 0 ]; then
         return 0
-    elif command -v sudo >/dev/null && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then
-        echo sudo
+    elif command -v sudo >/dev/null && { sudo -n true 2>/dev/null || { [ -t 0 ] && sudo -v; }; }; then
+        as_root=sudo
     else
         return 1
     fi

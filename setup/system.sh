@@ -13,7 +13,7 @@ ensure_system() {
         die "install Mesa $MINIMUM_MESA or newer with its software Vulkan driver, then run the same command again:" \
             "$(install_command)"
     fi
-    root_prefix >/dev/null ||
+    become_root ||
         die "installing them needs root. Run this, then the same command again:" "su -c 'make -C $root system'"
     apt_install mesa-vulkan-drivers libvulkan1 libgl1 libx11-6 libglib2.0-0 libosmesa6
     missing=$("$python" setup/probe.py 2>&1) ||

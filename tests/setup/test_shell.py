@@ -1,5 +1,6 @@
 """The set-up scripts' decisions, on machines made of a few stand-in commands in a PATH of their own."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -51,7 +52,7 @@ class Machine:
     def release(self, **values: str) -> None:
         (self.apt / "os-release").write_text("".join(f'{key}="{value}"\n' for key, value in values.items()))
 
-    def run(self, script: str) -> subprocess.CompletedProcess[str]:
+    def run(self, script: str, stdin: int = subprocess.DEVNULL, **environment: str) -> subprocess.CompletedProcess[str]:
         sources = "source setup/shell.sh; source setup/apt.sh; source setup/system.sh"
         sources += "; source setup/services.sh; source setup/python.sh"
         return subprocess.run(
@@ -59,8 +60,9 @@ class Machine:
             cwd=project_root(),
             env={"PATH": str(self.bin), "HOME": str(self.apt), "APT_SOURCES": str(self.apt)}
             | {"OS_RELEASE": str(self.apt / "os-release")}
-            | {"POSTGRES_PROGRAMS": str(self.apt / "postgresql"), "POSTGRES_SETTINGS": str(self.apt / "settings")},
-            stdin=subprocess.DEVNULL,
+            | {"POSTGRES_PROGRAMS": str(self.apt / "postgresql"), "POSTGRES_SETTINGS": str(self.apt / "settings")}
+            | environment,
+            stdin=stdin,
             capture_output=True,
             text=True,
         )
@@ -181,6 +183,49 @@ def test_another_python_than_3_11_is_passed_over(machine: Machine) -> None:
     assert machine.run("find_python").returncode == (0 if Path("/usr/bin/python3.11").exists() else 1)
     machine.command("python3", f'exec {sys.executable} "$@"')
     assert machine.run("find_python").stdout.strip() == "python3"
+
+
+def test_a_python_that_is_named_is_taken_or_refused(machine: Machine) -> None:
+    machine.command("python3.11", f'exec {sys.executable} "$@"')
+    answer = machine.run("ensure_python", PYTHON="/no/such/python")
+    assert answer.returncode == 1 and "PYTHON=/no/such/python is no Python 3.11 that runs" in answer.stderr
+    assert machine.run('ensure_python; echo "$python"', PYTHON=sys.executable).stdout.strip() == sys.executable
+
+
+def test_half_an_environment_is_made_anew(machine: Machine, tmp_path: Path) -> None:
+    """One whose making was killed has a Python and no pip."""
+    folder = tmp_path / "checkout"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / ".venv"], check=True)
+    ask = f"python={sys.executable}; cd {folder}; is_environment && echo whole || echo half"
+    assert machine.run(ask).stdout == "half\n"
+    subprocess.run([sys.executable, "-m", "venv", folder / ".venv"], check=True)
+    assert machine.run(ask).stdout == "whole\n"
+
+
+def test_sudo_asks_for_its_password_once_at_the_terminal(machine: Machine) -> None:
+    """Commands whose output goes to the log have no terminal to be asked at."""
+    for name in ("env", "tee", "sleep", "kill", "touch"):
+        (machine.bin / name).symlink_to(shutil.which(name))
+    machine.command(
+        "sudo",
+        f"""
+        case $1 in
+        -n) exit 1 ;;
+        -v) test -t 0 && touch {machine.apt}/allowed ;;
+        *) test -e {machine.apt}/allowed && exec "$@" ;;
+        esac""",
+    )
+    machine.command("apt-get", f'echo "$*" >>{machine.apt}/calls')
+    script = f"become_root; logged Updating apt_get update; echo text | $as_root tee {machine.apt}/written >/dev/null"
+    assert machine.run(script).returncode == 1
+    terminal, slave = os.openpty()
+    try:
+        answer = machine.run(script, stdin=slave)
+    finally:
+        os.close(terminal)
+        os.close(slave)
+    assert answer.returncode == 0, answer.stderr
+    assert "update" in (machine.apt / "calls").read_text() and (machine.apt / "written").read_text() == "text\n"
 
 
 def test_without_python_3_11_it_says_what_to_install(machine: Machine) -> None:
