@@ -1,16 +1,19 @@
 """The report of a small lake: what the page says is what the lake holds, and it needs nothing from outside."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
+from tests.planner import lakes
 from worldvla.alignment.intervals import comparison, proportion
 from worldvla.alignment.summary import summarize
 from worldvla.errors import UserError
 from worldvla.lake.commit import Commit
 from worldvla.lake.digests import digest
-from worldvla.lake.materializations import Materialization, publish
+from worldvla.lake.materializations import Materialization, latest, publish
 from worldvla.lake.store import Lake
+from worldvla.planner.graph import GRAPH
 from worldvla.report.charts import Series, line_chart
 from worldvla.report.contents import collect
 from worldvla.report.page import build, verdict
@@ -74,17 +77,14 @@ def probe(update: int, successes: int, resting: list[str]) -> dict:
     return {"update": update, "rate": rate["rate"], "tasks": {"PushCube-v1": rate}, "resting": resting}
 
 
+def policy_row(model_id: str) -> dict:
+    nothing = {name: "{}" for name in ("config", "parents", "metrics")}
+    return {"model_id": model_id, "kind": "rl_policy", "weights": b"w", **nothing}
+
+
 def trained_lake(root) -> Lake:
     lake = aligned_lake(root)
-    model = {
-        "model_id": "0" * 32,
-        "kind": "rl_policy",
-        "config": "{}",
-        "weights": b"w",
-        "parents": "{}",
-        "metrics": "{}",
-    }
-    lake.insert("models", [model], COMMIT)
+    lake.insert("models", [policy_row("0" * 32)], COMMIT)
     imagined = comparison([False] * 5 + [True] * 5, [False] * 2 + [True] * 8)
     details = {
         "history": [{"imagined_success": 0.25}, {"imagined_success": 0.75}],
@@ -127,6 +127,28 @@ def test_a_failed_gate_is_told_and_nothing_else_is_invented(tmp_path, monkeypatc
     assert "failed its gate" in html and "18.00 dB, below 20 dB" in html
     assert "No policy was trained" in html
     assert "Lineage" not in html and "And in the real simulator" not in html
+
+
+def test_the_page_says_what_of_it_is_stale(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLDVLA_HOME", str(tmp_path))
+    lake = Lake(tmp_path / "lake")
+    lakes.loop(lake)
+    policies = {record.data_version for (asset, _, _), record in latest(lake).items() if asset == "rl_policy"}
+    lake.insert("models", [policy_row(policy) for policy in policies], COMMIT)
+    assert "stale" not in body(build(lake, lakes.CAMPAIGN))
+    monkeypatch.setitem(GRAPH, "sans", replace(GRAPH["sans"], code_version="next"))
+    html = body(build(lake, lakes.CAMPAIGN))
+    assert "assets are stale</b>" in html and "The first: sans 0000, code version" in html
+    assert html.count("assets stale</span>") == 2
+
+
+def body(path) -> str:
+    return path.read_text().partition("<body>")[2]
+
+
+def test_a_campaign_without_configuration_says_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLDVLA_HOME", str(tmp_path / "home"))
+    assert "whether this is how things are today is not known" in body(build(trained_lake(tmp_path / "lake"), "c"))
 
 
 def test_an_unknown_campaign_is_a_users_error(tmp_path):

@@ -4,9 +4,13 @@ import base64
 from dataclasses import dataclass, field
 from typing import Any
 
+from worldvla.errors import UserError
 from worldvla.lake.materializations import Materialization, latest
 from worldvla.lake.query import run_audit
 from worldvla.lake.store import Lake, quoted
+from worldvla.planner.graph import GRAPH
+from worldvla.planner.observe import snapshot
+from worldvla.planner.state import NodeState
 
 MEDIA_COLUMNS = [
     "episode_id",
@@ -46,6 +50,16 @@ class Contents:
     budgets: list[dict]
     lineage: list[dict]
     lineage_of: str | None
+    states: list[NodeState] | None  # of what was made; None where the campaign's configuration cannot be read
+
+    @property
+    def stale(self) -> list[NodeState]:
+        """What was made by other code, settings or data than today's, upstream first."""
+        return [state for state in self.states or () if state.state == "stale"]
+
+    def stale_in(self, iteration: str) -> int:
+        """How many assets of an iteration are stale."""
+        return sum(1 for state in self.stale if state.iteration == iteration)
 
     @property
     def last_compared(self) -> IterationContents | None:
@@ -67,7 +81,16 @@ def collect(lake: Lake, campaign: str) -> Contents:
         _budgets(current),
         _lineage(lake, newest),
         newest.data_version if newest else None,
+        _states(lake, campaign),
     )
+
+
+def _states(lake: Lake, campaign: str) -> list[NodeState] | None:
+    try:
+        states = snapshot(lake, [campaign]).assess()
+    except UserError:
+        return None
+    return [state for state in states if state.state != "missing"]
 
 
 Current = dict[tuple[str, str], Materialization]
@@ -111,8 +134,9 @@ def _data_uri(kind: str, data: bytes | None) -> str | None:
 
 
 def _budgets(current: Current) -> list[dict]:
-    """What each node cost when it was last computed, campaign-scope nodes first."""
-    ordered = sorted(current.items(), key=lambda item: (item[0][1], item[1].materialized_at))
+    """What each node cost when it was last computed, campaign-scope nodes first, in the order of the graph."""
+    order = {name: place for place, name in enumerate(GRAPH)}
+    ordered = sorted(current.items(), key=lambda item: (item[0][1], order.get(item[0][0], len(order))))
     return [
         {
             "iteration": iteration or "campaign",
