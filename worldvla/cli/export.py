@@ -58,6 +58,11 @@ def export(
     chosen = _chosen(lake, audit, sans, episodes, as_of, context.args)
     for reason, ids in chosen.left_out.items():
         output.say(f"left out, {reason}: {len(ids)} ({', '.join(ids[:5])}{', …' if len(ids) > 5 else ''})")
+    if seldom := chosen.seldom_drawn:
+        held = "are null" if format_name == "parquet" else "repeat the last one, and worldvla.drawn is false there"
+        output.say(
+            f"{seldom} of {len(chosen.rows)} episodes were not drawn at every state: the pictures between {held}"
+        )
     with output.steps(f"exporting to {to}", len(chosen.rows)) as step:
         done = run.export(lake, chosen, format_name, target, video, step)
     row: dict[str, Any] = {"to": str(done.to), "format": done.format, "episodes": done.episodes, "frames": done.frames}

@@ -60,6 +60,7 @@ REWARD = "worldvla.reward"
 PROGRESS = "worldvla.progress"
 ACTED = "worldvla.acted"
 CLOCK = "worldvla.timestamp"
+DRAWN = "worldvla.drawn"  # false where the picture is that of an earlier state, which was the last one drawn
 # Columns of the episodes' metadata that say where an episode came from.
 PROVENANCE = "worldvla/"
 

@@ -34,6 +34,7 @@ def test_no_number_is_lost(lake: Lake, tmp_path: Path, version: str) -> None:
     rows, begin = rows_of(tmp_path / "set"), 0
     for number, episode in enumerate(originals(lake)):
         part = slice(begin, begin + episode.length + 1)
+        assert rows["worldvla.drawn"][part].all()
         acted = rows["worldvla.acted"][part]
         assert acted.tolist() == [True] * episode.length + [False]
         np.testing.assert_array_equal(rows["action"][part][acted].astype(np.float32), episode.actions)

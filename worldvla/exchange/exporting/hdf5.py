@@ -8,7 +8,8 @@
           dones       uint8 [T], 1 where that state is a success, and in the last row
           obs/        agentview_rgb uint8 [T, H, W, 3], upright; proprio float32 [T, P]
           worldvla/   what the layout has no place for: the last state's picture and proprioception, reward and progress
-                      of all T + 1 states, the initial state, the recorder's clock
+                      of all T + 1 states, and whether each was drawn or has the picture of an earlier one, the
+                      initial state, the recorder's clock
       mask            SPLIT: the names of the demos in it, robomimic's filter keys
 
 An action's range and meaning are the project's own: translation, rotation, gripper in [-1, 1], where +1 opens. In
@@ -114,3 +115,4 @@ def _write(group: Any, episode: Episode, provenance: dict[str, Any]) -> None:
         chunk = (1, *pictures.shape[1:])
         group.create_dataset(f"obs/{IMAGE}", data=pictures[:length], chunks=chunk if length else None)
         extra.create_dataset(IMAGE, data=pictures[length])
+        extra.create_dataset("drawn", data=np.arange(length + 1) % episode.camera_stride == 0)

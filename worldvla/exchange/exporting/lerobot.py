@@ -101,7 +101,7 @@ class LeRobotWriter:
                 f"episode {episode.episode_id} was recorded at {fps:g} frames/s, others at {self.fps:g}: a LeRobot "
                 "dataset has one rate; export them apart, or say --fps"
             )
-        for name in self.features.keys() | features.keys():
+        for name in dict.fromkeys((*self.features, *features)):
             mine, theirs = self.features.get(name, {}).get("shape"), features.get(name, {}).get("shape")
             if mine != theirs:
                 raise UserError(

@@ -2,7 +2,8 @@
 
 LeRobot wants an action in every row. The last state has none: its row holds still (no translation,
 no rotation, the gripper as it was) and says so in `worldvla.acted`. `next.reward` and `next.done` are of the state
-that the action led to; `worldvla.reward` and `worldvla.progress` are of the state that the row shows.
+that the action led to; `worldvla.reward` and `worldvla.progress` are of the state that the row shows. Its picture is an
+earlier one where that state was not drawn: then `worldvla.drawn` is false.
 """
 
 from typing import Any
@@ -16,6 +17,7 @@ from worldvla.exchange.lerobot_layout import (
     ACTION,
     BOOKKEEPING,
     CLOCK,
+    DRAWN,
     IMAGE,
     NEXT_DONE,
     NEXT_REWARD,
@@ -35,6 +37,7 @@ def features_of(episode: Episode, size: tuple[int, int] | None, video: dict[str,
     if size is not None:
         names = ["height", "width", "channels"]
         features[IMAGE] = {"dtype": "video", "shape": [*size, 3], "names": names, "info": video}
+        features[DRAWN] = {"dtype": "bool", "shape": [1], "names": None}
     width = episode.proprio.shape[1]
     if width:
         features[STATE] = {"dtype": "float32", "shape": [width], "names": [f"proprio_{i}" for i in range(width)]}
@@ -67,6 +70,8 @@ def columns_of(episode: Episode, fps: float, episode_index: int, first_index: in
         "index": first_index + steps.astype(np.int64),
         "task_index": np.full(length + 1, task_index, np.int64),
     }
+    if episode.images:
+        columns[DRAWN] = steps % episode.camera_stride == 0
     if episode.proprio.shape[1]:
         columns[STATE] = episode.proprio.astype(np.float32)
     if episode.timestamps is not None:

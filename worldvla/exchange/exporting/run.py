@@ -85,6 +85,7 @@ def export(
         finally:
             writer.close()
         about = {"format": format_name, "selection": chosen.described, "tables": lake.versions()}
+        about |= {"seldom_drawn": chosen.seldom_drawn}
         (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n")
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return Exported(to, format_name, len(chosen.rows), frames, size, time.monotonic() - begin, chosen.left_out)

@@ -4,6 +4,7 @@ Every exported episode carries its provenance: the columns of table `episodes`, 
 asset graph that published it first, and its label and split where the selection knows them.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from worldvla.curation.splits import SPLITS
+from worldvla.episodes.episode import camera_stride
 from worldvla.errors import UserError
 from worldvla.lake.episodes import episode_rows, retracted
 from worldvla.lake.query import asking, run_audit
@@ -52,6 +54,11 @@ class Chosen:
     rows: list[dict[str, Any]]
     left_out: dict[str, list[str]]
     described: dict[str, Any]
+
+    @property
+    def seldom_drawn(self) -> int:
+        """How many of the episodes have pictures of some states alone."""
+        return sum(1 for row in self.rows if camera_stride(json.loads(row["settings"] or "{}")) > 1)
 
 
 def of_audit(lake: Lake, name: str, parameters: Mapping[str, str], as_of: str | None = None) -> Selection:
