@@ -79,7 +79,7 @@ class Home:
 def look(lake: Lake, plan: Plan) -> Home:
     """Looks at the planned campaigns in a lake; raises `UserError` where nothing was ever made in it."""
     if not lake.exists("materializations"):
-        raise UserError("this home holds no loop: run the benchmark without --report, or name the home that does")
+        raise UserError("this home holds no loop: name the home that does, or run `worldvla loop` in it first")
     wanted = {(name, iteration_key(number)) for name, count in plan.items() for number in range(count)}
     states = snapshot(lake, plan, plan).assess()
     mine = [state for state in states if not state.iteration or (state.campaign, state.iteration) in wanted]

@@ -1,7 +1,10 @@
 """Which initial states policies are compared on."""
 
+import pytest
+
 from tests.curation.synthetic import CURATION
 from worldvla.curation.splits import split_of
+from worldvla.errors import UserError
 from worldvla.sim import suites
 from worldvla.sim.evaluation import protocol
 from worldvla.sim.seed_ranges import (
@@ -30,6 +33,8 @@ def test_seeds_in_a_split_are_the_first_whose_states_hash_to_it():
 def test_libero_is_evaluated_on_the_states_that_ship_with_it():
     task = "put_the_bowl_on_the_plate"
     assert evaluation_seeds("libero_goal", task, 50, CURATION) == list(range(EVALUATION, EVALUATION + 50))
+    with pytest.raises(UserError, match="evaluation.per_task is 150, and libero_goal ships 50"):
+        evaluation_seeds("libero_goal", task, 150, CURATION)
     assert evaluation_states("libero_goal") == "shipped" and evaluation_states(SUITE) == "heldout"
     one, other = (
         protocol("libero_goal", 96, 8, 1.0, EVALUATION, states)

@@ -14,9 +14,12 @@ from itertools import islice
 
 from worldvla.config import Curation
 from worldvla.curation.splits import split_of
+from worldvla.errors import UserError
 from worldvla.sim import suites
 from worldvla.sim.seed_ranges import BEYOND, COLLECTION, COLLECTION_STRIDE, EVALUATION, TUNING
 from worldvla.sim.workers import initial_states
+
+SHIPPED = 50  # initial states of each LIBERO task
 
 
 def collection_start(iteration: str) -> int:
@@ -43,7 +46,12 @@ def evaluation_states(suite: str) -> str:
 
 
 def evaluation_seeds(suite: str, task: str, count: int, curation: Curation) -> list[int]:
-    """The first `count` seeds of `evaluation_states`; more than are shipped go over them again."""
+    """The first `count` seeds of `evaluation_states`; raises `UserError` where fewer are shipped."""
     if evaluation_states(suite) == "shipped":
+        if count > SHIPPED:
+            raise UserError(
+                f"evaluation.per_task is {count}, and {suite} ships {SHIPPED} initial states a task for evaluations: "
+                f"set it to {SHIPPED} or fewer"
+            )
         return list(range(EVALUATION, EVALUATION + count))
     return seeds_in_split(suite, task, EVALUATION, "heldout", count, curation)
