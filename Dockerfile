@@ -8,7 +8,9 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /opt/worldvla
 COPY . .
-RUN make setup && rm -rf /var/lib/apt/lists/* var \
+# What a deployment needs besides the lock: deploy/helm/values.yaml asks for dagster-k8s.
+ARG BESIDES=""
+RUN make setup && { [ -z "$BESIDES" ] || .venv/bin/python -m pip install --constraint requirements.lock $BESIDES; } && rm -rf /var/lib/apt/lists/* var \
     && useradd --create-home worldvla && install -d -o worldvla /data
 USER worldvla
 ENV PATH=/opt/worldvla/.venv/bin:$PATH WORLDVLA_HOME=/data
