@@ -57,7 +57,7 @@ def _of_campaign(instance: dg.DagsterInstance, campaign: str, settings: Nightly)
     late = overdue(lake, campaign, settings, now)
     notes = [f"iteration {late.iteration} is overdue: {late.reason}"] if late and not late.on_time else []
     if due and stops:
-        notes.append(f"an iteration follows only if these come out as they were: {stops}")
+        notes.append(f"as things stand nothing follows these: {stops}")
     heard, problems = notifiers(settings.notify)
     notes += [f"{'not everybody' if heard else 'nobody'} hears of a failure: {problem}" for problem in problems]
     if not due:

@@ -90,7 +90,7 @@ def test_a_stale_iteration_after_the_campaigns_own_is_told(instance):
     [row] = rows(instance)
     assert row["iteration"] is None and "demonstrations" in row["assets"]
     [note] = row["notes"]
-    assert note.startswith("an iteration follows only if these come out as they were: iteration 0000 is stale")
+    assert note.startswith("as things stand nothing follows these: iteration 0000 is stale")
 
 
 def test_who_will_not_hear_of_a_failure_is_told(instance, evening, monkeypatch):
