@@ -40,16 +40,22 @@ def autoencoder(step: Step) -> Content:
 
 
 def embodiment(step: Step) -> Content:
-    """The robot's kinematics, what its fingers will hold, and its looks, from scratch on the same episodes."""
+    """The robot's kinematics, what its fingers will hold, and its looks, from scratch on the same episodes.
+
+    What lies where is told by the base policy's keypoints.
+    """
+    from worldvla.policy.vla import Policy
     from worldvla.world_model.training import pretrain_embodiment
 
-    config, seen_by = step.config, _autoencoder(step)
+    architecture, seed, seen_by = step.config.world_model, step.config.seed, _autoencoder(step)
+    stored = read_model(step.lake, step.parents["base_policy"])
+    sight = Policy.from_bytes(stored.config, stored.weights).sight()
 
     def train(bank: FrameBank, log: Log) -> Trained:
         latents = _latents(step, seen_by, bank)
-        return pretrain_embodiment(seen_by, bank, latents, config.world_model, config.seed, step.checkpoints, log)
+        return pretrain_embodiment(seen_by, sight, bank, latents, architecture, seed, step.checkpoints, log)
 
-    return _from_scratch(step, train, {"autoencoder": step.parents["autoencoder"]})
+    return _from_scratch(step, train, {part: step.parents[part] for part in ("base_policy", "autoencoder")})
 
 
 def pretrained_world_model(step: Step) -> Content:

@@ -203,7 +203,8 @@ def train(bank: FrameBank, config: Campaign, autoencoder: int, dynamics: int, lo
             "pretrain_steps": dynamics,
         }
     )
-    return pretrain(bank, architecture, config.scene.chunk, config.seed, Checkpointer(None), log)
+    sight = Policy.create(config.policy, config.scene.chunk, config.seed).sight()
+    return pretrain(bank, sight, architecture, config.scene.chunk, config.seed, Checkpointer(None), log)
 
 
 def imagined_frames(model: WorldModel, bank: FrameBank, config: Campaign) -> float:

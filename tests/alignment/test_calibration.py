@@ -5,6 +5,7 @@ import pytest
 
 from tests.alignment.pushing import bank
 from tests.alignment.test_replay import IMAGINATION, architecture
+from tests.sight import untrained_sight
 from worldvla.alignment.calibration import FEWEST, area, best_threshold, calibrate, outcome_area
 from worldvla.training.checkpoint import Checkpointer
 from worldvla.training.progress import ignore
@@ -14,7 +15,7 @@ from worldvla.world_model.training import pretrain
 
 @pytest.fixture(scope="module")
 def world_model():
-    return pretrain(bank(), architecture(), 4, 0, Checkpointer(None), ignore)
+    return pretrain(bank(), untrained_sight(), architecture(), 4, 0, Checkpointer(None), ignore)
 
 
 def test_the_threshold_lies_between_the_outcomes():

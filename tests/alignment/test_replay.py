@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.alignment.pushing import SIZE, bank
+from tests.sight import untrained_sight
 from worldvla.alignment.judge import Judge
 from worldvla.alignment.plots import horizon
 from worldvla.alignment.protocol import protocol
@@ -38,7 +39,7 @@ def architecture() -> WorldModelArchitecture:
 
 @pytest.fixture(scope="module")
 def world_model():
-    return pretrain(bank(), architecture(), 4, 0, Checkpointer(None), ignore)
+    return pretrain(bank(), untrained_sight(), architecture(), 4, 0, Checkpointer(None), ignore)
 
 
 @pytest.fixture(scope="module")

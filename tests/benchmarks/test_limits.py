@@ -9,6 +9,7 @@ import torch
 from benchmarks.limits import arguments
 from benchmarks.limits_policy import act_in_imagination, explored
 from benchmarks.limits_world_model import decoded, imagined, world_model_limits
+from tests.sight import untrained_sight
 from tests.world_model.conftest import CHUNK, FRAMES, STRIDE, toy_architecture, toy_bank
 from worldvla import campaigns
 from worldvla.alignment.replay import dream
@@ -26,7 +27,7 @@ BANK = toy_bank()
 
 @pytest.fixture(scope="module")
 def model() -> WorldModel:
-    return pretrain(BANK, toy_architecture(), CHUNK, 0, Checkpointer(None), ignore)
+    return pretrain(BANK, untrained_sight(), toy_architecture(), CHUNK, 0, Checkpointer(None), ignore)
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_every_figure_has_its_n(model: WorldModel) -> None:
 
 def test_without_proprioception_no_pose_is_rated(model: WorldModel) -> None:
     blind = replace(BANK, proprio=np.zeros((BANK.frame_count, 0), np.float32))
-    other = pretrain(blind, toy_architecture(2, 2, 2), CHUNK, 0, Checkpointer(None), ignore)
+    other = pretrain(blind, untrained_sight(), toy_architecture(2, 2, 2), CHUNK, 0, Checkpointer(None), ignore)
     names = [one["name"] for one in world_model_limits(other, blind, ImaginationConfig(denoising_steps=1), 0)]
     assert names and not any("pose error" in name for name in names)
 

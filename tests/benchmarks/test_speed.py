@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks import speed
+from tests.sight import untrained_sight
 from tests.world_model.conftest import CHUNK, FRAMES, toy_architecture, toy_bank
 from worldvla import campaigns
 from worldvla.training.checkpoint import Checkpointer
@@ -14,7 +15,7 @@ from worldvla.world_model.training import pretrain
 @pytest.mark.parametrize(("measure", "pictures"), [(speed.imagined_frames, FRAMES), (speed.imagined_actions, 1)])
 def test_frames_that_are_counted_are_decoded(measure, pictures, monkeypatch) -> None:
     bank, decoded = toy_bank(), []
-    model = pretrain(bank, toy_architecture(1, 1), CHUNK, 0, Checkpointer(None), ignore)
+    model = pretrain(bank, untrained_sight(), toy_architecture(1, 1), CHUNK, 0, Checkpointer(None), ignore)
     step = Imagination.step
 
     def watched(*args, **settings):

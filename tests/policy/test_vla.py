@@ -117,3 +117,21 @@ def test_creation_leaves_the_global_generator_alone(architecture):
     assert torch.rand(1) == expected
     assert first.to_bytes() == Policy.create(architecture, 4, seed=1).to_bytes()
     assert first.to_bytes() != Policy.create(architecture, 4, seed=2).to_bytes()
+
+
+def test_sight_finds_the_keypoints_that_the_policy_acts_on(policy, images):
+    seen = []
+    policy.keypoints.projector.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    with torch.no_grad():
+        policy(policy.pixels(images), *policy.text(INSTRUCTIONS))
+        found = policy.sight()(torch.from_numpy(images))
+    # The policy computes in half precision where the machine is made for it.
+    torch.testing.assert_close(found, seen[0].float(), atol=0.05, rtol=0)
+    assert found.std(0).max() > 0
+
+
+def test_sight_sees_pictures_of_another_size_at_its_own(policy, images):
+    sight, larger = policy.sight(), images.repeat(2, axis=1).repeat(2, axis=2)
+    with torch.no_grad():
+        found, expected = sight(torch.from_numpy(larger)), sight(torch.from_numpy(images))
+    torch.testing.assert_close(found, expected)

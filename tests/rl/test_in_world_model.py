@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.sight import untrained_sight
 from tests.world_model.conftest import CHUNK, IMAGE_SIZE, STRIDE, toy_architecture, toy_bank
 from worldvla.config import Imagination, PolicyArchitecture
 from worldvla.policy.vla import Policy
@@ -22,7 +23,7 @@ def bank():
 
 @pytest.fixture(scope="module")
 def model(bank):
-    return pretrain(bank, toy_architecture(4, 4), CHUNK, 0, Checkpointer(None), ignore)
+    return pretrain(bank, untrained_sight(), toy_architecture(4, 4), CHUNK, 0, Checkpointer(None), ignore)
 
 
 @pytest.fixture

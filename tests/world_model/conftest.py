@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.sight import untrained_sight
 from worldvla.config import WorldModelArchitecture, WorldModelFineTuning
 from worldvla.episodes.frame_bank import FrameBank
 from worldvla.training.checkpoint import Checkpointer
@@ -115,4 +116,4 @@ def bank() -> FrameBank:
 
 @pytest.fixture(scope="session")
 def model(bank):
-    return pretrain(bank, toy_architecture(), CHUNK, 0, Checkpointer(None), ignore)
+    return pretrain(bank, untrained_sight(), toy_architecture(), CHUNK, 0, Checkpointer(None), ignore)

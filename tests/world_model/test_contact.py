@@ -13,7 +13,7 @@ from worldvla.world_model.contact_training import rolled_out, train_contact
 from worldvla.world_model.embodiment import Kinematics
 from worldvla.world_model.embodiment_training import train_kinematics
 
-SIZE, LATENTS = 16, 8
+SIZE = 16
 APPROACH, LENGTH = 4, 12
 WIDTH_HELD = 0.5
 SETTINGS = toy_architecture().embodiment.model_copy(
@@ -65,10 +65,11 @@ def grasps(episodes: int, seed: int) -> FrameBank:
 def trained(bank: FrameBank, **steps: int) -> Kinematics:
     settings = SETTINGS.model_copy(update=steps)
     torch.manual_seed(0)
-    kinematics = Kinematics(3, 7, SIZE, LATENTS)
+    kinematics = Kinematics(3, 7, SIZE)
     train_kinematics(kinematics, bank, settings, 0.9, 0, Checkpointer(None), ignore)
-    pictures = torch.from_numpy(bank.images[bank.starts])
-    train_contact(kinematics, bank, pictures, settings, 0.9, 0, Checkpointer(None), ignore)
+    with torch.no_grad():
+        scenes = kinematics.contact.look(torch.from_numpy(bank.images[bank.starts]))
+    train_contact(kinematics, bank, scenes, settings, 0.9, 0, Checkpointer(None), ignore)
     return kinematics.eval()
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.sight import untrained_sight
 from tests.world_model.conftest import CHUNK, FINE_TUNING, FRAMES, IMAGE_SIZE, STRIDE, toy_architecture, toy_bank
 from worldvla.training.checkpoint import Checkpointer
 from worldvla.training.progress import ignore
@@ -34,7 +35,7 @@ def settled(build, train, *arguments):
 
 
 def test_kinematics_lead_where_the_actions_led(bank):
-    kinematics = settled(lambda: Kinematics(2, 7, 32, 4), train_kinematics, bank)
+    kinematics = settled(lambda: Kinematics(2, 7, IMAGE_SIZE), train_kinematics, bank)
     unseen = toy_bank(seed=1)
     frames = unseen.starts
     ahead = unseen.actions[frames[:, None] + np.arange(6)]
@@ -48,7 +49,7 @@ def test_kinematics_lead_where_the_actions_led(bank):
 
 def test_an_unknown_pose_stays_unknown_and_shows_the_first_frame():
     torch.manual_seed(0)
-    kinematics, drawn = Kinematics(2, 7, 24, 6), EmbodimentMap(2, 4, 6)
+    kinematics, drawn = Kinematics(2, 7, IMAGE_SIZE), EmbodimentMap(2, 4, 6)
     anchor, proprio = torch.randn(2, 4, 6, 6), torch.randn(2, 3, 2)
     proprio[0, 1, 1] = torch.nan
     with torch.no_grad():
@@ -109,11 +110,19 @@ def test_imagination_carries_the_pose_from_chunk_to_chunk(model, bank):
     torch.testing.assert_close(state.proprio, expected)
 
 
+def test_what_lies_where_is_seen_with_the_eyes_it_was_given(model):
+    contact, given = model.embodiment.kinematics.contact, untrained_sight().state_dict()
+    assert all(torch.equal(tensor, given[name]) for name, tensor in contact.sight.state_dict().items())
+    assert contact.scene_std.max() < 1 and contact.scene_mean.abs().max() > 0, "scenes have unit size by training's"
+
+
 @pytest.mark.parametrize("width", [0, 2])
 def test_without_proprioception_a_world_model_learns_and_imagines_all_the_same(bank, width):
     """Of no robot, or, trained on one, of episodes that came with another width."""
     mute = replace(bank, proprio=np.zeros((bank.frame_count, 0), np.float32))
-    model = pretrain(bank if width else mute, toy_architecture(2, 4, 2), CHUNK, 0, Checkpointer(None), ignore)
+    model = pretrain(
+        bank if width else mute, untrained_sight(), toy_architecture(2, 4, 2), CHUNK, 0, Checkpointer(None), ignore
+    )
     assert model.config["embodiment"]["proprio_dim"] == width
     body = model.embodiment
     assert Embodiment.from_bytes(body.config, body.to_bytes()).to_bytes() == body.to_bytes()
@@ -129,5 +138,5 @@ def test_some_episodes_of_which_nothing_is_known_do_no_harm(bank):
     proprio = bank.proprio.copy()
     proprio[bank.frames_of(0)] = np.nan
     some = replace(bank, proprio=proprio)
-    model = pretrain(some, toy_architecture(2, 12, 2), CHUNK, 0, Checkpointer(None), ignore)
+    model = pretrain(some, untrained_sight(), toy_architecture(2, 12, 2), CHUNK, 0, Checkpointer(None), ignore)
     assert all(tensor.isfinite().all() for tensor in model.state_dict().values())

@@ -113,7 +113,7 @@ def test_reward_head_gives_one_scalar_a_frame(model):
 
 def untrained(architecture, bank):
     autoencoder = FrameAutoencoder(autoencoder_config(architecture))
-    body = Embodiment(embodiment_config(autoencoder, bank.proprio.shape[1], bank.actions.shape[1]))
+    body = Embodiment(embodiment_config(autoencoder, bank.proprio.shape[1], bank.actions.shape[1], IMAGE_SIZE))
     return assemble(autoencoder, body, architecture, CHUNK)
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tests.factories import synthetic_episode
+from tests.sight import untrained_sight
 from tests.world_model.conftest import CHUNK, FINE_TUNING, IMAGE_SIZE, toy_architecture, toy_bank
 from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import load_bank, load_images, write_episodes
@@ -51,9 +52,9 @@ class DyingCheckpointer(Checkpointer):
 @pytest.mark.parametrize("stage", ["autoencoder", "kinematics", "embodiment_map", "dynamics"])
 def test_an_interrupted_training_ends_at_the_same_bytes(tmp_path, bank, model, stage):
     with pytest.raises(Killed):
-        pretrain(bank, toy_architecture(), CHUNK, 0, DyingCheckpointer(tmp_path, stage, 5), ignore)
-    resumed = pretrain(bank, toy_architecture(), CHUNK, 0, Checkpointer(tmp_path), ignore)
-    uninterrupted = pretrain(bank, toy_architecture(), CHUNK, 0, Checkpointer(None), ignore)
+        pretrain(bank, untrained_sight(), toy_architecture(), CHUNK, 0, DyingCheckpointer(tmp_path, stage, 5), ignore)
+    resumed = pretrain(bank, untrained_sight(), toy_architecture(), CHUNK, 0, Checkpointer(tmp_path), ignore)
+    uninterrupted = pretrain(bank, untrained_sight(), toy_architecture(), CHUNK, 0, Checkpointer(None), ignore)
     assert resumed.to_bytes() == uninterrupted.to_bytes()
 
 
@@ -61,6 +62,7 @@ TRAIN_IN_A_PROCESS = """
 import sys
 from pathlib import Path
 from tests.world_model.conftest import CHUNK, toy_architecture, toy_bank
+from tests.sight import untrained_sight
 from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import load_bank, load_images, write_episodes
 from worldvla.lake.latents import cached_latents
@@ -68,7 +70,8 @@ from worldvla.lake.store import Lake
 from worldvla.training.checkpoint import Checkpointer
 from worldvla.training.progress import ignore
 from worldvla.world_model.training import pretrain
-model = pretrain(toy_bank(), toy_architecture(40, 400), CHUNK, 0, Checkpointer(Path(sys.argv[1]), 0), ignore)
+checkpointer = Checkpointer(Path(sys.argv[1]), 0)
+model = pretrain(toy_bank(), untrained_sight(), toy_architecture(40, 400), CHUNK, 0, checkpointer, ignore)
 Path(sys.argv[2]).write_bytes(model.to_bytes())
 """
 
@@ -194,11 +197,13 @@ def test_a_lake_without_the_pixels_gives_what_a_bank_with_them_gives(tmp_path, f
         autoencoder = pretrain_autoencoder(bank, pictures, architecture, CHUNK, 0, no_checkpoints, ignore)
         encode, name = partial(episode_latents, autoencoder), autoencoder.config["digest"]
         latents = cached_latents(lake, name, bank, IMAGE_SIZE, encode, commit)
-        embodiment = pretrain_embodiment(autoencoder, bank, latents, architecture, 0, no_checkpoints, ignore)
+        embodiment = pretrain_embodiment(
+            autoencoder, untrained_sight(), bank, latents, architecture, 0, no_checkpoints, ignore
+        )
         parts = autoencoder, embodiment
         return pretrain_dynamics(*parts, bank, latents, architecture, CHUNK, 0, no_checkpoints, ignore)
 
-    expected = pretrain(whole, architecture, CHUNK, 0, Checkpointer(None), ignore).to_bytes()
+    expected = pretrain(whole, untrained_sight(), architecture, CHUNK, 0, Checkpointer(None), ignore).to_bytes()
     assert from_lake().to_bytes() == expected
     version = lake.version("latents")
     assert from_lake().to_bytes() == expected and lake.version("latents") == version
@@ -206,7 +211,7 @@ def test_a_lake_without_the_pixels_gives_what_a_bank_with_them_gives(tmp_path, f
 
 
 def test_another_seed_gives_other_weights(bank, model):
-    other = pretrain(bank, toy_architecture(), CHUNK, 1, Checkpointer(None), ignore)
+    other = pretrain(bank, untrained_sight(), toy_architecture(), CHUNK, 1, Checkpointer(None), ignore)
     assert other.to_bytes() != model.to_bytes()
 
 
@@ -217,7 +222,15 @@ def test_losses_fall_on_the_toy():
         for name, value in metrics.items():
             logged.setdefault(name, []).append(value)
 
-    pretrain(toy_bank(episodes=8, length=13), toy_architecture(150, 300), CHUNK, 0, Checkpointer(None), log)
+    pretrain(
+        toy_bank(episodes=8, length=13),
+        untrained_sight(),
+        toy_architecture(150, 300),
+        CHUNK,
+        0,
+        Checkpointer(None),
+        log,
+    )
     assert logged["ae/psnr_db"][-1] > logged["ae/psnr_db"][0] + 1
     assert np.mean(logged["wm/flow_loss"][-2:]) < 0.8 * logged["wm/flow_loss"][0]
     assert logged["wm/clean_reward_loss"][-1] < 0.1

@@ -133,8 +133,8 @@ NODES: tuple[Node, ...] = (
     Node(
         "embodiment",
         "campaign",
-        ("raw_episodes", "autoencoder"),
-        "1",
+        ("base_policy", "raw_episodes", "autoencoder"),
+        "2",
         ("seed", "curation", "world_model.embodiment", _AVERAGED),
         "training",
     ),

@@ -33,18 +33,12 @@ from transformers import ByT5Tokenizer, LlamaConfig, LlamaModel, SiglipVisionCon
 from worldvla.config import PolicyArchitecture
 from worldvla.episodes.images import resize
 from worldvla.policy.discretization import to_actions
+from worldvla.policy.keypoints import STEM_CHANNELS, STEM_STRIDE, Keypoints, Sight, stem
 from worldvla.training import weights
 from worldvla.training.device import fast_dtype
 
 ACTION_DIM = 7
-STEM_STRIDE = 4
-STEM_CHANNELS = 48
-STEM_GROUPS = 6
 READOUT_CHANNELS = 16
-KEYPOINTS = 32
-KEYPOINT_CHANNELS = 64
-KEYPOINT_GROUPS = 8
-SPREAD = 3.0  # coordinates reach from -SPREAD to SPREAD, so that what lies in the middle half has about unit size
 BYTES_PER_TOKEN = 4
 MAX_INSTRUCTION_BYTES = 128
 # On a processor the backward pass of torch's fused attention costs more than all the rest of the network.
@@ -73,14 +67,7 @@ class Policy(nn.Module):
         self.config = config
         self.image_size, self.chunk, self.bins = config["image_size"], config["chunk"], config["bins"]
         width = config["width"]
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, STEM_CHANNELS // 2, 3, stride=2, padding=1),
-            nn.GroupNorm(STEM_GROUPS, STEM_CHANNELS // 2),
-            nn.GELU(),
-            nn.Conv2d(STEM_CHANNELS // 2, STEM_CHANNELS, 3, stride=2, padding=1),
-            nn.GroupNorm(STEM_GROUPS, STEM_CHANNELS),
-            nn.GELU(),
-        )
+        self.stem = stem()
         self.vision = SiglipVisionModel(
             SiglipVisionConfig(
                 hidden_size=width,
@@ -134,6 +121,13 @@ class Policy(nn.Module):
         """On the CPU; raises `UserError` where the bytes are no weights or differ from what the configuration says."""
         with torch.random.fork_rng(devices=[]):
             return weights.build(cls, config, data)
+
+    def sight(self) -> Sight:
+        """A copy of what finds keypoints in pictures, on the CPU."""
+        sight = Sight(self.image_size)
+        sight.stem.load_state_dict(self.stem.state_dict())
+        sight.maps.load_state_dict(self.keypoints.maps.state_dict())
+        return sight.eval()
 
     @property
     def device(self) -> torch.device:
@@ -215,32 +209,6 @@ class Policy(nn.Module):
         """Log-probabilities float32 [B, K, 7, bins] of all actions, with gradients."""
         logits = self(self.pixels(images), *self.text(instructions))
         return torch.log_softmax(logits / temperature, dim=-1)
-
-
-class Keypoints(nn.Module):
-    """Where in the picture KEYPOINTS learned features lie: a spatial softmax.
-
-    Levine et al. 2016, "End-to-End Training of Deep Visuomotor Policies", section 5.1: the mean
-    coordinates under the softmax of a feature map are exact to a fraction of a cell.
-    """
-
-    def __init__(self, width: int):
-        super().__init__()
-        before, maps = STEM_CHANNELS, []
-        for _ in range(2):
-            maps += [nn.Conv2d(before, KEYPOINT_CHANNELS, 3, padding=1)]
-            maps += [nn.GroupNorm(KEYPOINT_GROUPS, KEYPOINT_CHANNELS), nn.GELU()]
-            before = KEYPOINT_CHANNELS
-        self.maps = nn.Sequential(*maps, nn.Conv2d(before, KEYPOINTS, 1))
-        self.projector = nn.Sequential(nn.Linear(2 * KEYPOINTS, width), nn.GELU(), nn.Linear(width, width))
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """[B, width] of the stem's features [B, STEM_CHANNELS, s, s]."""
-        line = torch.linspace(-SPREAD, SPREAD, features.shape[-1], device=features.device)
-        rows, columns = torch.meshgrid(line, line, indexing="ij")
-        share_BPS = self.maps(features).float().flatten(2).softmax(-1)
-        points_BPC = share_BPS @ torch.stack([columns.flatten(), rows.flatten()], dim=1)
-        return self.projector(points_BPC.flatten(1))
 
 
 def _merge_squares(patches: torch.Tensor) -> torch.Tensor:

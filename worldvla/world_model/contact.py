@@ -2,20 +2,23 @@
 
 The recorded pose at the moment a hand closes tells whether it will hold: one that landed on an
 object stands a few millimetres higher. A pose that is rolled out in imagination knows nothing of
-that. So here it is read from a picture of the episode's first frame and from where the rollout
-has brought the hand; pixels, for the autoencoder's latents hide the few millimetres from as many
-examples as there are. What that is worth: docs/experiments.md.
+that. So here it is read from where the rollout has brought the hand, and from where things lie in
+a picture of the episode's first frame: the keypoints of the base policy, which thousands of cloned
+chunks have taught to the millimetre. Keypoints learned from the closings alone, of which there are
+some thousands, are not as exact: docs/experiments.md.
 
-Shapes: B batch, P proprioception, A action, S scene, h x w latents.
+Shapes: B batch, P proprioception, A action, S scene.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-SCENE_WIDTH = 32
-CHANNELS = 32
+from worldvla.policy.keypoints import KEYPOINTS, Sight
+
+SCENE = 2 * KEYPOINTS
+PLACES = 32  # numbers that say what matters of a scene
 WIDTH = 192
+SMALLEST_SPREAD = 1e-4  # of a keypoint over episodes
 
 
 class Contact(nn.Module):
@@ -23,23 +26,17 @@ class Contact(nn.Module):
 
     It reads nothing that a free rollout could not know, so it generalizes from some hundreds of grasps
     where the hand's position [3] is part of proprioception; from joint angles alone it learns by heart.
+    Buffers `scene_mean` and `scene_std` [S] are those of the training episodes' keypoints.
     """
 
-    def __init__(self, proprio_dim: int, action_dim: int, image_size: int, latent_size: int):
+    def __init__(self, proprio_dim: int, action_dim: int, sight_size: int):
         super().__init__()
-        self.fold = image_size // latent_size
-        seen = (-(-latent_size // 4)) ** 2
-        self.eye = nn.Sequential(
-            nn.Conv2d(3 * self.fold**2, CHANNELS, 3, stride=2, padding=1),
-            nn.SiLU(),
-            nn.Conv2d(CHANNELS, CHANNELS, 3, stride=2, padding=1),
-            nn.SiLU(),
-            nn.Flatten(),
-            nn.Linear(CHANNELS * seen, SCENE_WIDTH),
-            nn.SiLU(),
-        )
+        self.sight = Sight(sight_size).requires_grad_(False)
+        self.register_buffer("scene_mean", torch.zeros(SCENE))
+        self.register_buffer("scene_std", torch.ones(SCENE))
+        self.places = nn.Linear(SCENE, PLACES)
         self.step = nn.Sequential(
-            nn.Linear(proprio_dim + action_dim + SCENE_WIDTH, WIDTH),
+            nn.Linear(proprio_dim + action_dim + PLACES, WIDTH),
             nn.SiLU(),
             nn.Linear(WIDTH, WIDTH),
             nn.SiLU(),
@@ -49,11 +46,16 @@ class Contact(nn.Module):
         nn.init.zeros_(self.step[-1].bias)
 
     def look(self, pictures: torch.Tensor) -> torch.Tensor:
-        """The scene, float32 [B, S], in pictures uint8 [B, H, W, 3]; in full precision, for a grasp is a pixel wide."""
-        folded = F.pixel_unshuffle(pictures.permute(0, 3, 1, 2).float() / 255 - 0.5, self.fold)
-        with torch.autocast(pictures.device.type, enabled=False):
-            return self.eye(folded)
+        """The scene, float32 [B, S], in pictures uint8 [B, H, W, 3]: keypoints, to about unit size."""
+        return (self.sight(pictures) - self.scene_mean) / self.scene_std
+
+    def accustom(self, scenes: torch.Tensor) -> torch.Tensor:
+        """Sets mean and spread to those of scenes [E, S] that `look` returned, and returns these by the new ones."""
+        keypoints = scenes * self.scene_std + self.scene_mean
+        self.scene_mean.copy_(keypoints.mean(0))
+        self.scene_std.copy_(keypoints.std(0, correction=0).clamp(min=SMALLEST_SPREAD))
+        return (keypoints - self.scene_mean) / self.scene_std
 
     def forward(self, normalized: torch.Tensor, action: torch.Tensor, scene: torch.Tensor) -> torch.Tensor:
         """The change [B, P] to the kinematics' step at normalized proprioception [B, P], in its units."""
-        return self.step(torch.cat([normalized, action, scene], dim=-1))
+        return self.step(torch.cat([normalized, action, self.places(scene)], dim=-1))

@@ -8,6 +8,7 @@ Of later closings it does not tell, for things have moved; learned from these, i
 
 import numpy as np
 import torch
+from torch import nn
 
 from worldvla.config import Embodiment
 from worldvla.episodes.frame_bank import FrameBank
@@ -24,7 +25,7 @@ BEFORE_CLOSING = 4  # actions, at most, that a rollout begins before fingers are
 def train_contact(
     kinematics: Kinematics,
     bank: FrameBank,
-    pictures: torch.Tensor,
+    scenes: torch.Tensor,
     settings: Embodiment,
     ema_decay: float,
     seed: int,
@@ -33,17 +34,20 @@ def train_contact(
 ) -> None:
     """Minimizes the error of rollouts of `settings.horizon` actions, of `kinematics.contact`, in place.
 
-    `pictures` uint8 [E, H, W, 3] are the episodes' first frames. To the kinematics' own loss, which keeps free
-    movements exact, the squared error is added: what is met makes few errors, large ones.
+    `scenes` float32 [E, S] are what contact sees in the episodes' first frames; its sight stays as it is. To the
+    kinematics' own loss, which keeps free movements exact, the squared error is added: what is met makes few errors,
+    large ones.
     """
     where = device()
-    kinematics.requires_grad_(False).contact.requires_grad_(True)
+    kinematics.requires_grad_(False)
+    learning = nn.ModuleDict({"places": kinematics.contact.places, "step": kinematics.contact.step})
+    learning.requires_grad_(True)
     begins, horizon = rollout_begins(bank, settings.horizon)
     closing = np.intersect1d(begins, _before_closing(bank))
     recorded, free = (
         torch.from_numpy(poses).to(where) for poses in (bank.proprio, rolled_out(kinematics, bank, bank.proprio))
     )
-    actions, pictures = torch.from_numpy(bank.actions).to(where), pictures.to(where)
+    actions, scenes = torch.from_numpy(bank.actions).to(where), kinematics.contact.accustom(scenes.to(where))
     episode = torch.from_numpy(bank.episode_of_frame()).to(where)
     steps_ahead = torch.arange(horizon, device=where)
     half = settings.batch_size // 2 if len(closing) else 0
@@ -58,8 +62,8 @@ def train_contact(
         begun = torch.cat([before, drawn(begins, settings.batch_size - half)])
         pose = torch.cat([free[before], recorded[begun[half:]]])
         ahead = begun[:, None] + steps_ahead
-        scene = kinematics.contact.look(pictures[episode[begun]])
-        error = (kinematics.rollout(pose, actions[ahead], scene) - recorded[ahead + 1]) / kinematics.std
+        reached = kinematics.rollout(pose, actions[ahead], scenes[episode[begun]])
+        error = (reached - recorded[ahead + 1]) / kinematics.std
         loss = kinematic_loss(error) + error.square().mean()
         metrics = {"loss": loss.detach()}
         if half:
@@ -68,7 +72,7 @@ def train_contact(
 
     optimize(
         "contact",
-        kinematics.contact,
+        learning,
         loss_at,
         settings.contact_steps,
         settings.contact_learning_rate,
@@ -76,7 +80,7 @@ def train_contact(
         checkpointer,
         log,
     )
-    kinematics.requires_grad_(True)
+    kinematics.step.requires_grad_(True)
 
 
 def rolled_out(

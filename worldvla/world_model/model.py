@@ -137,12 +137,14 @@ def autoencoder_config(architecture: WorldModelArchitecture) -> dict[str, Any]:
     return {"image_size": architecture.image_size, **layers}
 
 
-def embodiment_config(autoencoder: FrameAutoencoder, proprio_dim: int, action_dim: int) -> dict[str, Any]:
+def embodiment_config(
+    autoencoder: FrameAutoencoder, proprio_dim: int, action_dim: int, sight_size: int
+) -> dict[str, Any]:
     """The configuration of a new embodiment of a robot of so many senses and actions, seen by this autoencoder."""
     return {
         "proprio_dim": proprio_dim,
         "action_dim": action_dim,
-        "image_size": autoencoder.image_size,
+        "sight_size": sight_size,
         "latent_channels": autoencoder.config["latent_channels"],
         "latent_size": autoencoder.latent_size,
     }

@@ -27,6 +27,7 @@ import torch
 
 from worldvla.config import WorldModelArchitecture, WorldModelFineTuning
 from worldvla.episodes.frame_bank import FrameBank, Pictures
+from worldvla.policy.keypoints import Sight
 from worldvla.training.checkpoint import Checkpointer
 from worldvla.training.device import device, fast_dtype, generator
 from worldvla.training.progress import Log
@@ -55,6 +56,7 @@ EPISODES_AT_ONCE = 64
 
 def pretrain(
     bank: FrameBank,
+    sight: Sight,
     architecture: WorldModelArchitecture,
     chunk: int,
     seed: int,
@@ -63,13 +65,13 @@ def pretrain(
 ) -> WorldModel:
     """A world model trained from scratch on a bank whose images have `architecture.image_size` pixels a side.
 
-    Stages `autoencoder`, `kinematics`, `contact`, `embodiment_map` and `dynamics`, all resumable; `log` gets metrics
-    named after them.
+    `sight`, the base policy's, tells what lies where. Stages `autoencoder`, `kinematics`, `contact`, `embodiment_map`
+    and `dynamics`, all resumable; `log` gets metrics named after them.
     """
     pictures = bank.images.__getitem__
     autoencoder = pretrain_autoencoder(bank, pictures, architecture, chunk, seed, checkpointer, log)
     latents = bank_latents(autoencoder, bank)
-    embodiment = pretrain_embodiment(autoencoder, bank, latents, architecture, seed, checkpointer, log)
+    embodiment = pretrain_embodiment(autoencoder, sight, bank, latents, architecture, seed, checkpointer, log)
     return pretrain_dynamics(autoencoder, embodiment, bank, latents, architecture, chunk, seed, checkpointer, log)
 
 
@@ -109,6 +111,7 @@ def pretrain_autoencoder(
 
 def pretrain_embodiment(
     autoencoder: FrameAutoencoder,
+    sight: Sight,
     bank: FrameBank,
     latents: np.ndarray,
     architecture: WorldModelArchitecture,
@@ -118,16 +121,18 @@ def pretrain_embodiment(
 ) -> Embodiment:
     """The body of the bank's robot, trained; without proprioception there is nothing to train.
 
-    `latents` are float16 [N, C, h, w] of the bank's frames. Resumable, as stages `kinematics`, `contact` and
-    `embodiment_map`.
+    `sight`, the base policy's, stays as it is; `latents` are float16 [N, C, h, w] of the bank's frames. Resumable, as
+    stages `kinematics`, `contact` and `embodiment_map`.
     """
-    config = embodiment_config(autoencoder, bank.proprio.shape[1], bank.actions.shape[1])
+    config = embodiment_config(autoencoder, bank.proprio.shape[1], bank.actions.shape[1], sight.image_size)
     embodiment = _drawn(lambda: Embodiment(config), seed, "embodiment").to(device())
     if embodiment.kinematics is not None and embodiment.map is not None:
         settings, decay = architecture.embodiment, architecture.training.ema_decay
         train_kinematics(embodiment.kinematics, bank, settings, decay, seed, checkpointer, _named("kinematics", log))
-        first = _of_first_frames(autoencoder.decode, bank, latents)
-        train_contact(embodiment.kinematics, bank, first, settings, decay, seed, checkpointer, _named("contact", log))
+        contact = embodiment.kinematics.contact
+        contact.sight.load_state_dict(sight.state_dict())
+        scenes = _of_first_frames(lambda anchor: contact.look(autoencoder.decode(anchor)), bank, latents)
+        train_contact(embodiment.kinematics, bank, scenes, settings, decay, seed, checkpointer, _named("contact", log))
         shown = _named("embodiment_map", log)
         train_embodiment_map(embodiment.map, bank, latents, settings, decay, seed, checkpointer, shown)
     return embodiment
