@@ -47,7 +47,7 @@ def test_told_nothing_it_is_what_alignment_imagines(model: WorldModel) -> None:
 def test_told_the_poses_every_chunk_drifts_from_the_truth_alone(model: WorldModel) -> None:
     told = imagined(Imagination(model, 1, 0), BANK, poses=True, frames=False, description="")
     for episode, first in enumerate(BANK.starts):
-        scene = model.see(model.autoencoder.encode(torch.from_numpy(BANK.images[first : first + 1])))
+        scene = Imagination(model, 1, 0).start(BANK.images[[first]], BANK.proprio[[first]]).scene
         for chunk, error in enumerate(told[episode].drift):
             now = first + chunk * CHUNK
             actions = torch.from_numpy(BANK.actions[None, now : now + CHUNK])

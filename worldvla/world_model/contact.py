@@ -18,7 +18,7 @@ from worldvla.policy.keypoints import KEYPOINTS, Sight
 SCENE = 2 * KEYPOINTS
 PLACES = 32  # numbers that say what matters of a scene
 WIDTH = 192
-SMALLEST_SPREAD = 1e-4  # of a keypoint over episodes
+SMALLEST_SPREAD = 0.01  # of keypoints over episodes: where one stands still rounding must not be magnified
 
 
 class Contact(nn.Module):
