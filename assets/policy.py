@@ -127,7 +127,8 @@ def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
         "imagined success": [update["imagined_success"] for update in result.history],
         "as the judge sees it": [update["shown_success"] for update in result.history],
     }
-    stopped = exploits(result.history, config.rl.exploitation_gap)
+    # A judge that gives the reward is no witness of what it rewards.
+    stopped = None if config.rl.reward == "judge" else exploits(result.history, config.rl.exploitation_gap)
     deployed, probes = compare(result.base, result.new), summary(result.probes)
     return Content(
         model_id,
@@ -145,7 +146,7 @@ def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
             "imagined success as deployed": dg.MetadataValue.table(
                 [dg.TableRecord({"task": task, **_rates(told)}) for task, told in deployed["tasks"].items()]
             ),
-            "stopped because it exploited the world model": stopped,
+            "stopped because it exploited the world model": "the judge gave the reward" if stopped is None else stopped,
             "real success on tuning seeds": dg.MetadataValue.table([dg.TableRecord(_told(probe)) for probe in probes]),
             "kept after so many updates": result.kept,
         },

@@ -26,9 +26,10 @@ def evaluation(step: Step) -> Content:
     """Base and new policy on the same initial states, which no training saw; decides who is champion, which
     `iteration_record` tells MLflow."""
     scene, settings = step.config.scene, step.config.evaluation
-    seeds = {task: evaluation_seeds(scene.suite, task, settings.per_task, step.config.curation) for task in scene.tasks}
+    first, count, curation = EVALUATION + settings.first, settings.per_task, step.config.curation
+    seeds = {task: evaluation_seeds(scene.suite, task, first, count, curation) for task in scene.tasks}
     states = evaluation_states(scene.suite)
-    conditions = protocol(scene.suite, scene.max_steps, scene.chunk, settings.temperature, EVALUATION, states)
+    conditions = protocol(scene.suite, scene.max_steps, scene.chunk, settings.temperature, first, states)
     base, new, trained = step.parents["base_policy"], step.parents["rl_policy"], step.details("rl_policy")
     reigning = reigning_policy(step, base)
     with ExitStack() as stack:
@@ -42,7 +43,7 @@ def evaluation(step: Step) -> Content:
     chosen = new if contest["low"] > 0 else reigning
     found = None
     if imagined := trained["imagined"]:
-        found = verdict(trained["history"], imagined, compared, step.config.rl.exploitation_gap)
+        found = verdict(trained["history"], imagined, compared, trained["stopped"])
         found |= {"rested": sorted({task for probe in trained["probes"] for task in probe["resting"]})}
     details = {
         "protocol": conditions,
@@ -102,7 +103,7 @@ def _exploitation(found: dict | None) -> Check:
         said += f"; stopped after {found['updates']} updates"
     if found["rested"]:
         said += f"; worse in the simulator than it began, as a probe found: {', '.join(found['rested'])}"
-    return Check("exploitation", True, said, warned=found["exploited"] or found["stopped"] or bool(found["rested"]))
+    return Check("exploitation", True, said, warned=bool(found["exploited"] or found["stopped"] or found["rested"]))
 
 
 def policy_rollouts(step: Step) -> Content:

@@ -309,6 +309,7 @@ class Evaluation(Section):
     """Base and new policy on the same held-out initial states of the real simulator."""
 
     per_task: int = Field(ge=1, description="held-out initial states")
+    first: int = Field(ge=0, lt=90_000, description="how many seeds of the held-out range are passed over first")
     temperature: float = Field(ge=0, description="0 takes the most likely action")
 
 

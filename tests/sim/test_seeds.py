@@ -27,14 +27,18 @@ def test_seeds_in_a_split_are_the_first_whose_states_hash_to_it():
     scanned = range(COLLECTION, found[-1] + 1)
     states = list(initial_states(SUITE, TASK, scanned))
     assert found == [seed for seed, state in zip(scanned, states, strict=True) if split_of(state, CURATION) == "train"]
-    assert evaluation_seeds(SUITE, TASK, 3, CURATION) == seeds_in_split(SUITE, TASK, EVALUATION, "heldout", 3, CURATION)
+    for first in (EVALUATION, found[0]):
+        expected = seeds_in_split(SUITE, TASK, first, "heldout", 3, CURATION)
+        assert evaluation_seeds(SUITE, TASK, first, 3, CURATION) == expected
 
 
 def test_libero_is_evaluated_on_the_states_that_ship_with_it():
     task = "put_the_bowl_on_the_plate"
-    assert evaluation_seeds("libero_goal", task, 50, CURATION) == list(range(EVALUATION, EVALUATION + 50))
+    assert evaluation_seeds("libero_goal", task, EVALUATION, 50, CURATION) == list(range(EVALUATION, EVALUATION + 50))
     with pytest.raises(UserError, match="evaluation.per_task is 150, and libero_goal ships 50"):
-        evaluation_seeds("libero_goal", task, 150, CURATION)
+        evaluation_seeds("libero_goal", task, EVALUATION, 150, CURATION)
+    with pytest.raises(UserError, match="evaluation.first is 7, and libero_goal is evaluated on the initial"):
+        evaluation_seeds("libero_goal", task, EVALUATION + 7, 50, CURATION)
     assert evaluation_states("libero_goal") == "shipped" and evaluation_states(SUITE) == "heldout"
     one, other = (
         protocol("libero_goal", 96, 8, 1.0, EVALUATION, states)

@@ -45,13 +45,19 @@ def evaluation_states(suite: str) -> str:
     return "shipped" if suites.is_shipped(suite, EVALUATION) else "heldout"
 
 
-def evaluation_seeds(suite: str, task: str, count: int, curation: Curation) -> list[int]:
-    """The first `count` seeds of `evaluation_states`; raises `UserError` where fewer are shipped."""
+def evaluation_seeds(suite: str, task: str, first: int, count: int, curation: Curation) -> list[int]:
+    """The first `count` seeds of `evaluation_states` from `first` on; raises `UserError` where fewer are shipped, or
+    they are not to begin with the first of these."""
     if evaluation_states(suite) == "shipped":
+        if first != EVALUATION:
+            raise UserError(
+                f"evaluation.first is {first - EVALUATION}, and {suite} is evaluated on the initial states that ship "
+                "with it, from the first on: set it to 0"
+            )
         if count > SHIPPED:
             raise UserError(
                 f"evaluation.per_task is {count}, and {suite} ships {SHIPPED} initial states a task for evaluations: "
                 f"set it to {SHIPPED} or fewer"
             )
         return list(range(EVALUATION, EVALUATION + count))
-    return seeds_in_split(suite, task, EVALUATION, "heldout", count, curation)
+    return seeds_in_split(suite, task, first, "heldout", count, curation)
