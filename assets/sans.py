@@ -49,10 +49,11 @@ def _raw_origins(step: Step) -> dict[str, Origin]:
 
 
 def sans_rows(step: Step, split: str) -> pl.DataFrame:
-    """The SANS rows of the step's iteration in one split, by episode id; for training without the labels excluded."""
+    """The SANS rows of the step's iteration in one split, by episode id; but for the held-out ones, by which models are
+    measured, without the labels excluded: what chooses by validation episodes has not seen those either."""
     version = step.record("sans").data_version
     rows = step.lake.frame("sans", where=f"sans_version = '{version}' AND split = '{split}'")
-    if split == "train":
+    if split != "heldout":
         rows = rows.filter(~pl.col("label").is_in(step.config.curation.exclude))
     return rows.sort("episode_id")
 

@@ -168,7 +168,7 @@ NODES: tuple[Node, ...] = (
         "world_model",
         "iteration",
         ("sans", "pretrained_world_model"),
-        "11",
+        "12",
         ("seed", "scene", "world_model.training", "fine_tuning", "imagination"),
         "training",
         leaves_out=True,
