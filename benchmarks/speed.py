@@ -12,6 +12,7 @@ does (forward, backward, orthogonalization). Where a preset compiles its kernels
 `python -m benchmarks.speed PRESET ...` measures other campaigns than `demo` and `tabletop`.
 """
 
+import copy
 import sys
 import time
 from collections.abc import Callable
@@ -25,10 +26,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.result import figure, write
 from worldvla import campaigns
+from worldvla.alignment.judge import Judge
 from worldvla.config import Campaign
 from worldvla.episodes.frame_bank import FrameBank
 from worldvla.episodes.images import decode_image, resize
-from worldvla.policy.sft import fine_tune
+from worldvla.policy.sft import ChunkSamples, fine_tune
 from worldvla.policy.vla import Policy
 from worldvla.rl.imagined_rollouts import imagine
 from worldvla.rl.starts import StartStates
@@ -250,13 +252,19 @@ def policy_steps(bank: FrameBank, config: Campaign) -> float:
 
 
 def grpo_updates(model: WorldModel, bank: FrameBank, config: Campaign) -> float:
-    """Updates a minute: rollouts to their last step, then the gradient steps of groups whose outcomes all differ."""
+    """Updates a minute: rollouts to their last step, watched by a judge, then gradient steps of groups that all differ.
+
+    What the campaign weighs besides, cloning and the divergence from the policy of before, is part of a step.
+    """
     rl, random = config.rl, generator(config.seed, "speed")
     rows = [{"episode_id": one, "step": 0, "kind": "start", "task": ""} for one in bank.episode_ids]
     starts = StartStates.from_bank(bank, rows, model.history, model.frame_stride, 0.0)
     policy = Policy.create(config.policy, config.scene.chunk, config.seed).to(device())
     optimizer = torch.optim.AdamW(policy.parameters(), lr=rl.learning_rate)
     world = Imagination(model, config.imagination.denoising_steps, config.seed)
+    judge = Judge({"image_size": model.image_size, "channels": config.judge.channels}).to(device()).eval()
+    samples = ChunkSamples(policy, bank, config.policy) if rl.cloning_weight else None
+    reference = copy.deepcopy(policy).eval() if rl.kl_weight else None
 
     def update(_: int) -> None:
         rollouts = imagine(
@@ -268,11 +276,11 @@ def grpo_updates(model: WorldModel, bank: FrameBank, config: Campaign) -> float:
             config.scene.max_steps,
             rl.noise,
             np.full(len(starts), NEVER, np.float32),
-            lambda images: np.zeros(len(images), np.float32),
+            judge.probabilities,
             random,
         )
         outcomes = (torch.arange(rl.group_size) % 2).float().expand(rl.groups, -1)
-        learn(policy, optimizer, replace(rollouts, returns=outcomes), rl, random)
+        learn(policy, optimizer, replace(rollouts, returns=outcomes), rl, random, samples, reference)
 
     update(0)
     return 60 / min(seconds(partial(update, number)) for number in range(UPDATES))
