@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.campaign_home import Missing, Plan, look, measurements
-from benchmarks.campaign_measurements import Alignment, Evaluation, Measurements, keep, kept
+from benchmarks.campaign_home import Home, Missing, Plan, look, measurements
+from benchmarks.campaign_measurements import Alignment, Evaluation, Measurements, keep, kept, named
 from worldvla.errors import UserError
 from worldvla.lake.store import Lake
 from worldvla.partitions import iteration_key
@@ -53,18 +53,37 @@ def gather(lake: Lake | None, plan: Plan, folder: Path) -> Evidence:
     missing = list(here.missing) if here else []
     for name, count in plan.items():
         mine, old = measurements(here, name) if here else None, kept(name, folder)
-        if old and (why := old.outdated()):
+        if old and (why := old.outdated() or (_stale(here, old) if here else "")):
             missing.append(Missing(name, f"what is kept of it was measured before a change: {why}"))
             old = None
-        if mine and mine.extent and mine.extent >= (old.extent if old else 0):
+        if old and mine and mine.same(old):
+            # Measured then and there, however often it is reported.
+            found[name] = old
+        elif mine and mine.extent and mine.extent >= (old.extent if old else 0):
             keep(mine, folder)
             found[name] = mine
         elif old:
             found[name] = old
             missing = [one for one in missing if one.campaign != name] + lacking(old, count)
+            missing += [
+                Missing(name, f"what was kept on {old.date} is reported; in this home {gate} failed its gate: {why}")
+                for gate, why in (mine.gates if mine else {}).items()
+                if gate not in old.gates
+            ]
         elif not here:
             missing.append(Missing(name, "nothing kept"))
     return Evidence(plan, found, missing)
+
+
+def _stale(home: Home, old: Measurements) -> str:
+    """What of these measurements this home holds too, and knows to be stale, in words; empty where nothing is."""
+    stale = {
+        named(asset, iteration): version
+        for (asset, campaign, iteration), version in home.stale.items()
+        if campaign == old.campaign
+    }
+    both = sorted(node for node, version in old.versions.items() if stale.get(node) == version)
+    return f"{both[0]} is stale in this home" if both else ""
 
 
 def lacking(old: Measurements, count: int) -> list[Missing]:

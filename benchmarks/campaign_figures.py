@@ -9,7 +9,7 @@ import statistics
 from typing import Any
 
 from benchmarks.campaign_evidence import Evidence
-from benchmarks.campaign_measurements import Evaluation
+from benchmarks.campaign_measurements import Evaluation, named
 from benchmarks.outcomes import Outcomes, gain, of_task, success, tasks_of
 from benchmarks.result import figure
 from worldvla.alignment.intervals import Z_95, proportion
@@ -60,20 +60,26 @@ def rises(name: str, value: dict) -> Figure:
 
 
 def world_model_figures(evidence: Evidence, campaign: str) -> list[Figure]:
-    """Each iteration's world model on whole held-out episodes, imagined from the first frame; in all and per task."""
+    """Each iteration's world model on whole held-out episodes, imagined from the first frame: in all, per task, and its
+    alignment by what recorded them, for experts, replays and policies are not as easily told."""
     figures = []
     for iteration, found in evidence.alignments(campaign).items():
         rows = found.rows
         where = f"{campaign} iteration {iteration}"
         figures.append(judged(f"{where}: held-out episodes", len(rows), "episodes", at_least=EPISODES))
         figures.append(judged(f"{where}: of them successes", sum(row["true_success"] for row in rows), "episodes"))
-        figures += _imagined(f"{where}, {ALL}", rows, target=True)
+        figures += imagined_figures(f"{where}, {ALL}", rows, target=True)
         for task in sorted({row["task"] for row in rows}):
-            figures += _imagined(f"{where}, {task}", [row for row in rows if row["task"] == task], target=False)
+            figures += imagined_figures(f"{where}, {task}", [row for row in rows if row["task"] == task])
+        for source in sorted({row["source"] for row in rows if row.get("source")}):
+            recorded = [row for row in rows if row["source"] == source]
+            figures += alignment_shares(f"{where}, episodes of source {source}", recorded)
     return figures
 
 
-def _imagined(where: str, rows: list[dict], target: bool) -> list[Figure]:
+def imagined_figures(where: str, rows: list[dict], target: bool = False) -> list[Figure]:
+    """Pictures and outcomes of these imagined episodes, against the targets where `target`."""
+
     def least(value: float) -> float | None:
         return value if target else None
 
@@ -173,7 +179,7 @@ def hour_figures(evidence: Evidence, campaign: str) -> list[Figure]:
         return figures
     measured = evidence.measured[campaign]
     for iteration, assets in [("", once), *((one, each) for one in measured.closed)]:
-        names = [f"{asset} {iteration}".strip() for asset in assets]
+        names = [named(asset, iteration) for asset in assets]
         if measured.seconds.keys() >= set(names):
             hours = sum(measured.seconds[name] for name in names) / 3600
             name = f"{campaign} iteration {iteration}: all assets" if iteration else f"{campaign}: once a campaign"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from benchmarks.campaign_measurements import Alignment, Evaluation, Made, Measurements
+from benchmarks.campaign_measurements import Alignment, Evaluation, Made, Measurements, named
 from benchmarks.outcomes import gain, success
 from benchmarks.result import commit, machine
 from worldvla import campaigns
@@ -24,6 +24,7 @@ from worldvla.planner.observe import snapshot
 # What figures are read from: an iteration's record is there when everything in it is, and its hours with it.
 MEASURED = ("alignment", "evaluation", "iteration_record")
 ALIGNED = (
+    "episode_id",
     "task",
     "true_success",
     "judged_success_imagined",
@@ -63,12 +64,14 @@ class Missing:
 
 @dataclass(frozen=True)
 class Home:
-    """Fresh records of the planned campaigns and iterations, and what of them is missing."""
+    """Fresh records of the planned campaigns and iterations, what of them is missing, and the data versions of what is
+    there and stale."""
 
     lake: Lake
     plan: Plan
     records: dict[NodeKey, Materialization]
     missing: list[Missing]
+    stale: Mapping[NodeKey, str]
 
     def iterations(self, asset: str, campaign: str) -> list[str]:
         """The planned iterations whose `asset` is there."""
@@ -89,7 +92,14 @@ def look(lake: Lake, plan: Plan) -> Home:
         for state in mine
         if state.asset in MEASURED and state.key not in fresh
     ]
-    return Home(lake, plan, {key: one for key, one in latest(lake).items() if key in fresh}, missing)
+    published = latest(lake)
+    return Home(
+        lake,
+        plan,
+        records={key: one for key, one in published.items() if key in fresh},
+        missing=missing,
+        stale={key: one.data_version for key, one in published.items() if key[1] in plan and key not in fresh},
+    )
 
 
 def measurements(home: Home, campaign: str) -> Measurements:
@@ -104,15 +114,18 @@ def measurements(home: Home, campaign: str) -> Measurements:
         machine=machine(),
         settings=config.model_dump(mode="json"),
         nodes={record.asset: Made(code=record.code_version, settings=record.config_digest) for record in mine.values()},
+        versions={
+            named(asset, one): record.data_version for (asset, one), record in sorted(mine.items()) if asset in MEASURED
+        },
         evaluations=evaluations,
         alignments={one: alignment(home, campaign, one) for one in home.iterations("alignment", campaign)},
         closed=home.iterations("iteration_record", campaign),
         gates={
-            f"{asset} {one}".strip(): record.blocking_failure
+            named(asset, one): record.blocking_failure
             for (asset, one), record in sorted(mine.items())
             if record.blocking_failure
         },
-        seconds={f"{asset} {one}".strip(): round(record.seconds, 1) for (asset, one), record in mine.items()},
+        seconds={named(asset, one): round(record.seconds, 1) for (asset, one), record in mine.items()},
         interaction=_interaction(home, list(evaluations.values())),
     )
 
@@ -153,7 +166,8 @@ def evaluation(home: Home, campaign: str, iteration: str) -> Evaluation:
 
 
 def alignment(home: Home, campaign: str, iteration: str) -> Alignment:
-    """One row a held-out episode that the iteration's world model replayed; raises `UserError` where some are gone."""
+    """One row a held-out episode that the iteration's world model replayed, with the `source` that recorded it; raises
+    `UserError` where some are gone."""
     record = home.records["alignment", campaign, iteration]
     where = f"alignment_version = {quoted(record.data_version)}"
     rows = home.lake.frame("alignments", list(ALIGNED), where).to_dicts()
@@ -162,6 +176,10 @@ def alignment(home: Home, campaign: str, iteration: str) -> Alignment:
             f"table alignments: {campaign} {iteration} published {record.details['rows']} rows, {len(rows)} are there; "
             f"`worldvla rematerialize alignment --campaign {campaign}` measures them again"
         )
+    episodes = home.lake.frame("episodes", ["episode_id", "source"])
+    source = dict(episodes.iter_rows())
+    for row in rows:
+        row["source"] = source.get(row.pop("episode_id"))
     return Alignment(protocol=record.details["protocol"], rows=rows)
 
 

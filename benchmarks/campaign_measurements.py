@@ -37,6 +37,11 @@ def _by_task(outcomes: Mapping[tuple[str, int], bool]) -> dict[str, dict[int, bo
 Outcomes = Annotated[dict[tuple[str, int], bool], BeforeValidator(_flat), PlainSerializer(_by_task, when_used="json")]
 
 
+def named(asset: str, iteration: str) -> str:
+    """How a node of a campaign is named in measurements."""
+    return f"{asset} {iteration}".strip()
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -70,8 +75,9 @@ class Made(_Strict):
 class Measurements(_Strict):
     """What one home measured of one campaign.
 
-    `nodes` say by what, by asset; `evaluations` and `alignments` are by iteration; `gates` that failed and `seconds`
-    by "ASSET ITERATION"; `interaction` has a row an evaluated iteration, and one of the base policy before them.
+    `nodes` say by what, by asset; `evaluations` and `alignments` are by iteration; `versions` (of the data that figures
+    are read from), `gates` that failed and `seconds` by "ASSET ITERATION"; `interaction` has a row an evaluated
+    iteration, and one of the base policy before them.
     """
 
     campaign: str
@@ -80,6 +86,7 @@ class Measurements(_Strict):
     machine: dict[str, Any]
     settings: dict[str, Any]
     nodes: dict[str, Made]
+    versions: dict[str, str] = {}
     evaluations: dict[str, Evaluation]
     alignments: dict[str, Alignment]
     closed: list[str]
@@ -91,6 +98,11 @@ class Measurements(_Strict):
     def extent(self) -> int:
         """How much was measured, to tell which of two measurements of one campaign is further."""
         return len(self.evaluations) + len(self.alignments) + len(self.closed)
+
+    def same(self, other: "Measurements") -> bool:
+        """Whether the other one measured the same, whenever, wherever and at whichever commit it was read."""
+        read = {"date", "commit", "machine"}
+        return self.model_dump(exclude=read) == other.model_dump(exclude=read)
 
     def outdated(self) -> str:
         """What has changed since, in words: of other code or settings no figure is made. Empty where nothing has."""

@@ -5,6 +5,7 @@ nights; interrupted, the same command goes on. `python -m benchmarks.learning [H
 reports what the home holds. docs/learning.md describes the protocol.
 """
 
+import itertools
 import statistics
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +17,7 @@ from benchmarks.campaign_figures import (
     base_figures,
     difference,
     hour_figures,
+    imagined_figures,
     policy_figures,
     share,
     world_model_figures,
@@ -64,7 +66,8 @@ def report(evidence: Evidence) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 
 def ablation_figures(evidence: Evidence) -> list[dict[str, Any]]:
-    """Each ablation's last world model and last policy, and how far the whole loop's is ahead on the same seeds.
+    """Each ablation's last world model and last policy, and how far the whole loop is ahead on the same seeds after as
+    many iterations and after all.
 
     Where the two campaigns have base policies of their own, that lead is also theirs; `gain` is over the own one.
     """
@@ -80,27 +83,36 @@ def ablation_figures(evidence: Evidence) -> list[dict[str, Any]]:
         last = found[-1]
         figures.append(share(f"{name}: success of the last policy, {ALL}", success(last.new)))
         figures.append(difference(f"{name}: gain over its base policy, {ALL}", gain(last.base, last.new)))
-        if len(whole) == PLAN[CAMPAIGN]:
-            alike([whole[-1], last])
-            figures.append(difference(f"{CAMPAIGN} less {name}, last policies, {ALL}", gain(last.new, whole[-1].new)))
+        for one in whole[iterations - 1 :]:
+            alike([one, last])
+            compared = f"{CAMPAIGN} iteration {one.iteration} less {name}"
+            figures.append(difference(f"{compared}, last policy, {ALL}", gain(last.new, one.new)))
     return figures
 
 
 def seed_figures(evidence: Evidence) -> list[dict[str, Any]]:
-    """Success and gain of each training seed; where all are there, mean and sample standard deviation over them."""
+    """Success and gain of each training seed; where all are there, mean and sample standard deviation of these and of
+    what the world models reach over all tasks."""
     alike([one for name in SEEDS for one in evidence.evaluations(name)])
     figures = []
-    values: dict[str, list[float]] = {}
+    found: dict[str, list[dict[str, Any]]] = {}
     for name in SEEDS:
         for what, one in _of_seed(name, evidence.evaluations(name)):
             figures.append(one)
-            values.setdefault(what, []).append(one["value"])
-    for what, some in values.items():
+            found.setdefault(what, []).append(one)
+        for iteration, aligned in evidence.alignments(name).items():
+            for one in imagined_figures("", aligned.rows):
+                found.setdefault(f"{one['name'].lstrip(': ')}, iteration {iteration}", []).append(one)
+    for what, some in found.items():
         if len(some) == len(SEEDS):
-            name = f"two tasks, {len(SEEDS)} training seeds: {what}"
-            figures.append(figure(f"{name}, mean", statistics.fmean(some), "share", len(some)) | {"values": some})
-            figures.append(figure(f"{name}, standard deviation", statistics.stdev(some), "share", len(some)))
+            name, unit, values = f"two tasks, {len(SEEDS)} training seeds: {what}", some[0]["unit"], _values(some)
+            figures.append(figure(f"{name}, mean", statistics.fmean(values), unit, len(some)) | {"values": values})
+            figures.append(figure(f"{name}, standard deviation", statistics.stdev(values), unit, len(some)))
     return figures
+
+
+def _values(figures: list[dict[str, Any]]) -> list[float]:
+    return [one["value"] for one in figures]
 
 
 def _of_seed(name: str, found: list[Evaluation]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -113,6 +125,9 @@ def _of_seed(name: str, found: list[Evaluation]) -> Iterator[tuple[str, dict[str
         yield what, share(f"{name}: {what}", success(one.new))
         what = f"gain over its base policy, iteration {one.iteration}"
         yield what, difference(f"{name}: {what}", gain(one.base, one.new))
+    for before, after in itertools.pairwise(found):
+        what = f"gain of iteration {after.iteration} over {before.iteration}"
+        yield what, difference(f"{name}: {what}", gain(before.new, after.new))
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def alignment_rows(task: str, n: int, visual: int, reward: int, psnr: float = 30
 
 def home(lake: Lake, plan: Plan) -> Home:
     """What the lake holds, fresh or not."""
-    return Home(lake, plan, latest(lake), [])
+    return Home(lake, plan, latest(lake), [], {})
 
 
 def evidence(lake: Lake, plan: Plan) -> Evidence:
@@ -101,6 +101,7 @@ def evidence(lake: Lake, plan: Plan) -> Evidence:
             machine={},
             settings={},
             nodes={},
+            versions={},
             evaluations={one: evaluation(seen, name, one) for one in seen.iterations("evaluation", name)},
             alignments={one: alignment(seen, name, one) for one in seen.iterations("alignment", name)},
             closed=[],

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from benchmarks.interaction_table import interaction
 from tests.benchmarks.lakes import run_fresh
 from worldvla import campaigns
 from worldvla.errors import UserError
+from worldvla.lake.commit import Commit
+from worldvla.lake.materializations import latest, publish
 from worldvla.lake.store import Lake
 from worldvla.planner.graph import GRAPH
 
@@ -86,6 +89,29 @@ def test_what_was_measured_before_a_change_counts_no_more(
     changed = config.model_copy(update={"rl": config.rl.model_copy(update={"updates": 99})})
     monkeypatch.setattr(campaigns, "load", lambda name: changed)
     assert any(str(one).endswith("a change: settings of rl_policy") for one in gather(None, PLAN, tmp_path).missing)
+
+
+def test_what_is_stale_where_it_was_measured_counts_no_more(lake: Lake, tmp_path: Path) -> None:
+    gather(lake, PLAN, tmp_path)
+    record = latest(lake)["sans", ONE, "0000"]
+    other = replace(record, data_version="other", materialized_at=datetime.now(UTC))
+    publish(lake, other, Commit("run", "sans", ONE, "0000"))
+    try:
+        seen = gather(lake, PLAN, tmp_path)
+        assert ONE not in seen.measured
+        assert any("alignment 0000 is stale in this home" in str(one) for one in seen.missing)
+    finally:
+        publish(lake, replace(record, materialized_at=datetime.now(UTC)), Commit("run", "sans", ONE, "0000"))
+    # Another home knows nothing of it.
+    assert gather(None, PLAN, tmp_path).measured[ONE].extent == 6
+
+
+def test_what_is_reported_again_keeps_its_date(lake: Lake, tmp_path: Path) -> None:
+    first = gather(lake, PLAN, tmp_path).measured[ONE]
+    path = tmp_path / f"{ONE}.json"
+    path.write_text(first.model_copy(update={"date": "2026-01-01", "commit": "then"}).model_dump_json())
+    again = gather(lake, PLAN, tmp_path).measured[ONE]
+    assert (again.date, again.commit) == ("2026-01-01", "then") and again.same(first)
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ def seeds_evidence(lake: Lake, names: tuple[str, ...]) -> Evidence:
 
 def test_mean_and_spread_need_every_seed(tmp_path: Path) -> None:
     two = learning.seed_figures(seeds_evidence(Lake(tmp_path), learning.SEEDS[:2]))
-    assert len(two) == 10 and not any("mean" in one["name"] for one in two)
+    assert len(two) == 12 and not any("mean" in one["name"] for one in two)
     figures = {
         one["name"]: one for one in learning.seed_figures(seeds_evidence(Lake(tmp_path / "all"), learning.SEEDS))
     }
@@ -156,6 +156,8 @@ def test_mean_and_spread_need_every_seed(tmp_path: Path) -> None:
     spread = figures["two tasks, 3 training seeds: gain over its base policy, iteration 0000, standard deviation"]
     assert spread["value"] == pytest.approx(0.025)
     assert figures["two-tasks-seed-1: gain over its base policy, iteration 0001"]["value"] == 14 / 40
+    further = figures["two tasks, 3 training seeds: gain of iteration 0001 over 0000, mean"]
+    assert further["values"] == [8 / 40, 5 / 40, 2 / 40]
 
 
 def test_the_loop_is_set_against_its_ablations_on_the_same_seeds(tmp_path: Path) -> None:
@@ -168,7 +170,8 @@ def test_the_loop_is_set_against_its_ablations_on_the_same_seeds(tmp_path: Path)
     assert figures == {
         f"{alone}: success of the last policy, all tasks": 0.6,
         f"{alone}: gain over its base policy, all tasks": pytest.approx(0.2),
-        f"tabletop less {alone}, last policies, all tasks": pytest.approx(0.35),
+        f"tabletop iteration 0000 less {alone}, last policy, all tasks": pytest.approx(0.35),
+        f"tabletop iteration 0001 less {alone}, last policy, all tasks": pytest.approx(0.35),
     }
     evaluated(lake, alone, "0000", base, {PUSH: 12}, PROTOCOL | {"max_steps": 9})
     for refused in (learning.ablation_figures, interaction):
