@@ -62,7 +62,7 @@ def test_memory_does_not_grow_with_the_dataset(tmp_path):
 
 
 def test_a_killed_import_goes_on_and_ends_as_if_it_had_not_been_killed(tmp_path):
-    path = files.libero(tmp_path / "set" / NAME, demos=34, steps=9)
+    path = files.libero(tmp_path / "set" / NAME, demos=66, steps=9)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert started(whole, path).communicate(timeout=120) and contents(whole)["episodes"]
     for fraction in (1, 2):
@@ -77,9 +77,9 @@ def test_a_killed_import_goes_on_and_ends_as_if_it_had_not_been_killed(tmp_path)
         process.send_signal(signal.SIGKILL)
         process.wait()
     before = len(Lake(killed).frame("imports")) if Lake(killed).exists("imports") else 0
-    assert before < 34
+    assert before < 66
     outcome = bring(Lake(killed), "libero", path, suite="libero_goal")
-    assert outcome.skipped == before and outcome.imported == 34 - before
+    assert outcome.skipped == before and outcome.imported == 66 - before
     assert contents(killed) == contents(whole)
 
 
