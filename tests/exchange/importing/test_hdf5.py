@@ -57,6 +57,26 @@ def test_rows_of_robomimic_show_what_their_action_was_chosen_from(lake, tmp_path
     assert first.proprio.shape == (17, 16)
 
 
+def test_pictures_of_which_nothing_says_which_way_up_they_are_are_asked_for(lake, tmp_path):
+    """As LIBERO's files are when they were made anew without their attributes."""
+    path = files.libero(tmp_path / "put_the_bowl_on_the_plate_demo.hdf5", demos=1)
+    with h5py.File(path, "a") as file:
+        del file["data"].attrs["macros_image_convention"]
+    given = {"suite": "libero_goal", "success": "rewards"}
+    with pytest.raises(UserError, match="--map turn=…: nothing says which way up"):
+        bring(lake, "libero", path, **given)
+    assert bring(lake, "libero", path, **given, turn="vertical").imported == 1
+    assert close(shown(episodes(lake)[0]), np.repeat(np.repeat(files.pictures(files.STEPS), 4, 1), 4, 2))
+
+
+def test_a_column_that_a_field_has_not_is_no_narrower_robot(lake, tmp_path):
+    path = files.robomimic(tmp_path / "low_dim.hdf5")
+    for text in ("actions[0:6]+actions[7]", "actions[2:8]", "actions[9:]"):
+        outcome = bring(lake, "libero", path, **ROBOMIMIC | {"proprio": text})
+        assert dict(outcome.refusals) == {"shape_mismatch": 2}, text
+    assert "actions has 7 numbers a row, and actions[9:] asks for 10" in " ".join(lake.frame("quarantine")["reason"])
+
+
 def test_an_explicit_mapping_overrides_what_the_format_says(lake, tmp_path):
     path = files.robomimic(tmp_path / "low_dim.hdf5")
     given = ROBOMIMIC | {"scale": "2", "gripper": "1:-1", "turn": "half", "observed": "after", "proprio": "-"}

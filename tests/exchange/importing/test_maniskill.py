@@ -119,6 +119,16 @@ def test_what_cannot_be_repeated_is_quarantined_and_the_others_come_in(lake, cop
     assert list(refusals(lake)) == [rule]
 
 
+def test_a_file_with_nothing_to_compare_is_not_said_to_lead_where_it_led(lake, copy):
+    with h5py.File(copy / "trajectory.h5", "a") as file:
+        for name in ("env_states", "success"):
+            if name in file["traj_1"]:
+                del file["traj_1"][name]
+    outcome = bring(lake, "maniskill", copy, suite=SUITE)
+    assert (outcome.imported, dict(outcome.refusals)) == (2, {"replay_impossible": 1})
+    assert "record_env_state=True" in refusals(lake)["replay_impossible"]
+
+
 def test_another_seed_than_recorded_is_noticed(lake, copy):
     about(copy, lambda content: content["episodes"][1]["reset_kwargs"].update(seed=17))
     assert dict(bring(lake, "maniskill", copy, suite=SUITE).refusals) == {"replay_diverged": 1}

@@ -61,6 +61,39 @@ def test_one_frame_more_than_rows_shows_what_the_last_action_led_to(lake, folder
     assert np.array_equal(first.actions, files.actions(files.STEPS)[:16]) and first.reward[-1] == 1
 
 
+def test_a_success_of_the_state_shown_stays_with_it_where_there_is_one_frame_more(lake, folder):
+    rows = [row | {"success": str(int(float(row["timestamp"]) > 0.69))} for row in table(folder)]
+    write(folder, [row for row in rows if float(row["timestamp"]) < 0.79])
+    assert bring(lake, "videos", folder, **GIVEN, timestamp="-", success="success@state").imported == 3
+    assert episodes(lake)[0].reward.tolist() == [0] * 14 + [1] * 3
+
+
+def test_a_success_that_is_no_number_is_no_failure(lake, folder):
+    write(folder, [row | {"success": "nan"} for row in table(folder)])
+    assert dict(bring(lake, "videos", folder, **GIVEN, success="success>=0.5").refusals) == {"success_unclear": 3}
+    assert "success holds nan, which is no outcome" in refusals(lake)["success_unclear"]
+
+
+def test_the_rate_is_that_of_the_takes_and_not_of_what_else_lies_there(lake, folder):
+    files.video(folder / "a_calibration.mp4", files.pictures(4), fps=60)
+    assert bring(lake, "videos", folder, **GIVEN).imported == 3
+    assert {episode.settings["fps"] for episode in episodes(lake)} == {20}
+
+
+def test_a_take_of_another_rate_is_quarantined(lake, folder):
+    files.video(folder / "take_1.mp4", files.pictures(files.STEPS, 1), fps=60)
+    outcome = bring(lake, "videos", folder, **GIVEN)
+    assert outcome.imported == 2 and list(outcome.refusals)[0] == "layout_differs"
+    assert "take_1.mp4 has 60 frames a second, the first take 20" in refusals(lake)["layout_differs"]
+
+
+def test_two_columns_of_one_name_are_named(lake, folder):
+    lines = (folder / "actions.csv").read_text().splitlines()
+    (folder / "actions.csv").write_text("\n".join([lines[0] + ",note,note", *(one + ",a,b" for one in lines[1:])]))
+    with pytest.raises(UserError, match="actions.csv has several columns 'note': give each a name of its own"):
+        bring(lake, "videos", folder, **GIVEN)
+
+
 def changed(rows: list[dict], **changes: str) -> list[dict]:
     return [row | changes if row["video"] == "take_1.mp4" and row["timestamp"] == "0.1" else row for row in rows]
 

@@ -109,6 +109,8 @@ def _reward(record: Record, mapping: Mapping, rows: int, states: int) -> np.ndar
             "shape_mismatch", f"{name} is {what(values)}: no value for each of {rows} actions or the episode"
         )
     given = values.astype(np.float64).ravel()
+    if not np.isfinite(given).all():
+        raise Unmappable("success_unclear", f"{name} holds {given[~np.isfinite(given)][0]:g}, which is no outcome")
     if least is None and not np.isin(given, (0, 1)).all():
         odd = given[~np.isin(given, (0, 1))][0]
         raise Unmappable("success_unclear", f"{name} holds {odd:g}, neither 0 nor 1; write --success '{name}>=NUMBER'")
@@ -117,6 +119,9 @@ def _reward(record: Record, mapping: Mapping, rows: int, states: int) -> np.ndar
         reward[-1] = success[0]
     elif len(success) == states and (states > rows or of_own_state or mapping["observed"] == "after"):
         reward[:] = success
+    elif len(success) == states - 1 and of_own_state and mapping["observed"] == "before":
+        reward[:-1] = success
+        reward[-1] = success[-1]  # of what the last action led to nothing is said
     else:
         reward[1:] = success[: states - 1]
         reward[-1] = max(reward[-1], success[-1])

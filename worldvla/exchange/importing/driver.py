@@ -23,7 +23,7 @@ from worldvla.lake.store import Lake, quoted
 from worldvla.quality.admission import admit
 from worldvla.quality.quarantine import Unread, errors_of, quarantine_unread
 
-VERSION = "2"  # raise it when the same record and mapping would give another episode
+VERSION = "3"  # raise it when the same record and mapping would give another episode
 COMMIT = Commit(run_id="", asset="import")
 BATCH = 16
 

@@ -50,6 +50,7 @@ def _fetched(hub_id: str, name: str, revision: str | None) -> Path | None:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import (
         EntryNotFoundError,
+        GatedRepoError,
         HfHubHTTPError,
         LocalEntryNotFoundError,
         RepositoryNotFoundError,
@@ -58,6 +59,11 @@ def _fetched(hub_id: str, name: str, revision: str | None) -> Path | None:
 
     try:
         return Path(hf_hub_download(hub_id, name, repo_type="dataset", revision=revision))
+    except GatedRepoError as error:
+        raise UserError(
+            f"{hub_id}: the dataset is gated: accept its terms at https://huggingface.co/datasets/{hub_id} and set "
+            "HF_TOKEN"
+        ) from error
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise UserError(f"{hub_id}: no such folder here, and no such dataset on the hub") from error
     except LocalEntryNotFoundError as error:

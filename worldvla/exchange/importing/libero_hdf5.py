@@ -32,12 +32,14 @@ from worldvla.exchange.importing.hdf5 import (
     picture_fields,
     text,
 )
+from worldvla.exchange.importing.mapping import UNKNOWN
 from worldvla.exchange.importing.record import Broken, Field, Unmappable, exported_stride
 
 if TYPE_CHECKING:
     import h5py
 
-CAMERAS = ("obs/agentview_rgb", "obs/agentview_image")
+LIBERO_CAMERA = "obs/agentview_rgb"
+CAMERAS = (LIBERO_CAMERA, "obs/agentview_image")
 PROPRIO = (
     ("obs/proprio",),
     ("obs/joint_states", "obs/gripper_states", "obs/ee_states"),
@@ -114,6 +116,8 @@ class Archive:
         image = next((one for one in CAMERAS if one in fields), pictures[0] if pictures else None)
         proprio = next((one for one in PROPRIO if all(name in fields for name in one)), ())
         clock = OWN_CLOCK if OWN_CLOCK in fields else None
+        # LIBERO's name for pictures that OpenGL drew, in a file that does not say what became of them.
+        is_libero_like = image == LIBERO_CAMERA and not convention.is_own and not convention.is_libero
         entries = {
             "image": image,
             "proprio": "+".join(proprio),
@@ -123,7 +127,7 @@ class Archive:
             "state": "states" if "states" in fields else None,
             "fps": f"{convention.rate:g}" if convention.rate else None,
             "observed": "after" if convention.is_libero else "before",
-            "turn": "vertical" if convention.upside_down else "none",
+            "turn": UNKNOWN if is_libero_like else "vertical" if convention.upside_down else "none",
         }
         if convention.is_own:
             entries |= {**OWN, "gripper": "1:-1", "timestamp": clock}

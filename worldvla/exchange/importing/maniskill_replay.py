@@ -96,6 +96,12 @@ class Replay:
     @classmethod
     def of(cls, simulator: Simulator, seed: int, mode: str, group: "h5py.Group") -> "Replay":
         """Raises `Unmappable` where it cannot be, or leads elsewhere than recorded."""
+        if not holds(group, "env_states") and not holds(group, "success"):
+            raise Unmappable(
+                "replay_impossible",
+                "the file has neither env_states nor success, so nothing tells whether a repetition leads where it "
+                "led: record it with record_env_state=True",
+            )
         actions = converted(read(group, "actions"), mode)
         reach = np.abs(actions).max(axis=1, initial=0)
         if not np.isfinite(actions).all() or reach.max(initial=0) > 1 + 1e-6:

@@ -48,6 +48,7 @@ KEYS = (
 )
 CHOICES = {"observed": ("before", "after"), "turn": ("none", "vertical", "half")}
 ALL, NONE = "all", "none"
+UNKNOWN = "?"  # what no default can say
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?([eE][-+]?\d+)?")
 _PART = re.compile(r"(?P<name>[^\[\]+]+)(\[(?P<first>\d+)(?P<range>:(?P<last>\d*))?\])?")
 _SUCCESS = re.compile(r"(?P<field>.+?)(@(?P<at>state))?(>=(?P<least>[-+.\deE]+))?")
@@ -107,6 +108,11 @@ def build(defaults: Pairs[str, str], given: Pairs[str, str], fields: Pairs[str, 
     for key in REQUIRED:
         if key not in entries:
             raise UserError(_missing(key, fields))
+    if entries["turn"] == UNKNOWN:
+        raise UserError(
+            "--map turn=…: nothing says which way up the pictures are, and files made from LIBERO's without its "
+            "attributes have them upside down: look at one, and give none, vertical or half"
+        )
     for key, choices in CHOICES.items():
         if entries[key] not in choices:
             raise UserError(f"--map {key}={entries[key]}: it is one of {', '.join(choices)}")
@@ -149,6 +155,9 @@ def joined(record: Record, text: str) -> np.ndarray:
         if values.dtype.kind not in "fiub" or values.ndim not in (1, 2):
             raise Unmappable("shape_mismatch", f"{name} is {what(values)}, not numbers a step")
         wide = values if values.ndim == 2 else values[:, None]
+        last = cut.stop or (0 if cut.start is None else cut.start + 1)
+        if last > wide.shape[1]:
+            raise Unmappable("shape_mismatch", f"{name} has {wide.shape[1]} numbers a row, and {text} asks for {last}")
         columns.append(wide[:, cut].astype(np.float64))
     lengths = {len(one) for one in columns if isinstance(one, np.ndarray)}
     if len(lengths) != 1:

@@ -31,6 +31,7 @@ IMAGE = "video"
 TABLES = (".csv", ".parquet")
 PREFERRED = ("actions.csv", "actions.parquet")
 BLOCK = 1 << 20  # bytes of a CSV read at once
+SAME_RATE = 0.01  # 29.97 and 30 frames a second are one rate
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,9 @@ class Archive:
             return Broken(
                 (self.name,), position, Unmappable("file_unreadable", f"{name}, which {self.name} names, is not there")
             )
+        if (rate := _rate(path)) and self._rate and abs(rate / self._rate - 1) > SAME_RATE:
+            reason = f"{name} has {rate:g} frames a second, the first take {self._rate:g}: give them a folder each"
+            return Broken(files, position, Unmappable("layout_differs", reason))
         return VideoRecord(path, table if self._is_parquet else _numbers(table), files, position, number)
 
     def _batches(self, odd: dict[str, str]) -> Iterator[pa.RecordBatch]:
@@ -176,18 +180,29 @@ class Archive:
                     schema = reader.schema
         except (pa.ArrowInvalid, OSError) as error:
             raise UserError(f"{path} cannot be read as a table: {error}") from error
+        if twice := sorted({name for name in schema.names if schema.names.count(name) > 1}):
+            raise UserError(f"{path} has several columns {', '.join(map(repr, twice))}: give each a name of its own")
         if KEY not in schema.names:
             raise UserError(f"{path} has no column {KEY!r}, which names the video of a row; it has {schema.names}")
         return schema
 
     @cached_property
     def _first(self) -> tuple[int, int, float]:
-        for path in self._videos():
+        for path in (*self._named_first(), *self._videos()):
             try:
                 return video.size_of(path)
             except Unmappable:
                 continue
         raise UserError(f"{self.root} has no .mp4 file that can be opened")
+
+    def _named_first(self) -> list[Path]:
+        """The videos that the first rows of the table name: others lie in the folder for other ends."""
+        try:
+            batch = next(iter(self._batches({})), None)
+        except (pa.ArrowInvalid, OSError):
+            return []
+        names = dict.fromkeys(filter(None, map(str, batch[KEY].to_pylist()))) if batch else {}
+        return [path for name in names if (path := self.root / name).is_file()]
 
     @property
     def _size(self) -> tuple[int, int, int]:
@@ -208,6 +223,14 @@ def open_archive(path: str, suite: str) -> Archive:
         what = "several tables" if found else "no table"
         raise UserError(f"{root} has {what}; call the one of actions {' or '.join(PREFERRED)}")
     return Archive(root, chosen)
+
+
+def _rate(path: Path) -> float:
+    """Frames a second; 0 where the file does not say, or is none: that is told where its pictures are read."""
+    try:
+        return video.size_of(path)[2]
+    except Unmappable:
+        return 0.0
 
 
 def _numbered(names: list[str], stem: str) -> list[str]:
