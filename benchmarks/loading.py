@@ -124,7 +124,7 @@ def build(python: Path, kind: str, data: Path) -> Stored:
     out = data / kind
     if kind in ("lerobot-h264", "h5py"):
         lake = Lake(data / "lake")
-        everything = Selection([{"episode_id": one} for one in episode_rows(lake)["episode_id"]], {})
+        everything = Selection([{"episode_id": one} for one in episode_rows(lake)["episode_id"]], {}, {})
         begin = time.process_time()
         done = export(lake, chosen(lake, everything), "hdf5" if kind == "h5py" else "lerobot", out, Video())
         seconds = time.process_time() - begin

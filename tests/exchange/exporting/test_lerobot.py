@@ -8,7 +8,7 @@ import pytest
 
 from tests.exchange.exporting.exported import CAMERA, export_sans, filmed, originals, pictures_of, rows_of, video_frames
 from tests.factories import synthetic_episode
-from worldvla.episodes.episode import Episode
+from worldvla.episodes.episode import Episode, Source
 from worldvla.errors import UserError
 from worldvla.exchange import lerobot_layout as layout
 from worldvla.exchange.exporting import lerobot_metadata
@@ -162,6 +162,7 @@ def test_a_recorders_clock_is_kept(tmp_path: Path) -> None:
         ),
         (synthetic_episode(2, images=False), {}, "has observation.images.front not at all"),
         (replace(synthetic_episode(2), settings={"fps": 5}), {}, "was recorded at 5 frames/s, others at 20"),
+        (replace(synthetic_episode(2), source=Source.IMPORT), {}, "came without its rate.*say --fps"),
         (synthetic_episode(2, size=18), {}, r"has observation.images.front \[18, 18, 3\], others \[16, 16, 3\]"),
     ],
 )

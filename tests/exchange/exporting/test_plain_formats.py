@@ -1,3 +1,4 @@
+import json
 import os
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from tests.exchange.exporting.exported import export_sans, originals, pictures_of
 from tests.factories import seldom_drawn, synthetic_episode
+from worldvla.errors import UserError
 from worldvla.exchange.exporting import parquet
 from worldvla.exchange.exporting.pictures import decoded
 from worldvla.exchange.exporting.run import Video, make_writer
@@ -83,6 +85,22 @@ def test_hdf5_leaves_no_file_open_however_many_tasks_there_are(tmp_path: Path) -
         assert not [one for one in opened if one.endswith("_demo.hdf5")]
     writer.finish()
     assert len(list(tmp_path.iterdir())) == 12
+
+
+def test_hdf5_says_what_robomimic_asks_and_one_rate(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    writer = make_writer("hdf5", tmp_path, Video())
+    one, other = synthetic_episode(1), synthetic_episode(2)
+    writer.add(replace(one, settings={"fps": 10}), {})
+    with pytest.raises(UserError, match=r"PushCube-v1 was recorded at 15 frames/s, others of its file at 10 frames/s"):
+        writer.add(replace(other, settings={"fps": 15}), {})
+    writer.add(replace(other, suite="libero_goal"), {})
+    types = [
+        json.loads(h5py.File(tmp_path / f"{name}_demo.hdf5")["data"].attrs["env_args"])["type"]
+        for name in ("PushCube-v1", "libero_goal_PushCube-v1")
+    ]
+    assert types == [2, 1]
 
 
 def test_hdf5_of_episodes_without_pictures_has_none(tmp_path: Path) -> None:

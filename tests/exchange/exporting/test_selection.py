@@ -55,6 +55,13 @@ def test_an_episode_says_where_it_comes_from(lake: Lake) -> None:
     assert len(expert["content_digest"]) == 64
 
 
+def test_the_tables_are_those_that_answered(tmp_path: Path) -> None:
+    lake = synthetic_lake(tmp_path / "lake")
+    asked = of_sans(lake, "demo/1")
+    retract_episodes(lake, [asked.rows[0]["episode_id"]], "camera moved")
+    assert chosen(lake, asked).tables == asked.tables != lake.versions()
+
+
 def test_retracted_episodes_are_left_out_and_counted(tmp_path: Path) -> None:
     lake = synthetic_lake(tmp_path / "lake")
     gone = of_sans(lake, "demo/1").rows[0]["episode_id"]
@@ -65,7 +72,7 @@ def test_retracted_episodes_are_left_out_and_counted(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"episode {gone} was retracted"):
         of_episodes(lake, [gone[:10]])
     with pytest.raises(UserError, match=r"nothing to export.*1 retracted; 1 not recorded any more"):
-        chosen(lake, Selection([{"episode_id": gone}, {"episode_id": "f" * 32}], {}))
+        chosen(lake, Selection([{"episode_id": gone}, {"episode_id": "f" * 32}], {}, {}))
 
 
 def test_an_episode_that_lost_frames_is_not_exported_short(tmp_path: Path) -> None:

@@ -26,10 +26,12 @@ from typing import Any
 import numpy as np
 
 from worldvla.episodes.episode import Episode
+from worldvla.errors import UserError
 from worldvla.exchange.exporting.pictures import decoded
 
 IMAGE, PROPRIO = "agentview_rgb", "proprio"
 EXTRA = "worldvla"
+ROBOSUITE, GYM = 1, 2  # robomimic's EnvType, without which it reads no file
 
 
 class HDF5Writer:
@@ -38,6 +40,7 @@ class HDF5Writer:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._paths: dict[tuple[str, str], Path] = {}
+        self._rates: dict[tuple[str, str], float | None] = {}
         self._masks: dict[tuple[str, str], dict[str, list[str]]] = {}
 
     def add(self, episode: Episode, provenance: dict[str, Any]) -> None:
@@ -45,6 +48,12 @@ class HDF5Writer:
 
         key = episode.suite, episode.task
         is_new = key not in self._paths
+        rate = episode.settings.get("fps")
+        if rate != self._rates.setdefault(key, rate):
+            raise UserError(
+                f"episode {episode.episode_id} of {episode.task} was recorded at {_told(rate)}, others of its file at "
+                f"{_told(self._rates[key])}: an HDF5 file has one rate; export them apart"
+            )
         if is_new:
             self._paths[key] = self._free_path(episode)
             self._masks[key] = {}
@@ -77,6 +86,10 @@ class HDF5Writer:
         return next(path for stem in stems if (path := self.folder / f"{stem}_demo.hdf5") not in taken)
 
 
+def _told(rate: float | None) -> str:
+    return f"{rate:g} frames/s" if rate else "a rate that nothing tells"
+
+
 def _created(file: Any, episode: Episode) -> Any:
     """The group of the file's episodes, with what holds for all of them."""
     data = file.create_group("data")
@@ -84,7 +97,9 @@ def _created(file: Any, episode: Episode) -> Any:
     options = {"control_freq": rate} if rate else {}
     data.attrs["total"] = 0
     data.attrs["num_demos"] = 0
-    data.attrs["env_args"] = json.dumps({"env_name": episode.task, "suite": episode.suite, "env_kwargs": options})
+    kind = ROBOSUITE if episode.suite.startswith("libero") else GYM
+    environment = {"env_name": episode.task, "type": kind, "suite": episode.suite, "env_kwargs": options}
+    data.attrs["env_args"] = json.dumps(environment)
     data.attrs["problem_info"] = json.dumps({"language_instruction": episode.instruction})
     data.attrs["macros_image_convention"] = "opencv"  # robosuite's name for upright pictures
     data.attrs["gripper"] = "1 opens, -1 closes"

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from worldvla.episodes.episode import Episode
+from worldvla.episodes.episode import ANNOTATED, Episode
 from worldvla.errors import UserError
 from worldvla.exchange import lerobot_layout as layout
 from worldvla.exchange.exporting import lerobot_stats
@@ -91,7 +91,13 @@ class LeRobotWriter:
     def _settle(self, episode: Episode, pictures: np.ndarray | None) -> None:
         """The first episode decides what the dataset's features are; the others must have the same."""
         size = None if pictures is None else pictures.shape[1:3]
-        fps = self.video.fps or episode.settings.get("fps") or SIMULATOR_FPS
+        fps = self.video.fps or episode.settings.get("fps")
+        if not fps and episode.source in ANNOTATED:
+            raise UserError(
+                f"episode {episode.episode_id} ({episode.suite} {episode.task}) came without its rate, which a LeRobot "
+                "dataset declares: say --fps, or import it with --map fps"
+            )
+        fps = fps or SIMULATOR_FPS
         info = {} if size is None else described(size, fps, self.video.codec)
         features = features_of(episode, size, info)
         if not self.features:

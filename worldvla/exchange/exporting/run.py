@@ -84,7 +84,7 @@ def export(
             writer.finish()
         finally:
             writer.close()
-        about = {"format": format_name, "selection": chosen.described, "tables": lake.versions()}
+        about = {"format": format_name, "selection": chosen.described, "tables": chosen.tables}
         about |= {"seldom_drawn": chosen.seldom_drawn}
         (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n")
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

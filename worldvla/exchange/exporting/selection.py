@@ -17,6 +17,7 @@ from worldvla.errors import UserError
 from worldvla.lake.episodes import episode_rows, retracted
 from worldvla.lake.query import asking, run_audit
 from worldvla.lake.store import Lake
+from worldvla.lake.time_travel import versions_at
 from worldvla.partitions import iteration_key
 
 # What a selection may say of an episode; audits that have such columns say it too.
@@ -41,10 +42,12 @@ qualify row_number() over (partition by episode_sets.episode_id order by materia
 
 @dataclass(frozen=True)
 class Selection:
-    """Episodes in order. `rows` have `episode_id` and what the selection says of it; `described` names the question."""
+    """Episodes in order. `rows` have `episode_id` and what the selection says of it; `described` names the question,
+    `tables` the versions of the tables that answered it."""
 
     rows: list[dict[str, Any]]
     described: dict[str, Any]
+    tables: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Chosen:
     rows: list[dict[str, Any]]
     left_out: dict[str, list[str]]
     described: dict[str, Any]
+    tables: dict[str, int]
 
     @property
     def seldom_drawn(self) -> int:
@@ -63,37 +67,40 @@ class Chosen:
 
 def of_audit(lake: Lake, name: str, parameters: Mapping[str, str], as_of: str | None = None) -> Selection:
     """The episodes that an audit's result names, each once; raises `UserError` where it names none."""
+    tables = versions_at(lake, as_of) if as_of else lake.versions()
     answer = run_audit(lake, name, dict(parameters), as_of)
     if "episode_id" not in answer.columns:
         has = ", ".join(answer.columns)
         raise UserError(f"audit {name} does not name episodes: it has no column episode_id, only {has}")
     answer = answer.filter(pl.col("episode_id").is_not_null()).unique("episode_id", keep="first", maintain_order=True)
     rows = answer.select("episode_id", *(one for one in SAID if one in answer.columns)).to_dicts()
-    return Selection(rows, {"audit": name, "parameters": dict(parameters), "as_of": as_of})
+    return Selection(rows, {"audit": name, "parameters": dict(parameters), "as_of": as_of}, tables)
 
 
 def of_sans(lake: Lake, place: str) -> Selection:
     """The SANS of CAMPAIGN/ITERATION, or one split of it; raises `UserError` where there is none."""
     campaign, iteration, split = _place(place)
+    tables = lake.versions()
     with asking(lake, _SANS + _PLACES) as connection:
         values = {"campaign": campaign, "iteration": iteration, "split": split}
         rows = pl.DataFrame(pl.from_arrow(connection.sql(_SANS, params=values).to_arrow_table())).to_dicts()
         where = f"{campaign}/{iteration}"
         if not rows and where not in (places := [row[0] for row in connection.execute(_PLACES).fetchall()]):
             raise UserError(f"--sans {place}: there is no such SANS; there is {', '.join(places) or 'none yet'}")
-    return Selection([{**row, "sans": where} for row in rows], {"sans": where, "split": split})
+    return Selection([{**row, "sans": where} for row in rows], {"sans": where, "split": split}, tables)
 
 
 def of_episodes(lake: Lake, names: Iterable[str]) -> Selection:
     """Episodes by id or a prefix of one; raises `UserError` on one that names none, several, or a retracted one."""
     from worldvla.lake.names import resolve_episode
 
+    tables = lake.versions()
     ids = list(dict.fromkeys(resolve_episode(lake, name) for name in names))
     withdrawn = set(retracted(lake)["episode_id"])
     for one in ids:
         if one in withdrawn:
             raise UserError(f"episode {one} was retracted; `worldvla retract {one} --undo` takes that back")
-    return Selection([{"episode_id": one} for one in ids], {"episodes": ids})
+    return Selection([{"episode_id": one} for one in ids], {"episodes": ids}, tables)
 
 
 def chosen(lake: Lake, selection: Selection) -> Chosen:
@@ -116,7 +123,7 @@ def chosen(lake: Lake, selection: Selection) -> Chosen:
     if not rows:
         why = "; ".join(f"{len(ids)} {reason}" for reason, ids in left_out.items())
         raise UserError(f"nothing to export: the selection names no episode{f' that is left ({why})' if why else ''}")
-    return Chosen(rows, left_out, selection.described)
+    return Chosen(rows, left_out, selection.described, selection.tables)
 
 
 def _published(lake: Lake, ids: list[str]) -> dict[str, dict[str, str]]:

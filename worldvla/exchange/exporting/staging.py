@@ -38,7 +38,9 @@ def staged(target: Path) -> Iterator[Path]:
         try:
             yield beside
             refuse_existing(target)
+            _flush(beside)
             os.rename(beside, target)
+            _flush_one(target.parent)
         except BaseException as error:
             shutil.rmtree(beside, ignore_errors=True)
             if isinstance(error, Exception) and is_full(error):
@@ -55,6 +57,21 @@ def refuse_existing(target: Path) -> None:
         raise UserError(f"--to {target}: a file is there already; name a folder that does not exist yet")
     if target.exists() and any(target.iterdir()):
         raise UserError(f"--to {target}: the folder is not empty, and nothing is overwritten; name another one")
+
+
+def _flush(folder: Path) -> None:
+    """What a machine that loses power keeps: without, the name may last and the files behind it be empty."""
+    for path in folder.rglob("*"):
+        _flush_one(path)
+    _flush_one(folder)
+
+
+def _flush_one(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _empty(folder: Path) -> None:
