@@ -27,6 +27,9 @@ def import_(
         int | None, typer.Option(help="Episodes are cut to whole chunks of this many actions; scene.chunk by default.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first records.")] = None,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Read again what could not be read: the machine was mended, not the file.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the mapping and counts; write nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array of objects.")] = False,
 ) -> None:
@@ -52,10 +55,10 @@ def import_(
     total = min(total, limit) if total is not None and limit else total or limit
     with tqdm(total=total, desc=f"import {recipe.name}", unit="record", leave=False, disable=None) as bar:
         if dry_run:
-            outcome = foresee(lake, source.archive, recipe, limit, bar.update)
+            outcome = foresee(lake, source.archive, recipe, limit, bar.update, retry)
         else:
             with at_work():
-                outcome = bring_in(lake, source.archive, recipe, limit, bar.update)
+                outcome = bring_in(lake, source.archive, recipe, limit, bar.update, retry)
     counts = {"records": outcome.records, "skipped": outcome.skipped}
     if dry_run:
         counts |= {"new": outcome.records - outcome.skipped, "refused": outcome.quarantined}

@@ -7,7 +7,7 @@ quarantined now is computed, never stored, and a crash leaves nothing to undo.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -84,6 +84,15 @@ def quarantine_unread(lake: Lake, records: Iterable[Unread], commit: Commit) -> 
     ]
     if rows:
         lake.insert("quarantine", rows, commit)
+
+
+def forget_unread(lake: Lake, records: Collection[str], commit: Commit) -> None:
+    """Drops what is kept of records that are read again: what comes of it now is kept instead."""
+    if not lake.exists("quarantine"):
+        return
+    where = is_in("record_id", sorted(records))
+    if len(lake.frame("quarantine", ["record_id"], where)):
+        lake.delete("quarantine", where, commit)
 
 
 def quarantine(lake: Lake, refused: Iterable[tuple[Episode, Mapping]], commit: Commit) -> None:

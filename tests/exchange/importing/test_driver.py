@@ -12,8 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.exchange.importing import files
-from tests.exchange.importing.bringing import bring, episodes
-from worldvla.exchange.importing import driver
+from tests.exchange.importing.bringing import SUITE, bring, episodes, refusals
+from worldvla.exchange.importing import driver, video
+from worldvla.exchange.importing.driver import bring_in
+from worldvla.exchange.importing.formats import open_source
+from worldvla.exchange.importing.record import Unmappable
+from worldvla.exchange.importing.words import Words
 from worldvla.lake.episodes import read_episode
 from worldvla.lake.imports import imported_episodes, imports_version, lost_imports
 from worldvla.lake.store import Lake
@@ -95,6 +99,28 @@ def test_what_was_imported_is_skipped_and_what_was_added_comes_in(tmp_path):
     assert bring(lake, "libero", tmp_path / "more.hdf5", suite="other", **given).imported == 2
     assert imports_version(lake, ["data"]) != version and len(imported_episodes(lake, ["data"])) == 4
     assert imported_episodes(lake, ["nothing"]) == imported_episodes(lake, []) == []
+
+
+def test_what_the_machine_could_not_read_comes_in_when_it_is_mended(tmp_path, monkeypatch):
+    """The files are the same, so the records are: only whoever asks for them again gets them."""
+    lake, folder = Lake(tmp_path / "lake"), files.video_folder(tmp_path / "takes")
+    read = video.pictures
+
+    def undecodable(path, *span):
+        if path.name != "take_0.mp4":
+            raise Unmappable("video_undecodable", "no decoder")
+        return read(path, *span)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(video, "pictures", undecodable)
+        assert bring(lake, "videos", folder, gripper="1:-1").imported == 1
+    again = bring(lake, "videos", folder, gripper="1:-1")
+    assert (again.skipped, again.imported) == (3, 0) and len(refusals(lake)) == 1
+    source = open_source("videos", str(folder), SUITE, "data", Words(SUITE, None, None), {"gripper": "1:-1"}, 8)
+    retried = bring_in(lake, source.archive, source.recipe, retry=True)
+    assert (retried.skipped, retried.imported) == (1, 2) and refusals(lake) == {}
+    assert lake.frame("imports")["unmappable"].to_list() == [None] * 3
+    assert bring_in(lake, source.archive, source.recipe, retry=True).skipped == 3
 
 
 def test_what_is_said_after_a_refusal_counts(tmp_path):

@@ -21,7 +21,7 @@ from worldvla.lake.digests import canonical_json, digest
 from worldvla.lake.episodes import existing
 from worldvla.lake.store import Lake, quoted
 from worldvla.quality.admission import admit
-from worldvla.quality.quarantine import Unread, errors_of, quarantine_unread
+from worldvla.quality.quarantine import Unread, errors_of, forget_unread, quarantine_unread
 
 VERSION = "3"  # raise it when the same record and mapping would give another episode
 COMMIT = Commit(run_id="", asset="import")
@@ -56,11 +56,20 @@ class _Known(NamedTuple):
 
 
 def bring_in(
-    lake: Lake, archive: Archive, recipe: Recipe, limit: int | None = None, tick: Callable[[], None] = lambda: None
+    lake: Lake,
+    archive: Archive,
+    recipe: Recipe,
+    limit: int | None = None,
+    tick: Callable[[], None] = lambda: None,
+    retry: bool = False,
 ) -> Outcome:
-    """Imports the first `limit` records, or all; `tick` is called once a record."""
+    """Imports the first `limit` records, or all; `tick` is called once a record.
+
+    With `retry` those are read again, too, that were refused as no episode: the machine may have been mended and not
+    the file, by a decoder or another build of the simulator.
+    """
     outcome = Outcome()
-    done = imported(lake, recipe.name)
+    done = imported(lake, recipe.name, retry)
     stream = new_records(archive, recipe, done, limit, outcome, tick)
     while group := list(islice(_read(stream, recipe), BATCH)):
         _write(lake, archive, recipe, group, outcome)
@@ -68,14 +77,19 @@ def bring_in(
 
 
 def foresee(
-    lake: Lake, archive: Archive, recipe: Recipe, limit: int | None = None, tick: Callable[[], None] = lambda: None
+    lake: Lake,
+    archive: Archive,
+    recipe: Recipe,
+    limit: int | None = None,
+    tick: Callable[[], None] = lambda: None,
+    retry: bool = False,
 ) -> Outcome:
     """What an import would find, as far as that can be told without reading pictures; writes nothing.
 
     `refusals` are of records that cannot be read at all, or whose task is unknown. The others may be refused yet.
     """
     outcome = Outcome()
-    for record, _ in new_records(archive, recipe, imported(lake, recipe.name), limit, outcome, tick):
+    for record, _ in new_records(archive, recipe, imported(lake, recipe.name, retry), limit, outcome, tick):
         try:
             if isinstance(record, Broken):
                 raise record.error
@@ -109,14 +123,17 @@ def new_records(
         tick()
 
 
-def imported(lake: Lake, name: str) -> set[str]:
-    """The records of an import whose episode, or whose place in quarantine, is there."""
+def imported(lake: Lake, name: str, retry: bool = False) -> set[str]:
+    """The records of an import whose episode is there, or its place in quarantine; with `retry`, the former alone and
+    episodes in quarantine."""
     if not lake.exists("imports"):
         return set()
-    rows = lake.frame("imports", ["record_id", "episode_id"], f"import_name = {quoted(name)}")
+    rows = lake.frame("imports", ["record_id", "episode_id", "unmappable"], f"import_name = {quoted(name)}")
+    if retry:
+        rows = rows.filter(rows["unmappable"].is_null())
     held = set(lake.frame("quarantine", ["record_id"])["record_id"]) if lake.exists("quarantine") else set()
     there = existing(lake, rows["episode_id"].to_list()) | held
-    return {record for record, episode in rows.iter_rows() if episode in there}
+    return {record for record, episode, _ in rows.iter_rows() if episode in there}
 
 
 def _read(stream: Iterator[_Known], recipe: Recipe) -> Iterator[tuple[_Place, Episode | Unmappable]]:
@@ -162,6 +179,7 @@ def _write(
         rows[place.record_id] = row | {"episode_id": place.record_id, "unmappable": f"{made.rule}: {made.reason}"}
         outcome.quarantined += 1
         outcome.refusals[made.rule] += 1
+    forget_unread(lake, rows.keys(), COMMIT)
     outcome.refusals.update(rule for rules in errors_of(lake, verdicts.refused).values() for rule in rules)
     quarantine_unread(lake, unread, COMMIT)
     # In place of what they said of an episode that `worldvla retain` removed since.
