@@ -9,9 +9,14 @@ from worldvla.config import Gate
 GATE = Gate(psnr_db=20, ssim=0.7, visual_alignment=0.6, reward_alignment=0.6)
 
 
-def episodes(counts):
+def episodes(counts, paired=False):
     return [
-        {"episode_id": f"{task}-{success}-{i}", "task": task, "success": success}
+        {
+            "episode_id": f"{task}-{success}-{i}",
+            "task": task,
+            "success": success,
+            "initial_state_digest": f"{i // 2 if paired else i}",
+        }
         for (task, success), count in counts.items()
         for i in range(count)
     ]
@@ -37,8 +42,17 @@ def test_the_order_given_is_no_matter_and_a_new_episode_displaces_at_most_one():
     chosen = choose(held, 12)
     random.Random(0).shuffle(held)
     assert choose(held, 12) == chosen
-    more = choose([*held, {"episode_id": "new", "task": "a", "success": True}], 12)
-    assert len(set(chosen) - set(more)) <= 1
+    new = {"episode_id": "new", "task": "a", "success": True}
+    for state in ("new", "0"):
+        assert len(set(chosen) - set(choose([*held, new | {"initial_state_digest": state}], 12))) <= 1
+
+
+def test_what_begins_alike_is_chosen_twice_only_when_every_start_was_once():
+    held = episodes({("a", True): 20, ("a", False): 20}, paired=True)
+    starts = {episode["episode_id"]: episode["initial_state_digest"] for episode in held}
+    for count, most in ((20, 1), (24, 2)):
+        chosen = [one for one in choose(held, count) if "True" in one]
+        assert max(Counter(starts[one] for one in chosen).values()) == most and len(chosen) == count // 2
 
 
 def test_without_both_outcomes_there_is_nothing_to_measure():

@@ -177,7 +177,7 @@ NODES: tuple[Node, ...] = (
         "alignment",
         "iteration",
         ("world_model", "sans", "judge"),
-        "4",
+        "5",
         ("seed", "scene", "imagination", "alignment"),
         "training",
     ),
