@@ -10,7 +10,7 @@ import pytest
 from assets.partitions import CAMPAIGN, ITERATION, partition_key
 from assets.policy import ASSETS
 from assets.publication import Step
-from assets.sans import sans
+from assets.sans import sans, sans_rows
 from tests.factories import synthetic_episode, synthetic_lake
 from worldvla import campaigns
 from worldvla.errors import UserError
@@ -51,6 +51,19 @@ def test_keyframes_of_a_campaign_without_a_label_are_its_own(home: Path) -> None
             version = latest(lake)["keyframes", campaign, "0000"].data_version
             starts[campaign] = set(lake.frame("keyframes", where=f"keyframes_version = '{version}'")["episode_id"])
     assert near <= starts["demo"] and starts[WITHOUT] == starts["demo"] - near
+
+
+def test_excluded_labels_are_measured_by_and_neither_learned_from_nor_chosen_by(home: Path) -> None:
+    lake: Lake = synthetic_lake(home / "lake")
+    record = latest(lake)["sans", "demo", "0000"]
+    rows = lake.frame("sans", where=f"sans_version = '{record.data_version}'").to_dicts()
+    near = next(row for row in rows if row["label"] == "near_success")
+    splits = ("train", "validation", "heldout")
+    held = [near | {"sans_version": "split", "episode_id": split, "split": split} for split in splits]
+    lake.insert("sans", held, Commit("run", "sans", WITHOUT, "0000"))
+    publish(lake, replace(record, campaign=WITHOUT, data_version="split"), Commit("run", "sans", WITHOUT, "0000"))
+    step = Step(GRAPH["world_model"], WITHOUT, "0000", lake, "run")
+    assert [len(sans_rows(step, split)) for split in splits] == [0, 0, 1]
 
 
 def test_excluded_labels_are_configuration_of_what_leaves_them_out(home: Path) -> None:
