@@ -80,6 +80,17 @@ def test_a_missing_file_and_a_damaged_manifest_are_named(lake: Lake) -> None:
     assert newest.name in found["episodes"] and "the newest version that can be read is" in found["episodes"]
 
 
+def test_a_table_that_lost_its_versions_is_damaged_and_not_empty(lake: Lake) -> None:
+    """An empty one in its place would make all that is left of it files that nobody names, for --repair to remove."""
+    shutil.rmtree(Path(lake.path("episodes")) / "_versions")
+    assert steps(lake, deep=True) > 0
+    [finding] = errors(lake)
+    assert (finding.table, finding.mend) == ("episodes", None) and "holds no version" in finding.problem
+    with pytest.raises(UserError, match="table episodes cannot be read: .*_versions holds no version of its data"):
+        lake.read("episodes")
+    assert any((Path(lake.path("episodes")) / "data").iterdir())
+
+
 def test_a_model_whose_blob_is_gone_is_withdrawn_and_can_be_made_again(lake: Lake) -> None:
     model = latest(lake)["base_policy", "abandoned", ""].data_version
     [blob] = [path for path in Path(lake.path("models")).rglob("*.blob") if path.stat().st_size > 2**19]

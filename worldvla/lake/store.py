@@ -22,10 +22,11 @@ import polars as pl
 import pyarrow as pa
 from lance.commit import CommitConflictError
 
+from worldvla.errors import UserError
 from worldvla.home import lake_root
 from worldvla.lake import object_store
 from worldvla.lake.commit import Commit
-from worldvla.lake.faults import explained
+from worldvla.lake.faults import damaged_table, explained
 from worldvla.lake.tables import TABLES, Table
 
 # An IN list longer than this costs more to compare than reading the key column whole.
@@ -62,11 +63,11 @@ class Lake:
         return f"{self.root}/{name}" if self.is_remote else Path(self.root) / name
 
     def exists(self, table: str) -> bool:
-        """Whether the table was ever opened for use: it is there with its first version, not with its folder."""
+        """Whether the table was ever opened for use: it is there with its first version, not with its folder. One that
+        has lost its versions and not its data is there, and damaged."""
         if self.is_remote:
             return object_store.exists(str(self.path(table)))
-        folder = Path(self.path(table)) / "_versions"
-        return folder.is_dir() and any(entry.name.endswith(".manifest") for entry in os.scandir(folder))
+        return self._has(table, "_versions", ".manifest") or self._has(table, "data", "")
 
     def open(self, table: str) -> lance.LanceDataset:
         """The newest version; makes the empty table on first use, and adds the columns that an older one lacks."""
@@ -76,9 +77,15 @@ class Lake:
                     object_store.create(str(self.path(table)), TABLES[table].empty())
                 elif not self.exists(table):
                     lance.write_dataset(TABLES[table].empty(), self.path(table), mode="create")
+        if not self.is_remote and not self._has(table, "_versions", ".manifest"):
+            raise UserError(damaged_table(table, [f"{self.path(table)}/_versions holds no version of its data"]))
         with explained(self.path(table), table):
             dataset = lance.dataset(self.path(table))
             return self._with_all_columns(dataset, table) if _lacking(dataset, table) else dataset
+
+    def _has(self, table: str, folder: str, suffix: str) -> bool:
+        place = Path(self.path(table)) / folder
+        return place.is_dir() and any(entry.name.endswith(suffix) for entry in os.scandir(place))
 
     def version(self, table: str) -> int:
         """The number of the newest version."""

@@ -19,6 +19,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+from worldvla.errors import UserError
 from worldvla.lake.commit import Commit
 from worldvla.lake.materializations import latest
 from worldvla.lake.models import KINDS
@@ -75,11 +76,14 @@ def examine(lake: Lake, home: Path, deep: bool = False, step: Callable[[str], No
 def steps(lake: Lake, deep: bool) -> int:
     """How often `examine` calls `step`."""
     count = 2 + len(CHECKS)
-    if deep and lake.exists("episodes"):
-        count += -(-lake.open("episodes").count_rows() // BATCH)
-    if deep and lake.exists("models"):
-        count += lake.open("models").count_rows()
-    return count
+    if not deep:
+        return count
+    try:
+        tables = [table for table in ("episodes", "models") if lake.exists(table)]
+        rows = {table: lake.open(table).count_rows() for table in tables}
+    except UserError:  # a damaged table is what is to be found
+        return count
+    return count + -(-rows.get("episodes", 0) // BATCH) + rows.get("models", 0)
 
 
 def repair(lake: Lake, findings: list[Finding]) -> list[Finding]:
