@@ -5,7 +5,8 @@ import os
 import shutil
 import signal
 import time
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import lance
@@ -18,7 +19,7 @@ from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import load_bank, set_members
 from worldvla.lake.faults import file_sizes
 from worldvla.lake.latents import read_latents, write_latents
-from worldvla.lake.materializations import latest
+from worldvla.lake.materializations import latest, publish
 from worldvla.lake.models import has_model, read_model, write_model
 from worldvla.lake.query import audits, run_audit
 from worldvla.lake.store import Lake
@@ -155,6 +156,14 @@ def test_a_champion_a_pin_and_young_work_are_kept(lake: Lake) -> None:
     unpin(lake, "keep-me")
     apply(lake, make_plan(lake, [], NOW))
     assert not has_model(lake, model) and pins(lake) == []
+
+
+def test_what_was_published_anew_since_its_iteration_stays_current(lake: Lake) -> None:
+    """Equal content under newer code leaves the iteration as it was: by the newer row alone its node is fresh."""
+    record = latest(lake)["base_policy", "demo", ""]
+    publish(lake, replace(record, code_version="next", materialized_at=datetime.now(UTC)), COMMIT)
+    apply(lake, make_plan(lake, [], NOW))
+    assert latest(lake)["base_policy", "demo", ""].code_version == "next"
 
 
 def test_latents_stay_where_both_their_autoencoder_and_their_episode_are_needed(lake: Lake) -> None:

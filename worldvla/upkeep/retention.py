@@ -167,9 +167,9 @@ def _roots(lake: Lake, lineage: Lineage, champions: Iterable[str], since: dateti
         rows = lake.frame("iterations", ["campaign", "iteration", "models", "committed_at"])
         for (campaign,), group in rows.group_by("campaign"):
             roots.publications |= lineage.current_at(str(campaign), group["committed_at"].drop_nulls())
+            roots.publications |= lineage.current(str(campaign))
         for row in rows.iter_rows(named=True):
             roots.models.update(json.loads(row["models"] or "{}").values())
-            roots.publications |= lineage.newest(("iteration_record", row["campaign"], row["iteration"]))
     roots.episodes |= set(lake.frame("retractions", ["episode_id"])["episode_id"])
     roots.episodes |= set(_recent(lake, "frames", "episode_id", since))
     roots.models |= set(_recent(lake, "models", "model_id", since))
