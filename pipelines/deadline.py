@@ -12,6 +12,8 @@ from worldvla.planner.night import moment
 
 # Marks a run whose deadline was dealt with, so that people hear of it once.
 PASSED_TAG = "worldvla/deadline_passed"
+# Dagster's, of a run that it starts again; the other tags are those of the one before.
+RETRY_OF_TAG = "dagster/parent_run_id"
 WAITING = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
 
 
@@ -33,24 +35,32 @@ def nightly_deadline(context: dg.SensorEvaluationContext) -> dg.SkipReason:
 
 
 def late_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
-    """Unfinished runs of nights that have ended, which were not dealt with yet."""
+    """Unfinished runs of nights that have ended, which were not dealt with yet.
+
+    One that Dagster starts again has the tags of the one that died, so it may say that it was.
+    """
     now = clock.now()
     return [
-        run
-        for run in instance.get_runs(dg.RunsFilter(statuses=list(UNFINISHED)))
-        if NIGHT_TAG in run.tags and PASSED_TAG not in run.tags and now >= moment(run.tags[DEADLINE_TAG])
+        record.dagster_run
+        for record in instance.get_run_records(dg.RunsFilter(statuses=list(UNFINISHED)))
+        if NIGHT_TAG in (tags := record.dagster_run.tags)
+        and now >= moment(tags[DEADLINE_TAG])
+        and (PASSED_TAG not in tags or (RETRY_OF_TAG in tags and moment(tags[PASSED_TAG]) < record.create_timestamp))
     ]
 
 
 def enforce(context: dg.SensorEvaluationContext, run: dg.DagsterRun) -> str:
     """Deals with one late run and tells people; returns what was done."""
     instance, campaign = context.instance, run.tags[CAMPAIGN_TAG]
-    waiting, ends = run.status in WAITING, _policy(campaign) == "terminate"
+    again = _is_begun_again(instance, run)
+    waiting, ends = run.status in WAITING or again, _policy(campaign) == "terminate"
     if waiting or ends:
         instance.run_coordinator.cancel_run(run.run_id)
     # Not before: where it could not be ended, the next evaluation tries again.
     instance.add_run_tags(run.run_id, {PASSED_TAG: clock.now().isoformat()})
-    if waiting:
+    if again:
+        reason = "It was started again after its night had ended, and was terminated. What it published stays."
+    elif waiting:
         reason = "It had not started when its night ended, and was taken out of the queue."
     elif ends:
         reason = "It was still running when its night ended, and was terminated. What it published stays."
@@ -61,6 +71,12 @@ def enforce(context: dg.SensorEvaluationContext, run: dg.DagsterRun) -> str:
     notification = Notification("deadline", campaign, iteration, reason, command, run_id=run.run_id)
     tell(context.log, names(campaign), notification)
     return f"{campaign}, run {run.run_id}: {reason}"
+
+
+def _is_begun_again(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether Dagster made this run after the deadline, in place of one whose process died."""
+    [record] = instance.get_run_records(dg.RunsFilter(run_ids=[run.run_id]))
+    return RETRY_OF_TAG in run.tags and record.create_timestamp >= moment(run.tags[DEADLINE_TAG])
 
 
 def _policy(campaign: str) -> str:

@@ -13,7 +13,7 @@ import dagster as dg
 
 from pipelines import clock
 from pipelines.jobs import campaign_job, iteration_job
-from pipelines.notices import tell
+from pipelines.notices import names, tell
 from pipelines.runs import CAMPAIGN_TAG, DEADLINE_TAG, NIGHT_TAG, night_tags, run_request, unsettled_run
 from worldvla import campaigns
 from worldvla.config import Nightly
@@ -79,15 +79,23 @@ def _schedule(start: str, time_zone: str, job: Any, suffix: str, for_iterations:
 def _decide(context: dg.ScheduleEvaluationContext, own: Window, for_iterations: bool) -> Iterator[dg.RunRequest | str]:
     """A run for each campaign of this start that is due one of this job, and reasons for the others."""
     readable, broken = settings_of_all()
-    yield from broken.values()
+    for campaign, reason in broken.items():
+        yield reason
+        if for_iterations:
+            _report_undecided(context, campaign, reason)
     for campaign, settings in readable.items():
         if not settings.enabled or window(settings) != own:
             continue
         scheduled, now = context.scheduled_execution_time, clock.now()
         night = opening(settings, scheduled, now)
-        due = night if isinstance(night, str) else _due(context.instance, campaign)
-        if isinstance(night, str) and for_iterations:
-            _report_missed(context, campaign, settings, night)
+        try:
+            due = night if isinstance(night, str) else _due(context.instance, campaign)
+            if isinstance(night, str) and for_iterations:
+                _report_missed(context, campaign, settings, night)
+        except UserError as error:
+            due = str(error)
+            if for_iterations:
+                _report_undecided(context, campaign, due)
         if isinstance(due, str):
             yield f"{campaign}: {due}"
         elif bool(due.iteration) == for_iterations:
@@ -101,6 +109,12 @@ def _due(instance: dg.DagsterInstance, campaign: str) -> Due | str:
     busy = unsettled_run(instance, campaign)
     due = busy or due_tonight(Lake.default(), campaign)
     return due if isinstance(due, str) else due[0]
+
+
+def _report_undecided(context: dg.ScheduleEvaluationContext, campaign: str, reason: str) -> None:
+    """A campaign or a lake that cannot be read makes no run, so nothing else would tell."""
+    command = f"worldvla tonight --campaign {campaign}"
+    tell(context.log, names(campaign), Notification("missed", campaign, "", reason, command))
 
 
 def _report_missed(context: dg.ScheduleEvaluationContext, campaign: str, settings: Nightly, reason: str) -> None:

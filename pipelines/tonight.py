@@ -58,6 +58,11 @@ def _of_campaign(instance: dg.DagsterInstance, campaign: str, settings: Nightly)
     notes = [f"iteration {late.iteration} is overdue: {late.reason}"] if late and not late.on_time else []
     if due and stops:
         notes.append(f"as things stand nothing follows these: {stops}")
+    if due and night.start < now:
+        notes.append(
+            f"this night began at {night.start:%H:%M}: what its schedule did not start then waits for the next one, "
+            f"unless no daemon ran; at once: worldvla loop --campaign {campaign} --iterations {int(due[-1].iteration or 0) + 1}"
+        )
     heard, problems = notifiers(settings.notify)
     notes += [f"{'not everybody' if heard else 'nobody'} hears of a failure: {problem}" for problem in problems]
     if not due:

@@ -72,6 +72,18 @@ def test_a_running_run_is_terminated_where_the_policy_says_so(tmp_path, monkeypa
     assert "was terminated" in told["reason"] and told["command"].endswith("--iterations 1")
 
 
+def test_a_run_that_dagster_starts_again_after_it_is_ended_whatever_the_policy(
+    tmp_path, monkeypatch, instance, evaluate
+):
+    """Its tags are those of the run that died: that one's deadline was dealt with, perhaps, and this one's was not."""
+    ask(tmp_path, monkeypatch, every_night={})
+    dealt_with = {"worldvla/deadline_passed": DEADLINE.isoformat(), "dagster/parent_run_id": "dead"}
+    run = make_run(instance, dg.DagsterRunStatus.STARTED, "0000", tags=TAGS | dealt_with)
+    _, [told] = evaluate(9)
+    assert status(instance, run) is dg.DagsterRunStatus.CANCELING
+    assert "started again after its night had ended" in told["reason"]
+
+
 def test_a_run_that_could_not_be_ended_is_ended_next_time_and_holds_up_no_other(
     tmp_path, monkeypatch, instance, evaluate
 ):

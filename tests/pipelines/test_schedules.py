@@ -11,6 +11,7 @@ from pipelines.definitions import defs
 from pipelines.runs import CAMPAIGN_TAG, DEADLINE_TAG, NIGHT_TAG
 from pipelines.schedules import iteration_after_campaign, schedules
 from tests.pipelines.nights import CAMPAIGN, ask, make_run, outdate, published, published_record
+from worldvla.errors import UserError
 from worldvla.locks import campaign_lock
 from worldvla.planner.graph import NODES
 
@@ -65,6 +66,33 @@ def test_the_next_iteration_starts_and_the_last_one_ends_it(asking, instance):
         assert "fresh" in tick("nightly_campaigns", instance).skip_message
         published("iteration", iteration)
     assert "all 2 iterations it asks for are done" in tick("nightly", instance).skip_message
+
+
+def test_what_no_iteration_follows_is_not_made_anew(asking, instance):
+    published("campaign", "")
+    for iteration in ("0000", "0001"):
+        published("iteration", iteration)
+    outdate("judge", "")
+    for name in ("nightly", "nightly_campaigns"):
+        assert "what it made once is stale (judge" in tick(name, instance).skip_message
+
+
+def test_a_campaign_or_a_lake_that_cannot_be_read_is_told(asking, instance, monkeypatch):
+    file = asking / "campaigns.yaml"
+    file.write_text(file.read_text().replace("  every-night:", "  typo: {preset: tinny}\n  every-night:"))
+    assert len(tick("nightly_campaigns", instance).run_requests) == 1
+    tick("nightly", instance)
+    told = (asking / "home" / "logs" / "notifications.jsonl").read_text().splitlines()
+    [typo] = map(json.loads, told)
+    assert (typo["kind"], typo["campaign"]) == ("missed", "typo") and "tinny" in typo["reason"]
+
+    def damaged(*_):
+        raise UserError("table materializations cannot be read")
+
+    monkeypatch.setattr("pipelines.schedules.due_tonight", damaged)
+    assert "cannot be read" in tick("nightly", instance).skip_message
+    told = (asking / "home" / "logs" / "notifications.jsonl").read_text().splitlines()
+    assert [json.loads(one)["campaign"] for one in told[1:]] == ["typo", CAMPAIGN]
 
 
 def test_an_iteration_that_was_skipped_is_the_next_one(tmp_path, monkeypatch, instance):

@@ -61,6 +61,14 @@ def test_a_first_night_makes_the_campaigns_own_and_its_first_iteration(instance)
     assert second["starts_at"] is None and first["blocked"] is second["blocked"] is None
 
 
+def test_a_night_under_way_starts_nothing_by_itself_any_more(instance, monkeypatch):
+    awake(instance)
+    published("campaign", "")
+    monkeypatch.setattr(clock, "now", lambda: EVENING.replace(day=2, hour=4))
+    [row] = rows(instance)
+    assert any("this night began at 01:00" in one and "--iterations 1" in one for one in row["notes"])
+
+
 def test_past_runs_say_how_long_and_whether_before_the_deadline(instance):
     awake(instance)
     published("campaign", "", seconds=600.0)

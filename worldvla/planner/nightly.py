@@ -63,14 +63,14 @@ def night_of(lake: Lake, campaign: str) -> tuple[list[Due], str]:
     runs = plan(states, Selection.loop(campaign, min(done + 1, limit)))
     tonight = (CAMPAIGN_SCOPE, iteration_key(done))
     due = [Due(run.iteration, run.assets) for run in takewhile(lambda run: run.iteration in tonight, runs)]
+    if done >= limit:
+        due = []  # what no iteration follows is not made anew by itself
     if due and due[-1].iteration:
         return due, ""
     if rest := runs[len(due) :]:
         asset, reason = next(iter(rest[0].reasons.items()))
-        return due, (
-            f"iteration {rest[0].iteration} is stale ({asset}: {reason}); "
-            f"`worldvla rematerialize --campaign {campaign}` mends it"
-        )
+        what = f"iteration {rest[0].iteration}" if rest[0].iteration else "what it made once"
+        return due, (f"{what} is stale ({asset}: {reason}); `worldvla rematerialize --campaign {campaign}` mends it")
     blocked = next((state for state in states if state.blocked), None)
     if blocked is not None:
         return due, blocked.reason
