@@ -10,7 +10,7 @@ dagster_port=$1 mlflow_port=$2
 host=${WORLDVLA_UI_HOST:-127.0.0.1}
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 WORLDVLA_HOME=$(realpath -m "${WORLDVLA_HOME:-var}")
-DAGSTER_HOME=$WORLDVLA_HOME/dagster
+DAGSTER_HOME=$(realpath -m "${DAGSTER_HOME:-$WORLDVLA_HOME/dagster}")
 export WORLDVLA_HOME DAGSTER_HOME
 mkdir -p "$DAGSTER_HOME" "$WORLDVLA_HOME/mlflow" "$WORLDVLA_HOME/logs"
 # SQLAlchemy takes psycopg 3 where no driver is named; what is installed, and what dagster-postgres is written for, is 2.

@@ -8,7 +8,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -32,9 +32,9 @@ def campaign_lock(campaign: str) -> Iterator[int]:
                 f"campaign {campaign} is being run by process {file.read().strip() or '?'}; "
                 "wait for it, or stop it and start again: nothing is lost"
             )
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        with suppress(OSError):  # a full disk takes no number, and is no reason not to make room
+            file.truncate(0)
+            os.write(file.fileno(), str(os.getpid()).encode())
         yield file.fileno()
 
 

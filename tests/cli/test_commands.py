@@ -183,6 +183,15 @@ def test_a_killed_loop_leaves_no_run_behind(home):
         pass
 
 
+def test_a_run_that_was_killed_says_so(home):
+    """Where the kernel did it for want of memory, nothing else tells."""
+    process = start("loop", "--campaign", "test", start_new_session=True)
+    os.kill(_child(process.pid), signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    assert "killed by SIGKILL (for want of memory, if nobody did it" in err, err
+    assert process.returncode == 1, err
+
+
 def test_ctrl_c_ends_a_loop_with_a_word_on_how_to_go_on(home):
     process = start("loop", "--campaign", "test", start_new_session=True)
     run_pid = _child(process.pid)

@@ -7,6 +7,7 @@ would meet. A run that a Dagster server executes (`--via`) is the server's, and 
 """
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -84,8 +85,16 @@ def launch(locks: list[int], via: str | None, run: "Run") -> int:
     ).returncode
     if status == EXIT_USER_ERROR:
         raise typer.Exit(EXIT_USER_ERROR)
-    say(f"  {'done' if status == 0 else f'ended with status {status}'} in {time.monotonic() - begin:.0f} s")
+    say(f"  {_ended(status)} in {time.monotonic() - begin:.0f} s")
     return status
+
+
+def _ended(status: int) -> str:
+    """A process that was killed says nothing of why: where it was the kernel, for want of memory, only its log does."""
+    if status >= 0:
+        return f"ended with status {status}" if status else "done"
+    killed = f"killed by {signal.Signals(-status).name}"
+    return f"{killed} (for want of memory, if nobody did it: `dmesg` says)" if status == -signal.SIGKILL else killed
 
 
 def announce(run: "Run", left: int) -> None:

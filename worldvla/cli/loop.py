@@ -29,6 +29,7 @@ def loop(
     Exit status: 0 done, 1 an asset failed, 2 a mistake in the command, 3 a gate keeps the rest back.
     """
     from worldvla import campaigns
+    from worldvla.lake.materializations import latest
     from worldvla.lake.query import audits, run_audit
     from worldvla.lake.store import Lake
     from worldvla.planner.plan import Selection
@@ -43,7 +44,10 @@ def loop(
     outcome, status = carry_out({campaign: iterations}, Selection.loop(campaign, iterations), again, via)
     if outcome.status == "done" and not outcome.runs:
         output.say(f"everything is fresh: {campaign}, {iterations} iteration{'s' * (iterations > 1)}")
-    progress = run_audit(Lake.default(), "loop_progress", {"campaign": campaign}).to_dicts()
+    lake = Lake.default()
+    # Of a campaign whose first run failed there may be nothing that an audit could be asked about.
+    begun = lake.exists("materializations") and campaign in {node[1] for node in latest(lake)}
+    progress = run_audit(lake, "loop_progress", {"campaign": campaign}).to_dicts() if begun else []
     output.emit(progress, as_json, "loop_progress", audits()["loop_progress"].shown)
     if status:
         raise typer.Exit(status)

@@ -56,6 +56,13 @@ def main() -> None:
     except UserError as error:
         say(f"error: {_shortened(str(error))}")
         sys.exit(EXIT_USER_ERROR)
+    except OSError as error:
+        from worldvla.lake.faults import is_full
+
+        if not is_full(error):
+            raise
+        say(f"error: no room left: {error}. `worldvla retain` says what can go; then give the same command again")
+        sys.exit(EXIT_USER_ERROR)
     except SystemExit as end:
         # Typer makes this of Ctrl-C, and says nothing.
         if end.code == EXIT_INTERRUPTED:
