@@ -61,8 +61,8 @@ def _of_campaign(instance: dg.DagsterInstance, campaign: str, settings: Nightly)
     if due and night.start < now:
         command = f"worldvla loop --campaign {campaign} --iterations {int(due[-1].iteration or 0) + 1}"
         notes.append(
-            f"this night began at {night.start:%H:%M}: what its schedule did not start then waits for the next one, unless "
-            f"no daemon ran; at once: {command}"
+            f"this night began at {night.start:%H:%M}: what its schedule did not start then waits for the next one, "
+            f"unless no daemon ran; at once: {command}"
         )
     heard, problems = notifiers(settings.notify)
     notes += [f"{'not everybody' if heard else 'nobody'} hears of a failure: {problem}" for problem in problems]
