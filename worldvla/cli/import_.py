@@ -37,7 +37,7 @@ def import_(
     from tqdm import tqdm
 
     from worldvla import campaigns
-    from worldvla.exchange.importing.driver import bring_in, foresee
+    from worldvla.exchange.importing.driver import Asked, bring_in, foresee
     from worldvla.exchange.importing.formats import open_source, printed
     from worldvla.exchange.importing.mapping import parse
     from worldvla.exchange.importing.words import Words
@@ -51,14 +51,14 @@ def import_(
     if not as_json:
         output.emit(printed(source), False, f"mapping of {recipe.name}")
     lake = Lake.default()
-    total = source.archive.count()
+    asked, total = Asked(limit, retry), source.archive.count()
     total = min(total, limit) if total is not None and limit else total or limit
     with tqdm(total=total, desc=f"import {recipe.name}", unit="record", leave=False, disable=None) as bar:
         if dry_run:
-            outcome = foresee(lake, source.archive, recipe, limit, bar.update, retry)
+            outcome = foresee(lake, source.archive, recipe, asked, bar.update)
         else:
             with at_work():
-                outcome = bring_in(lake, source.archive, recipe, limit, bar.update, retry)
+                outcome = bring_in(lake, source.archive, recipe, asked, bar.update)
     counts = {"records": outcome.records, "skipped": outcome.skipped}
     if dry_run:
         counts |= {"new": outcome.records - outcome.skipped, "refused": outcome.quarantined}

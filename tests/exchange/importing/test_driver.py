@@ -14,7 +14,7 @@ import pytest
 from tests.exchange.importing import files
 from tests.exchange.importing.bringing import SUITE, bring, episodes, refusals
 from worldvla.exchange.importing import driver, video
-from worldvla.exchange.importing.driver import bring_in
+from worldvla.exchange.importing.driver import Asked, bring_in
 from worldvla.exchange.importing.formats import open_source
 from worldvla.exchange.importing.record import Unmappable
 from worldvla.exchange.importing.words import Words
@@ -117,10 +117,10 @@ def test_what_the_machine_could_not_read_comes_in_when_it_is_mended(tmp_path, mo
     again = bring(lake, "videos", folder, gripper="1:-1")
     assert (again.skipped, again.imported) == (3, 0) and len(refusals(lake)) == 1
     source = open_source("videos", str(folder), SUITE, "data", Words(SUITE, None, None), {"gripper": "1:-1"}, 8)
-    retried = bring_in(lake, source.archive, source.recipe, retry=True)
+    retried = bring_in(lake, source.archive, source.recipe, Asked(retry=True))
     assert (retried.skipped, retried.imported) == (1, 2) and refusals(lake) == {}
     assert lake.frame("imports")["unmappable"].to_list() == [None] * 3
-    assert bring_in(lake, source.archive, source.recipe, retry=True).skipped == 3
+    assert bring_in(lake, source.archive, source.recipe, Asked(retry=True)).skipped == 3
 
 
 def test_what_is_said_after_a_refusal_counts(tmp_path):
@@ -190,12 +190,12 @@ def test_where_a_record_came_from_is_kept(tmp_path):
 
 @pytest.mark.parametrize("limit", [1, 3])
 def test_a_limit_takes_the_first_records(tmp_path, limit):
-    from worldvla.exchange.importing.driver import bring_in
+    from worldvla.exchange.importing.driver import Asked, bring_in
     from worldvla.exchange.importing.formats import open_source
     from worldvla.exchange.importing.words import Words
 
     path = files.libero(tmp_path / NAME, demos=4)
     source = open_source("libero", str(path), "libero_goal", "data", Words("libero_goal"), {}, 8)
     lake = Lake(tmp_path / "lake")
-    assert bring_in(lake, source.archive, source.recipe, limit).imported == limit
+    assert bring_in(lake, source.archive, source.recipe, Asked(limit)).imported == limit
     assert [episode.seed for episode in episodes(lake)] == list(range(limit))

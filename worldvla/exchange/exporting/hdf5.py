@@ -28,6 +28,7 @@ import numpy as np
 from worldvla.episodes.episode import Episode
 from worldvla.errors import UserError
 from worldvla.exchange.exporting.pictures import decoded
+from worldvla.sim.libero.tasks import SUITES
 
 IMAGE, PROPRIO = "agentview_rgb", "proprio"
 EXTRA = "worldvla"
@@ -97,7 +98,7 @@ def _created(file: Any, episode: Episode) -> Any:
     options = {"control_freq": rate} if rate else {}
     data.attrs["total"] = 0
     data.attrs["num_demos"] = 0
-    kind = ROBOSUITE if episode.suite.startswith("libero") else GYM
+    kind = ROBOSUITE if episode.suite in SUITES else GYM
     environment = {"env_name": episode.task, "type": kind, "suite": episode.suite, "env_kwargs": options}
     data.attrs["env_args"] = json.dumps(environment)
     data.attrs["problem_info"] = json.dumps({"language_instruction": episode.instruction})

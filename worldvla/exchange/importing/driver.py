@@ -55,41 +55,37 @@ class _Known(NamedTuple):
     place: _Place
 
 
-def bring_in(
-    lake: Lake,
-    archive: Archive,
-    recipe: Recipe,
-    limit: int | None = None,
-    tick: Callable[[], None] = lambda: None,
-    retry: bool = False,
-) -> Outcome:
-    """Imports the first `limit` records, or all; `tick` is called once a record.
+@dataclass(frozen=True)
+class Asked:
+    """Which records are asked for: the first `limit`, or all; with `retry` also those that were refused as no episode,
+    for the machine may have been mended and not the file, by a decoder or another build of the simulator."""
 
-    With `retry` those are read again, too, that were refused as no episode: the machine may have been mended and not
-    the file, by a decoder or another build of the simulator.
-    """
+    limit: int | None = None
+    retry: bool = False
+
+
+EVERYTHING = Asked()
+Tick = Callable[[], None]  # called once a record
+
+
+def bring_in(
+    lake: Lake, archive: Archive, recipe: Recipe, asked: Asked = EVERYTHING, tick: Tick = lambda: None
+) -> Outcome:
+    """Imports what is asked for and not there yet."""
     outcome = Outcome()
-    done = imported(lake, recipe.name, retry)
-    stream = new_records(archive, recipe, done, limit, outcome, tick)
+    stream = new_records(lake, archive, recipe, asked, outcome, tick)
     while group := list(islice(_read(stream, recipe), BATCH)):
         _write(lake, archive, recipe, group, outcome)
     return outcome
 
 
-def foresee(
-    lake: Lake,
-    archive: Archive,
-    recipe: Recipe,
-    limit: int | None = None,
-    tick: Callable[[], None] = lambda: None,
-    retry: bool = False,
-) -> Outcome:
+def foresee(lake: Lake, archive: Archive, recipe: Recipe, asked: Asked, tick: Tick) -> Outcome:
     """What an import would find, as far as that can be told without reading pictures; writes nothing.
 
     `refusals` are of records that cannot be read at all, or whose task is unknown. The others may be refused yet.
     """
     outcome = Outcome()
-    for record, _ in new_records(archive, recipe, imported(lake, recipe.name, retry), limit, outcome, tick):
+    for record, _ in new_records(lake, archive, recipe, asked, outcome, tick):
         try:
             if isinstance(record, Broken):
                 raise record.error
@@ -101,17 +97,13 @@ def foresee(
 
 
 def new_records(
-    archive: Archive,
-    recipe: Recipe,
-    done: set[str],
-    limit: int | None,
-    outcome: Outcome,
-    tick: Callable[[], None] = lambda: None,
+    lake: Lake, archive: Archive, recipe: Recipe, asked: Asked, outcome: Outcome, tick: Tick
 ) -> Iterator[_Known]:
-    """The records that are not imported yet, unread; counts all of them."""
+    """The records asked for that are not imported yet, unread; counts all of them."""
+    done = imported(lake, recipe.name, asked.retry)
     digests, words = Digests(archive.root), recipe.words
     made_by = [VERSION, recipe.format, recipe.chunk, recipe.mapping.digest, words.suite, words.task, words.instruction]
-    for record in islice(archive.records(recipe.mapping["image"]), limit):
+    for record in islice(archive.records(recipe.mapping["image"]), asked.limit):
         files = digests.of(record.files)
         content = files if record.own is None else [files[record.files[0]], record.own]
         record_id = digest([*made_by, content, record.position])
@@ -123,7 +115,7 @@ def new_records(
         tick()
 
 
-def imported(lake: Lake, name: str, retry: bool = False) -> set[str]:
+def imported(lake: Lake, name: str, retry: bool) -> set[str]:
     """The records of an import whose episode is there, or its place in quarantine; with `retry`, the former alone and
     episodes in quarantine."""
     if not lake.exists("imports"):

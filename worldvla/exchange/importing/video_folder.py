@@ -128,7 +128,7 @@ class Archive:
             return Broken(
                 (self.name,), position, Unmappable("file_unreadable", f"{name}, which {self.name} names, is not there")
             )
-        if (rate := _rate(path)) and self._rate and abs(rate / self._rate - 1) > SAME_RATE:
+        if (rate := _declared_rate(path)) and self._rate and abs(rate / self._rate - 1) > SAME_RATE:
             reason = f"{name} has {rate:g} frames a second, the first take {self._rate:g}: give them a folder each"
             return Broken(files, position, Unmappable("layout_differs", reason))
         return VideoRecord(path, table if self._is_parquet else _numbers(table), files, position, number)
@@ -225,7 +225,7 @@ def open_archive(path: str, suite: str) -> Archive:
     return Archive(root, chosen)
 
 
-def _rate(path: Path) -> float:
+def _declared_rate(path: Path) -> float:
     """Frames a second; 0 where the file does not say, or is none: that is told where its pictures are read."""
     try:
         return video.size_of(path)[2]
