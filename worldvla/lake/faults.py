@@ -18,6 +18,9 @@ from worldvla.errors import UserError
 # As Rust writes errno into Lance's messages: ENOSPC, EDQUOT, EFBIG.
 FULL = ("os error 28", "os error 122", "os error 27", "No space left on device")
 
+# In the ValueErrors that Lance makes of a damaged table; the second of one that has lost its versions.
+DAMAGED = ("LanceError", "was not found")
+
 # With more bytes than this free, it is not the file system that refused.
 PLENTY = 2**30
 
@@ -35,7 +38,7 @@ def explained(path: Path | str, table: str) -> Iterator[None]:
             raise
         if is_full(error):
             raise UserError(full_disk(path, table)) from error
-        if isinstance(error, OSError | pa.ArrowException) or "LanceError" in str(error):
+        if isinstance(error, OSError | pa.ArrowException) or any(sign in str(error) for sign in DAMAGED):
             if damaged := damaged_files(path):
                 raise UserError(damaged_table(table, damaged)) from error
         raise

@@ -22,11 +22,10 @@ import polars as pl
 import pyarrow as pa
 from lance.commit import CommitConflictError
 
-from worldvla.errors import UserError
 from worldvla.home import lake_root
 from worldvla.lake import object_store
 from worldvla.lake.commit import Commit
-from worldvla.lake.faults import damaged_table, explained
+from worldvla.lake.faults import explained
 from worldvla.lake.tables import TABLES, Table
 
 # An IN list longer than this costs more to compare than reading the key column whole.
@@ -77,8 +76,6 @@ class Lake:
                     object_store.create(str(self.path(table)), TABLES[table].empty())
                 elif not self.exists(table):
                     lance.write_dataset(TABLES[table].empty(), self.path(table), mode="create")
-        if not self.is_remote and not self._has(table, "_versions", ".manifest"):
-            raise UserError(damaged_table(table, [f"{self.path(table)}/_versions holds no version of its data"]))
         with explained(self.path(table), table):
             dataset = lance.dataset(self.path(table))
             return self._with_all_columns(dataset, table) if _lacking(dataset, table) else dataset
