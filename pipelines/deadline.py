@@ -25,23 +25,24 @@ WAITING = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
 )
 def nightly_deadline(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     done = []
-    for run in late_runs(context.instance):
+    for record in late_runs(context.instance):
+        run = record.dagster_run
         try:
-            done.append(enforce(context, run))
+            done.append(enforce(context, record))
         except Exception as error:  # the others are late all the same, and this one is tried again
             context.log.error(f"run {run.run_id} is past its deadline and could not be dealt with: {error}")
             done.append(f"run {run.run_id}: {error}")
     return dg.SkipReason("; ".join(done) or "no run is past its deadline")
 
 
-def late_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+def late_runs(instance: dg.DagsterInstance) -> list[dg.RunRecord]:
     """Unfinished runs of nights that have ended, which were not dealt with yet.
 
     One that Dagster starts again has the tags of the one that died, so it may say that it was.
     """
     now = clock.now()
     return [
-        record.dagster_run
+        record
         for record in instance.get_run_records(dg.RunsFilter(statuses=list(UNFINISHED)))
         if NIGHT_TAG in (tags := record.dagster_run.tags)
         and now >= moment(tags[DEADLINE_TAG])
@@ -49,10 +50,12 @@ def late_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
     ]
 
 
-def enforce(context: dg.SensorEvaluationContext, run: dg.DagsterRun) -> str:
+def enforce(context: dg.SensorEvaluationContext, record: dg.RunRecord) -> str:
     """Deals with one late run and tells people; returns what was done."""
-    instance, campaign = context.instance, run.tags[CAMPAIGN_TAG]
-    again = _is_begun_again(instance, run)
+    instance, run = context.instance, record.dagster_run
+    campaign = run.tags[CAMPAIGN_TAG]
+    # In place of one whose process died: Dagster knows of no deadline.
+    again = RETRY_OF_TAG in run.tags and record.create_timestamp >= moment(run.tags[DEADLINE_TAG])
     waiting, ends = run.status in WAITING or again, _policy(campaign) == "terminate"
     if waiting or ends:
         instance.run_coordinator.cancel_run(run.run_id)
@@ -71,12 +74,6 @@ def enforce(context: dg.SensorEvaluationContext, run: dg.DagsterRun) -> str:
     notification = Notification("deadline", campaign, iteration, reason, command, run_id=run.run_id)
     tell(context.log, names(campaign), notification)
     return f"{campaign}, run {run.run_id}: {reason}"
-
-
-def _is_begun_again(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
-    """Whether Dagster made this run after the deadline, in place of one whose process died."""
-    [record] = instance.get_run_records(dg.RunsFilter(run_ids=[run.run_id]))
-    return RETRY_OF_TAG in run.tags and record.create_timestamp >= moment(run.tags[DEADLINE_TAG])
 
 
 def _policy(campaign: str) -> str:

@@ -61,16 +61,15 @@ def night_of(lake: Lake, campaign: str) -> tuple[list[Due], str]:
     limit = seen.campaigns[campaign].nightly.iterations
     states = snapshot(lake, [campaign], min(done + 1, limit)).assess()
     runs = plan(states, Selection.loop(campaign, min(done + 1, limit)))
-    tonight = (CAMPAIGN_SCOPE, iteration_key(done))
+    # What no iteration follows is not made anew by itself.
+    tonight = (CAMPAIGN_SCOPE, iteration_key(done)) if done < limit else ()
     due = [Due(run.iteration, run.assets) for run in takewhile(lambda run: run.iteration in tonight, runs)]
-    if done >= limit:
-        due = []  # what no iteration follows is not made anew by itself
     if due and due[-1].iteration:
         return due, ""
     if rest := runs[len(due) :]:
         asset, reason = next(iter(rest[0].reasons.items()))
         what = f"iteration {rest[0].iteration}" if rest[0].iteration else "what it made once"
-        return due, (f"{what} is stale ({asset}: {reason}); `worldvla rematerialize --campaign {campaign}` mends it")
+        return due, f"{what} is stale ({asset}: {reason}); `worldvla rematerialize --campaign {campaign}` mends it"
     blocked = next((state for state in states if state.blocked), None)
     if blocked is not None:
         return due, blocked.reason
