@@ -68,8 +68,8 @@ def trained(bank: FrameBank, **steps: int) -> Kinematics:
     kinematics = Kinematics(3, 7, SIZE)
     train_kinematics(kinematics, bank, settings, 0.9, 0, Checkpointer(None), ignore)
     with torch.no_grad():
-        scenes = kinematics.contact.look(torch.from_numpy(bank.images[bank.starts]))
-    train_contact(kinematics, bank, scenes, settings, 0.9, 0, Checkpointer(None), ignore)
+        keypoints = kinematics.contact.sight(torch.from_numpy(bank.images[bank.starts]))
+    train_contact(kinematics, bank, keypoints, settings, 0.9, 0, Checkpointer(None), ignore)
     return kinematics.eval()
 
 

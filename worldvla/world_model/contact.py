@@ -47,13 +47,15 @@ class Contact(nn.Module):
 
     def look(self, pictures: torch.Tensor) -> torch.Tensor:
         """The scene, float32 [B, S], in pictures uint8 [B, H, W, 3]: keypoints, to about unit size."""
-        return (self.sight(pictures) - self.scene_mean) / self.scene_std
+        return self._to_unit_size(self.sight(pictures))
 
-    def accustom(self, scenes: torch.Tensor) -> torch.Tensor:
-        """Sets mean and spread to those of scenes [E, S] that `look` returned, and returns these by the new ones."""
-        keypoints = scenes * self.scene_std + self.scene_mean
+    def accustom(self, keypoints: torch.Tensor) -> torch.Tensor:
+        """Sets mean and spread to those of keypoints [E, S] that `sight` found, and returns their scenes."""
         self.scene_mean.copy_(keypoints.mean(0))
         self.scene_std.copy_(keypoints.std(0, correction=0).clamp(min=SMALLEST_SPREAD))
+        return self._to_unit_size(keypoints)
+
+    def _to_unit_size(self, keypoints: torch.Tensor) -> torch.Tensor:
         return (keypoints - self.scene_mean) / self.scene_std
 
     def forward(self, normalized: torch.Tensor, action: torch.Tensor, scene: torch.Tensor) -> torch.Tensor:

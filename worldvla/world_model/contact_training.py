@@ -25,7 +25,7 @@ BEFORE_CLOSING = 4  # actions, at most, that a rollout begins before fingers are
 def train_contact(
     kinematics: Kinematics,
     bank: FrameBank,
-    scenes: torch.Tensor,
+    keypoints: torch.Tensor,
     settings: Embodiment,
     ema_decay: float,
     seed: int,
@@ -34,9 +34,9 @@ def train_contact(
 ) -> None:
     """Minimizes the error of rollouts of `settings.horizon` actions, of `kinematics.contact`, in place.
 
-    `scenes` float32 [E, S] are what contact sees in the episodes' first frames; its sight stays as it is. To the
-    kinematics' own loss, which keeps free movements exact, the squared error is added: what is met makes few errors,
-    large ones.
+    `keypoints` float32 [E, S] are what contact's sight, which stays as it is, finds in the episodes' first frames. To
+    the kinematics' own loss, which keeps free movements exact, the squared error is added: what is met makes few
+    errors, large ones.
     """
     where = device()
     kinematics.requires_grad_(False)
@@ -47,7 +47,7 @@ def train_contact(
     recorded, free = (
         torch.from_numpy(poses).to(where) for poses in (bank.proprio, rolled_out(kinematics, bank, bank.proprio))
     )
-    actions, scenes = torch.from_numpy(bank.actions).to(where), kinematics.contact.accustom(scenes.to(where))
+    actions, scenes = torch.from_numpy(bank.actions).to(where), kinematics.contact.accustom(keypoints.to(where))
     episode = torch.from_numpy(bank.episode_of_frame()).to(where)
     steps_ahead = torch.arange(horizon, device=where)
     half = settings.batch_size // 2 if len(closing) else 0

@@ -129,10 +129,10 @@ def pretrain_embodiment(
     if embodiment.kinematics is not None and embodiment.map is not None:
         settings, decay = architecture.embodiment, architecture.training.ema_decay
         train_kinematics(embodiment.kinematics, bank, settings, decay, seed, checkpointer, _named("kinematics", log))
-        contact = embodiment.kinematics.contact
-        contact.sight.load_state_dict(sight.state_dict())
-        scenes = _of_first_frames(lambda anchor: contact.look(autoencoder.decode(anchor)), bank, latents)
-        train_contact(embodiment.kinematics, bank, scenes, settings, decay, seed, checkpointer, _named("contact", log))
+        eyes = embodiment.kinematics.contact.sight
+        eyes.load_state_dict(sight.state_dict())
+        found = _of_first_frames(lambda anchor: eyes(autoencoder.decode(anchor)), bank, latents)
+        train_contact(embodiment.kinematics, bank, found, settings, decay, seed, checkpointer, _named("contact", log))
         shown = _named("embodiment_map", log)
         train_embodiment_map(embodiment.map, bank, latents, settings, decay, seed, checkpointer, shown)
     return embodiment
