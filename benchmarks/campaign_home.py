@@ -176,8 +176,8 @@ def alignment(home: Home, campaign: str, iteration: str) -> Alignment:
             f"table alignments: {campaign} {iteration} published {record.details['rows']} rows, {len(rows)} are there; "
             f"`worldvla rematerialize alignment --campaign {campaign}` measures them again"
         )
-    episodes = home.lake.frame("episodes", ["episode_id", "source"])
-    source = dict(episodes.iter_rows())
+    where = is_in("episode_id", [row["episode_id"] for row in rows])
+    source = dict(home.lake.frame("episodes", ["episode_id", "source"], where).iter_rows())
     for row in rows:
         row["source"] = source.get(row.pop("episode_id"))
     return Alignment(protocol=record.details["protocol"], rows=rows)

@@ -101,18 +101,16 @@ def seed_figures(evidence: Evidence) -> list[dict[str, Any]]:
             figures.append(one)
             found.setdefault(what, []).append(one)
         for iteration, aligned in evidence.alignments(name).items():
-            for one in imagined_figures("", aligned.rows):
-                found.setdefault(f"{one['name'].lstrip(': ')}, iteration {iteration}", []).append(one)
+            for one in imagined_figures(name, aligned.rows):
+                what = f"{one['name'].removeprefix(f'{name}: ')}, iteration {iteration}"
+                found.setdefault(what, []).append(one)
     for what, some in found.items():
         if len(some) == len(SEEDS):
-            name, unit, values = f"two tasks, {len(SEEDS)} training seeds: {what}", some[0]["unit"], _values(some)
+            name, unit = f"two tasks, {len(SEEDS)} training seeds: {what}", some[0]["unit"]
+            values = [one["value"] for one in some]
             figures.append(figure(f"{name}, mean", statistics.fmean(values), unit, len(some)) | {"values": values})
             figures.append(figure(f"{name}, standard deviation", statistics.stdev(values), unit, len(some)))
     return figures
-
-
-def _values(figures: list[dict[str, Any]]) -> list[float]:
-    return [one["value"] for one in figures]
 
 
 def _of_seed(name: str, found: list[Evaluation]) -> Iterator[tuple[str, dict[str, Any]]]:
