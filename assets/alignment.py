@@ -3,7 +3,7 @@
 import dagster as dg
 
 from assets.checks import Check
-from assets.pictures import picture
+from assets.metadata import picture, table
 from assets.publication import Content, Step, loop_asset
 from assets.sans import sans_rows, training_rows
 from assets.trained import model_metadata, store, tracked
@@ -81,13 +81,13 @@ def pictures(rows: list[dict], summary: dict) -> dict[str, dg.MetadataValue]:
     """The figures as a table, the curves over the horizon, and some strips of real against imagined frames."""
     from worldvla.alignment.plots import horizon
 
-    table = [
+    told = [
         {"figure": name, **{key: summary[name][key] for key in ("successes", "n", "rate", "low", "high")}}
         for name in ("visual_alignment", "reward_alignment", "judge_accuracy_real")
     ]
     strips = [row for row in rows if row.get("strip")]
     return {
-        "alignment": dg.MetadataValue.table([dg.TableRecord(row) for row in table]),
+        "alignment": table(told),
         "over the horizon": picture(horizon(summary), "PSNR and alignment over the horizon"),
         **{f"strip {n}": picture(row["strip"], "real above imagined") for n, row in enumerate(strips)},
     }

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 import dagster as dg
 
 from assets.actors import policy_actor
+from assets.metadata import table
 from assets.publication import Content, Step, loop_asset
 from worldvla.config import ActionNoise, Scene
 from worldvla.curation.splits import split_of
@@ -163,15 +164,13 @@ def table_metadata(rows: Iterable[dict]) -> dict[str, dg.MetadataValue]:
     groups: dict[tuple[str, str], list[dict]] = {}
     for row in rows:
         groups.setdefault((row["task"], row["source"]), []).append(row)
-    records = [
-        dg.TableRecord(
-            {"task": task, "source": source, "episodes": len(group), "successes": sum(row["success"] for row in group)}
-        )
+    counted = (
+        {"task": task, "source": source, "episodes": len(group), "successes": sum(row["success"] for row in group)}
         for (task, source), group in sorted(groups.items())
-    ]
+    )
     return {
         "dagster/row_count": sum(len(group) for group in groups.values()),
-        "by task and source": dg.MetadataValue.table(records) if records else dg.MetadataValue.text("none"),
+        "by task and source": table(counted),
     }
 
 

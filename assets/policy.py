@@ -5,6 +5,7 @@ from functools import partial
 import dagster as dg
 import polars as pl
 
+from assets.metadata import line_plot, table
 from assets.publication import Content, Step, loop_asset
 from assets.sans import sans_rows, training_rows
 from assets.trained import model_metadata, store, tracked
@@ -49,7 +50,7 @@ def keyframes(step: Step) -> Content:
     return Content(
         version,
         details={"rows": len(rows), "counts": counts},
-        metadata={"by kind": dg.MetadataValue.table([dg.TableRecord(row) for row in counts])},
+        metadata={"by kind": table(counts)},
     )
 
 
@@ -65,12 +66,10 @@ def rl_policy(step: Step) -> Content:
 
 
 def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
-    from assets.pictures import line_plot
     from worldvla.alignment.judge import Judge
     from worldvla.policy.sft import ChunkSamples
     from worldvla.policy.vla import Policy
     from worldvla.rl.deployed import compare
-    from worldvla.rl.exploitation import exploits
     from worldvla.rl.probes import on_tuning_seeds, summary
     from worldvla.rl.starts import StartStates
     from worldvla.rl.training import train
@@ -84,7 +83,12 @@ def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
     begun = begun_from(step)
     probe = config.rl.probe
     try_out = on_tuning_seeds(
-        config.scene, config.evaluation.temperature, probe.per_task, config.execution.workers, int(step.iteration)
+        config.scene,
+        config.evaluation.temperature,
+        probe.per_task,
+        config.execution.workers,
+        # On the seeds that chose the last iteration's policy it is better than it is.
+        first=int(step.iteration) * probe.per_task,
     )
     ids = keyframes["episode_id"].unique().sort().to_list()
     recalls = config.rl.cloning_weight or (probe.every and probe.hold_weight)
@@ -127,8 +131,6 @@ def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
         "imagined success": [update["imagined_success"] for update in result.history],
         "as the judge sees it": [update["shown_success"] for update in result.history],
     }
-    # A judge that gives the reward is no witness of what it rewards.
-    stopped = None if config.rl.reward == "judge" else exploits(result.history, config.rl.exploitation_gap)
     deployed, probes = compare(result.base, result.new), summary(result.probes)
     return Content(
         model_id,
@@ -136,18 +138,20 @@ def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
             "history": result.history,
             "imagined": deployed,
             "starts": len(keyframes),
-            "stopped": stopped,
+            "stopped": result.stopped,
             "probes": probes,
             "kept": result.kept,
         },
         metadata={
             **metadata,
             "imagined success": line_plot(curves, "GRPO update", "rate"),
-            "imagined success as deployed": dg.MetadataValue.table(
-                [dg.TableRecord({"task": task, **_rates(told)}) for task, told in deployed["tasks"].items()]
+            "imagined success as deployed": table(
+                {"task": task, **_rates(told)} for task, told in deployed["tasks"].items()
             ),
-            "stopped because it exploited the world model": "the judge gave the reward" if stopped is None else stopped,
-            "real success on tuning seeds": dg.MetadataValue.table([dg.TableRecord(_told(probe)) for probe in probes]),
+            "stopped because it exploited the world model": (
+                "the judge gave the reward" if result.stopped is None else result.stopped
+            ),
+            "real success on tuning seeds": table(map(_told, probes)),
             "kept after so many updates": result.kept,
         },
         real_steps=result.real_steps,

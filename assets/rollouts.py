@@ -7,6 +7,7 @@ import dagster as dg
 from assets.actors import policy_actor
 from assets.checks import Check
 from assets.episodes import counts, rolled_out, table_metadata
+from assets.metadata import table
 from assets.publication import Content, Step, loop_asset
 from worldvla.alignment.intervals import by_task, comparison
 from worldvla.config import ActionNoise
@@ -51,7 +52,7 @@ def evaluation(step: Step) -> Content:
         "exploitation": found,
         "champion": {"before": reigning, "after": chosen, "difference": contest},
     }
-    table = [
+    rates = [
         {
             "policy": name,
             "id": policy[:12],
@@ -63,7 +64,7 @@ def evaluation(step: Step) -> Content:
         rows_version([row for policy in (base, new) for row in rows[policy]]),
         details=details,
         metadata={
-            "success": dg.MetadataValue.table([dg.TableRecord(row) for row in table]),
+            "success": table(rates),
             "paired difference": compared["difference"]["difference"],
             "champion": chosen,
         },

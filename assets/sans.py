@@ -1,8 +1,8 @@
 """SANS: which episodes the loop learns from, those that come back to it among them."""
 
-import dagster as dg
 import polars as pl
 
+from assets.metadata import table
 from assets.publication import Content, Step, loop_asset
 from worldvla.curation.sans import FEEDBACK, Origin, curate, learned_from
 from worldvla.errors import UserError
@@ -20,16 +20,16 @@ def sans(step: Step) -> Content:
         origins |= dict.fromkeys(step.members("policy_rollouts", iteration), (FEEDBACK, iteration))
     episodes = episode_rows(step.lake, list(origins))
     rows = curate(episodes, origins, step.config.curation)
-    table = pl.DataFrame(rows, infer_schema_length=None)
+    curated = pl.DataFrame(rows, infer_schema_length=None)
     version = rows_version(rows)
-    counts = table.group_by("split", "label").len("episodes").sort("split", "label").to_dicts()
+    counts = curated.group_by("split", "label").len("episodes").sort("split", "label").to_dicts()
     step.lake.insert("sans", [{"sans_version": version, **row} for row in rows], step.commit)
     return Content(
         version,
-        details={"rows": len(rows), "counts": counts, "fed_back": int((table["origin"] == FEEDBACK).sum())},
+        details={"rows": len(rows), "counts": counts, "fed_back": int((curated["origin"] == FEEDBACK).sum())},
         metadata={
             "dagster/row_count": len(rows),
-            "splits and labels": dg.MetadataValue.table([dg.TableRecord(row) for row in counts]),
+            "splits and labels": table(counts),
         },
     )
 

@@ -262,8 +262,10 @@ def test_controls_are_campaigns_that_share_what_they_can(killed):
     trained = ["base_policy", "autoencoder", "embodiment", "pretrained_world_model", "judge", "world_model"]
     shared = [*trained, "raw_episodes", "sans", "keyframes"]
     made = {}
-    for name, setting in (("supervised", "rl.method=supervised"), ("judged", "rl.reward=judge")):
-        run(killed, "loop", "--campaign", CAMPAIGN, "--set", setting, "--name", name, "--iterations", "1", "--json")
+    controls = {"supervised": ["rl.method=supervised"], "judged": ["rl.reward=judge", "rl.probe.every=0"]}
+    for name, changed in controls.items():
+        settings = [word for one in changed for word in ("--set", one)]
+        run(killed, "loop", "--campaign", CAMPAIGN, *settings, "--name", name, "--iterations", "1", "--json")
         records = latest(lake)
         for asset in shared:
             iteration = "0000" if GRAPH[asset].scope == "iteration" else ""
@@ -274,7 +276,9 @@ def test_controls_are_campaigns_that_share_what_they_can(killed):
     assert made["supervised"].details["episodes"] > 0
     assert latest(lake)["evaluation", "supervised", "0000"].details["exploitation"] is None
     spent = {(row["campaign"], row["iteration"]): row for row in run(killed, "audit", "interaction", "--json")}
-    # Only reinforcement learning probes; all else they spent is the same.
-    probed = made["judged"].real_steps
-    assert spent["supervised", "0000"]["real_steps"] == spent["judged", "0000"]["real_steps"] - probed > 0
-    assert probed > 0 == made["supervised"].real_steps
+    # Only probes take steps; all else they spent is the same.
+    probed = records["rl_policy", CAMPAIGN, "0000"].real_steps
+    assert probed > 0 == made["supervised"].real_steps == made["judged"].real_steps
+    assert made["judged"].details["probes"] == [] and made["judged"].details["stopped"] is None
+    whole = spent[CAMPAIGN, "0000"]["real_steps"]
+    assert spent["supervised", "0000"]["real_steps"] == spent["judged", "0000"]["real_steps"] == whole - probed > 0

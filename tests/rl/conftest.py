@@ -93,7 +93,6 @@ def starts() -> StartStates:
         kind=["start", "start", "start", "near_failure"],
         tasks=["line"] * 4,
         instructions=["go"] * 4,
-        names=[f"episode-{i}@0" for i in range(4)],
         near_failure_share=0.25,
     )
 

@@ -85,7 +85,7 @@ def test_success_rises_in_a_world_with_a_rule(policy, starts, rl):
     success = [row["imagined_success"] for row in result.history]
     assert np.mean(success[:2]) < 0.6 and np.mean(success[-3:]) > 0.9
     assert policy.to_bytes() == before, "the policy given is left as it is"
-    assert result.real_steps == 0 and result.updates == rl.updates == len(result.history)
+    assert result.real_steps == 0 and len(result.history) == rl.updates
     exploring = sum(row["imagined_steps"] for row in result.history)
     assert result.imagined_steps == exploring + result.base.imagined_steps + result.new.imagined_steps > exploring
     assert result.base.succeeded.mean() < 0.6 and result.new.succeeded.mean() > 0.9
@@ -174,11 +174,15 @@ def test_training_stops_where_the_judge_sees_none_of_the_success(policy, starts,
     def blind(images: np.ndarray) -> np.ndarray:
         return np.zeros(len(images), np.float32)
 
-    arguments = (policy, lambda update: Line(), starts, rl, THRESHOLD)
-    watched = improve(*arguments, arrived, MAX_STEPS, 0, Checkpointer(None))
-    exploited = improve(*arguments, blind, MAX_STEPS, 0, Checkpointer(None))
-    assert watched.updates == rl.updates
-    assert 2 * WINDOW <= exploited.updates < rl.updates
+    def trained(judge, rl):
+        return improve(policy, lambda update: Line(), starts, rl, THRESHOLD, judge, MAX_STEPS, 0, Checkpointer(None))
+
+    watched, exploited = trained(arrived, rl), trained(blind, rl)
+    assert watched.stopped is False and len(watched.history) == rl.updates
+    assert exploited.stopped is True and 2 * WINDOW <= len(exploited.history) < rl.updates
+    # Who gives the reward is no witness of what it rewards.
+    rewarding = trained(blind, rl.model_copy(update={"reward": "judge"}))
+    assert rewarding.stopped is None and len(rewarding.history) == rl.updates
 
 
 def test_a_training_that_diverges_is_refused(policy, starts, rl):

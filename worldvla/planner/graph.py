@@ -196,7 +196,7 @@ NODES: tuple[Node, ...] = (
         "iteration",
         # Of the world model and the judge it reads what `rl_policy` says of them beside its weights.
         ("rl_policy", "base_policy", "world_model", "judge"),
-        _since("6", acting=ACTING_VERSION),
+        _since("7", acting=ACTING_VERSION),
         ("scene", "curation", "rl", "evaluation"),
         "simulator",
     ),

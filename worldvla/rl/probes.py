@@ -5,8 +5,7 @@ imagined cannot tell. A probe can: the policy acts in the simulator on tuning se
 ones each time, so that any two probes of a training are pairs. They decide two things: a task
 rests while the policy is worse in it than it began (`resting`), and of the policies that were
 probed the best one is kept (`Probing.kept`), which is also where the training goes on from when
-every task is worse. Of the next iteration's training they are others: on the seeds that chose a
-policy it is better than it is.
+every task is worse.
 """
 
 import math
@@ -23,7 +22,7 @@ from worldvla.config import ActionNoise, Scene
 from worldvla.policy.actor import PolicySpec
 from worldvla.policy.vla import Policy
 from worldvla.sim.rollout import RolloutRequest
-from worldvla.sim.seed_ranges import EVALUATION, TUNING
+from worldvla.sim.seed_ranges import TUNING, TUNING_SEEDS
 from worldvla.sim.workers import collect
 from worldvla.training.checkpoint import Tensors
 
@@ -46,12 +45,10 @@ class Tried:
 Try = Callable[[Policy, str], Tried]
 
 
-def on_tuning_seeds(scene: Scene, temperature: float, per_task: int, workers: int, iteration: int = 0) -> Try:
+def on_tuning_seeds(scene: Scene, temperature: float, per_task: int, workers: int, first: int = 0) -> Try:
     """A function of a policy and a description that says how the policy fares on `per_task` tuning seeds of each task,
-    its actions drawn one by one: an iteration's are those after the last one's. Raises as `collect` does."""
-    seeds = [
-        TUNING + place % (EVALUATION - TUNING) for place in range(iteration * per_task, (iteration + 1) * per_task)
-    ]
+    from the `first` one on, its actions drawn one by one. Raises as `collect` does."""
+    seeds = [TUNING + place % TUNING_SEEDS for place in range(first, first + per_task)]
 
     def tried(policy: Policy, description: str) -> Tried:
         with tempfile.TemporaryDirectory() as folder:
@@ -89,9 +86,16 @@ def resting(probes: Sequence[Probe]) -> set[str]:
     return {task for task in last if _lost(first[task], last[task])}
 
 
+def all_rest(probes: Sequence[Probe], tasks: Collection[str]) -> bool:
+    """Whether every one of `tasks` rests that the probes try. Of imported episodes a policy may imagine tasks that are
+    not the campaign's own, which nobody tries."""
+    tried = set(tasks).intersection(*(probe.successes for probe in probes[-1:]))
+    return bool(probes) and bool(tried) and resting(probes) >= tried
+
+
 def turned_back(probes: Sequence[Probe], tasks: Collection[str]) -> int:
-    """How many of the probes found the policy worse than it began in every one of `tasks`."""
-    return sum(resting(probes[: row + 1]).issuperset(tasks) for row in range(len(probes)))
+    """How many of the probes found all of `tasks` to rest."""
+    return sum(all_rest(probes[: row + 1], tasks) for row in range(len(probes)))
 
 
 def _lost(first: Sequence[bool], last: Sequence[bool]) -> bool:

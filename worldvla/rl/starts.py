@@ -19,9 +19,9 @@ class StartStates:
     the episode's first frame among them; `history` int64 [N, h], the latest ones, `frame_stride`
     apart, the present one last, the first repeated where there are fewer; `step` int64 [N], how
     many actions were already taken, `travelled` float32 [N, 7], their sum, and `proprio` float32 [N, P],
-    what the robot then senses of itself; `kind`, `tasks`,
-    `instructions` and `names` (episode@step) have N entries. `near_failure_share` of the groups
-    start at near-failure keyframes, where there are any.
+    what the robot then senses of itself; `kind`, `tasks`
+    and `instructions` have N entries. `near_failure_share` of the groups start at near-failure
+    keyframes, where there are any.
     """
 
     images: np.ndarray
@@ -33,11 +33,10 @@ class StartStates:
     kind: list[str]
     tasks: list[str]
     instructions: list[str]
-    names: list[str]
     near_failure_share: float
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.tasks)
 
     @classmethod
     def from_bank(
@@ -76,7 +75,6 @@ class StartStates:
             kind=[row["kind"] for row in keyframes],
             tasks=[bank.tasks[episode] for episode in episodes],
             instructions=[bank.instructions[episode] for episode in episodes],
-            names=[f"{row['episode_id']}@{row['step']}" for row in keyframes],
             near_failure_share=near_failure_share,
         )
 

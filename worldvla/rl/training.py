@@ -24,7 +24,7 @@ from worldvla.rl.deployed import Deployed, deployed
 from worldvla.rl.exploitation import counts, exploits, rates
 from worldvla.rl.imagined_rollouts import Dynamics, Judge, JudgedDynamics, Rollouts, imagine
 from worldvla.rl.keyframes import NEAR_FAILURE
-from worldvla.rl.probes import Probe, Probing, Try, resting, turned_back
+from worldvla.rl.probes import Probe, Probing, Try, all_rest, resting, turned_back
 from worldvla.rl.starts import StartStates
 from worldvla.training.checkpoint import Checkpointer, load_optimizer_tensors, optimizer_tensors
 from worldvla.training.device import device, generator
@@ -45,16 +45,16 @@ MEASURED = ("loss", "ratio", "clip_fraction", "entropy", "gradient_norm", "kl", 
 class RLResult:
     """The improved policy, what it cost, and one dict of metrics an update in `history`.
 
-    `updates` is less than was asked for where the policy began to exploit the world model; the `policy` is that of the
-    best of the `probes`, after `kept` updates, or without probes the last one. `real_steps` are those of the probes.
-    `base` and `new` are what imagination makes of the base policy and the improved one, as many rollouts each as an
-    update has.
+    `stopped` says whether there are fewer updates than were asked for, since the policy began to exploit the world
+    model; None where the judge, who tells, gave the reward and is no witness. The `policy` is that of the best of the
+    `probes`, after `kept` updates, or without probes the last one. `real_steps` are those of the probes. `base` and
+    `new` are what imagination makes of the base policy and the improved one, as many rollouts each as an update has.
     """
 
     policy: Policy
     imagined_steps: int
     real_steps: int
-    updates: int
+    stopped: bool | None
     kept: int
     history: list[dict[str, float]]
     probes: list[Probe]
@@ -151,21 +151,30 @@ def improve(
         history = [{name: column[update] for name, column in columns.items()} for update in range(first)]
         probing.load(groups)
 
+    def save(force: bool = False) -> None:
+        names = history[0] if history else ()
+        columns = {name: torch.tensor([row[name] for row in history], dtype=torch.float64) for name in names}
+        groups = {"policy": policy.state_dict(), "optimizer": optimizer_tensors(optimizer), "history": columns}
+        checkpointer.save(STAGE, len(history), groups | probing.tensors(), force)
+
     def look(update: int, ends: bool = False) -> None:
         if probe := probing.look(policy, update, ends):
             rates = {f"rl/real_success/{task}": float(np.mean(some)) for task, some in probe.successes.items()}
             log(update, {"rl/real_success": probe.rate} | rates)
-            if resting(probing.probes).issuperset(starts.tasks):
+            if all_rest(probing.probes, starts.tasks):
                 probing.kept(policy)
                 optimizer.state.clear()
+            # A probe costs more than the updates between two savings.
+            save(force=True)
 
+    # A judge that gives the reward is no witness of what it rewards.
+    stopped = None if rl.reward == "judge" else False
     for update in track(range(first, rl.updates), "policy in imagination", rl.updates, first):
-        if exploits(history, rl.exploitation_gap):
+        if stopped is not None and exploits(history, rl.exploitation_gap):
+            stopped = True
             break
         look(update)
-        rest = resting(probing.probes)
-        if rest.issuperset(starts.tasks):
-            rest = set()
+        rest = set() if all_rest(probing.probes, starts.tasks) else resting(probing.probes)
         for group in optimizer.param_groups:
             group["lr"] = rl.learning_rate / 2 ** turned_back(probing.probes, starts.tasks)
         watch = Stopwatch()
@@ -194,13 +203,7 @@ def improve(
         metrics |= {"seconds_imagining": seconds_imagining, "seconds": watch()}
         history.append(metrics)
         log(update + 1, {f"rl/{name}": value for name, value in (metrics | by_task(metrics)).items()})
-        columns = {name: torch.tensor([row[name] for row in history], dtype=torch.float64) for name in metrics}
-        checkpointer.save(
-            STAGE,
-            update + 1,
-            {"policy": policy.state_dict(), "optimizer": optimizer_tensors(optimizer), "history": columns}
-            | probing.tensors(),
-        )
+        save()
     look(len(history), ends=True)
     policy = probing.kept(policy)
     # Of the same starts and at the same places, so that the two are pairs.
@@ -223,7 +226,7 @@ def improve(
         policy,
         imagined_steps,
         sum(probe.steps for probe in probing.probes),
-        updates=len(history),
+        stopped=stopped,
         kept=probing.best.update if probing.best else len(history),
         history=history,
         probes=probing.probes,

@@ -1,10 +1,16 @@
-"""Pictures in the metadata that Dagster shows: PNG inside Markdown."""
+"""What Dagster shows of an asset: tables, and pictures as PNG inside Markdown."""
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import dagster as dg
+
+
+def table(rows: Iterable[Mapping]) -> dg.MetadataValue:
+    """Rows that have the same columns; where there are none, the word for it."""
+    records = [dg.TableRecord(dict(row)) for row in rows]
+    return dg.MetadataValue.table(records) if records else dg.MetadataValue.text("none")
 
 
 def picture(png: bytes, caption: str) -> dg.MetadataValue:
