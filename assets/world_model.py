@@ -3,6 +3,7 @@
 All frames are held as latents, which are cached; pictures are decoded a few episodes at a time.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -111,11 +112,18 @@ def world_model(step: Step) -> Content:
             else None,
         )
         model.config["success_thresholds"] = calibrate(
-            model, validation, config.scene.tasks, config.imagination, config.seed
+            model, validation, {*config.scene.tasks, *bank.tasks}, config.imagination, config.seed
         )
         model_id = store(step, run, model, {"pretrained_world_model": parent.model_id}, members, version)
         metadata = model_metadata(run, model_id, len(rows))
-    return Content(model_id, details={"episodes": len(rows), "frames": bank.frame_count}, metadata=metadata)
+    # Validation episodes are imagined whole each time that weights are scored, and once for the thresholds.
+    times = 1 + math.ceil(config.fine_tuning.steps / config.fine_tuning.validate_every)
+    return Content(
+        model_id,
+        details={"episodes": len(rows), "frames": bank.frame_count},
+        metadata=metadata,
+        imagined_steps=times * int((validation.lengths - 1).sum()),
+    )
 
 
 def _from_scratch(

@@ -22,6 +22,7 @@ from worldvla.policy.vla import Policy
 from worldvla.rl.probes import on_tuning_seeds
 from worldvla.sim.open_loop import OpenLoopSpec
 from worldvla.sim.rollout import RolloutRequest
+from worldvla.sim.seed_ranges import TUNING_SEEDS
 from worldvla.sim.workers import collect
 from worldvla.training.device import device, generator
 from worldvla.training.progress import track
@@ -106,8 +107,12 @@ def act_in_imagination(
 
 
 def rated(name: str, policy: Model, count: int, config: Campaign) -> list[dict]:
-    """Figures of each task: the policy's success on `count` tuning seeds, at the temperature of `evaluation`."""
-    try_out = on_tuning_seeds(config.scene, config.evaluation.temperature, count, config.execution.workers)
+    """Figures of each task: the policy's success on `count` tuning seeds, at the temperature of `evaluation`.
+
+    From the middle of them on: the first ones are those of the probes that chose the policy.
+    """
+    workers, first = config.execution.workers, TUNING_SEEDS // 2
+    try_out = on_tuning_seeds(config.scene, config.evaluation.temperature, count, workers, first)
     tried = try_out(Policy.from_bytes(policy.config, policy.weights), f"{name} on tuning seeds")
     return [
         share(f"{task}, {name}: succeeds on tuning seeds", proportion(sum(successes), count))

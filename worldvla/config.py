@@ -181,7 +181,8 @@ class WorldModelFineTuning(Section):
     learning_rate: float = Field(gt=0)
     sampling: dict[Drawn, float] = Field(
         description="share of training windows drawn from each label and, under feedback, from what came back of "
-        "earlier iterations whatever its label; what is absent gives its share to the others"
+        "earlier iterations whatever its label; what is absent gives its share to the others; a window that begins a "
+        "rollout in imagination stands for its whole episode"
     )
     validate_every: int = Field(ge=1, description="steps after which outcomes of validation episodes are told anew")
     calibration_episodes: int = Field(

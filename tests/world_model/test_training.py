@@ -49,7 +49,7 @@ class DyingCheckpointer(Checkpointer):
             raise Killed
 
 
-@pytest.mark.parametrize("stage", ["autoencoder", "kinematics", "embodiment_map", "dynamics"])
+@pytest.mark.parametrize("stage", ["autoencoder", "kinematics", "contact", "embodiment_map", "dynamics"])
 def test_an_interrupted_training_ends_at_the_same_bytes(tmp_path, bank, model, stage):
     with pytest.raises(Killed):
         pretrain(bank, untrained_sight(), toy_architecture(), CHUNK, 0, DyingCheckpointer(tmp_path, stage, 5), ignore)

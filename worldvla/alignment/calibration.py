@@ -6,7 +6,7 @@ the validation split, imagined whole as in alignment; no held-out episode is ask
 episodes a training is told, as it goes, how well its rewards order the outcomes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -20,7 +20,7 @@ FEWEST = 4  # episodes of either outcome below which a task takes the threshold 
 
 
 def calibrate(
-    world_model: WorldModel, bank: FrameBank, tasks: Sequence[str], imagination: ImaginationConfig, seed: int
+    world_model: WorldModel, bank: FrameBank, tasks: Iterable[str], imagination: ImaginationConfig, seed: int
 ) -> dict[str, float]:
     """Thresholds by task, for `tasks` and those of `bank`, of validation episodes at the world model's image size.
 

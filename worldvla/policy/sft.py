@@ -1,7 +1,7 @@
 """Supervised fine-tuning: behaviour cloning of successful demonstrations.
 
-Every frame t of every episode is a sample: the actions t .. t + K - 1 are its targets,
-those past the episode's end have no weight. The loss is cross-entropy over bins, with
+Every frame t of every episode that has a picture is a sample (`camera_stride`): the actions
+t .. t + K - 1 are its targets, those past the episode's end have no weight. The loss is cross-entropy over bins, with
 label smoothing (Szegedy et al. 2016, section 7), which leaves the policy enough entropy
 for reinforcement learning to explore.
 """

@@ -10,6 +10,9 @@ from worldvla.errors import UserError
 
 LEARNING_RATES = {
     "autoencoder": "world_model.autoencoder.learning_rate",
+    "kinematics": "world_model.embodiment.kinematics_learning_rate",
+    "contact": "world_model.embodiment.contact_learning_rate",
+    "embodiment_map": "world_model.embodiment.map_learning_rate",
     "dynamics": "world_model.training.learning_rate, in an iteration fine_tuning.learning_rate",
     "judge": "judge.learning_rate",
     "sft": "policy.learning_rate",

@@ -143,8 +143,8 @@ class ChunkTransformer(CosmosTransformer3DModel):
     ) -> torch.Tensor:
         """The network's output for noisy latents [B, F, C, h, w] at noise levels `sigma` [B].
 
-        `context` [B, 1 + history, C, h, w] is the anchor and the latest frames, noised to
-        `context_sigma` [B]; `actions` [B, K, A] lead to the F frames, `travelled` [B, A] is the
+        `context` [B, 1 + history, C, h, w] is the anchor, which has no noise, and the latest frames,
+        noised to `context_sigma` [B]; `actions` [B, K, A] lead to the F frames, `travelled` [B, A] is the
         sum of all actions before them since the anchor; `body` [B, 1 + F, C, h, w] shows the robot
         now and in the F frames, and `poses` [B, 1 + F, pose_dim] says where it is, to about unit size.
         """

@@ -1,4 +1,4 @@
-"""What both training stages share: the schedule, the moving average, validation, one resumable loop."""
+"""What trainings share of the world model's parts: schedule, moving average, validation, and one resumable loop."""
 
 import math
 from collections.abc import Callable

@@ -48,6 +48,8 @@ Score = Callable[[WorldModel], tuple[float, float]]
 
 ROLLOUT_SHARE = 0.5  # of windows continue what the model itself imagined,
 ROLLOUTS_BEGIN = 1 / 8  # after this share of the steps
+# Rolled or not, windows are drawn alike, but of one that is rolled the draw decides the episode alone: its rollout goes
+# through all of it, so that long episodes, failures mostly, have more of these than their share.
 # Of the windows drawn, so many are drawn from those that show success, besides the share these have by nature: enough
 # for the reward head where they are rare, not so many that an uncertain future is imagined as a success.
 SUCCESS_SHARE = 0.1
