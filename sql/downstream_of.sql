@@ -12,7 +12,8 @@
 -- them, `episodes` says how many: a recorded set only loses them and is not recorded again. Depth 1 was made from such a
 -- version, and so on through every iteration: a policy's rollouts, the failures fed back, the models trained on those.
 -- `held_by` are the places of the loop that hold the version now: they are what `worldvla status` calls stale after
--- `worldvla retract`. Nothing there means that only the past is touched.
+-- `worldvla retract`. Nothing there means that only the past is touched. A set that holds no episodes now is found where
+-- it was made from what is reached, and leads no further.
 with recursive selected as materialized (
     select episode_id from selected_episodes($episode, $suite, $task, $seeds, $source, $policy, $after, $before)
 ),
@@ -48,6 +49,21 @@ held as (
     group by all
 ),
 
+-- Found by place: of the version alone every campaign that has such a set would be named.
+emptied as (
+    select depth, asset, string_agg(place, ', ' order by place) as held_by
+    from (
+        select min(reached.depth) + 1 as depth, read.asset, concat_ws('/', campaign, nullif(iteration, '')) as place
+        from reads as read
+        join reached on reached.version = read.parent
+        where read.child = empty_set() and (read.asset, read.campaign, read.iteration, read.materialized_at) in (
+            select (asset, campaign, iteration, max(materialized_at)) from publications group by asset, campaign, iteration
+        )
+        group by read.asset, place
+    )
+    group by depth, asset
+),
+
 published as (select distinct data_version as version, asset from publications),
 
 -- By itself: beside a recursion DuckDB reads every column of a table.
@@ -64,4 +80,6 @@ left join published using (version)
 left join kinds on kinds.model_id = reached.version
 left join holds using (version)
 left join held on held.version = reached.version and held.asset = published.asset
-order by reached.depth, asset, held.held_by, reached.version;
+union all
+select depth, asset, empty_set(), null, held_by from emptied
+order by depth, asset, held_by, version;

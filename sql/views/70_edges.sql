@@ -18,11 +18,13 @@ qualify row_number() over (
 -- What each publication read. Where episodes of a set had been retracted, it names a version that nobody published, of
 -- the members left: `parent` is then the set, the newest that stood there.
 create view reads as
-select node.data_version as child, node.role, coalesce(parent.data_version, node.parent_version) as parent
+select
+    node.data_version as child, node.asset, node.campaign, node.iteration, node.materialized_at, node.role,
+    coalesce(parent.data_version, node.parent_version) as parent
 from (
-    select data_version, campaign, iteration, materialized_at, role, parents ->> role as parent_version
+    select data_version, asset, campaign, iteration, materialized_at, role, parents ->> role as parent_version
     from (
-        select data_version, campaign, iteration, materialized_at, parents, unnest(json_keys(parents)) as role
+        select data_version, asset, campaign, iteration, materialized_at, parents, unnest(json_keys(parents)) as role
         from materializations
     )
 ) as node
@@ -31,14 +33,19 @@ left join publications as parent
    and parent.materialized_at <= node.materialized_at
    and (node.role, node.parent_version) not in (select (asset, data_version) from publications)
 qualify row_number() over (
-    partition by node.data_version, node.campaign, node.iteration, node.materialized_at, node.role
+    partition by node.data_version, node.asset, node.campaign, node.iteration, node.materialized_at, node.role
     order by parent.materialized_at desc
 ) = 1;
 
+-- The version of a set of no episodes (`worldvla.lake.digests.set_version`): every campaign that has one publishes the same.
+create macro empty_set() as '451a202ec5cf1c7be31fd5d8e164fb03';
+
 -- What was made from what, as publications and models say: the version of a set, of SANS, of a model, of a measurement,
--- each version that it read, and the asset or role as which it read it.
+-- each version that it read, and the asset or role as which it read it. A set of no episodes was made from nothing and
+-- nothing from it: by its version the campaigns that have one would be each other's.
 create view version_edges as
-select child, role, parent from reads where not starts_with(role, 'incoming_')
+select child, role, parent from reads
+where not starts_with(role, 'incoming_') and child <> empty_set() and parent is distinct from empty_set()
 union
 select model_id, role, parent_id from model_parents
 union

@@ -1,13 +1,17 @@
 """What an audit says lies downstream of episodes is what the planner calls stale once they are retracted."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks.audit_lake import CAMPAIGN, build
+from tests.factories import synthetic_episode
 from tests.planner import lakes
-from worldvla.lake.episodes import set_members
-from worldvla.lake.materializations import history, latest
+from worldvla.lake.commit import Commit
+from worldvla.lake.digests import set_version
+from worldvla.lake.episodes import set_members, write_episodes, write_set
+from worldvla.lake.materializations import history, latest, publish
 from worldvla.lake.names import resolve_model
 from worldvla.lake.query import connect, run_audit
 from worldvla.lake.retractions import Supposed, retract_episodes
@@ -103,6 +107,26 @@ def test_a_set_that_lost_episodes_stays_in_the_chain(tmp_path: Path) -> None:
     assert {(second, "policy_rollouts", rollouts), (second, "raw_episodes", raw)} <= after
     published = {one.data_version for one in history(lake)}
     assert {parent for _, _, parent in after} <= published
+
+
+def test_campaigns_that_have_no_imports_are_not_made_of_each_others(tmp_path: Path) -> None:
+    """The set of no episodes is the same in every campaign, whatever it was made from."""
+    lake = Lake(tmp_path)
+    lakes.loop(lake, 1)
+    commit = Commit("run", "imported_episodes", "kitchen")
+    [episode] = write_episodes(lake, [synthetic_episode(900)], commit)
+    brought, none = write_set(lake, [episode], commit), set_version([])
+    of_ours = latest(lake)["imported_demonstrations", lakes.CAMPAIGN, ""]
+    assert of_ours.data_version == none
+    publish(lake, replace(of_ours, asset="imported_episodes", campaign="kitchen", data_version=brought), commit)
+    publish(lake, replace(of_ours, campaign="kitchen", parents={"imported_episodes": brought}), commit)
+    assert not any(none in (child, parent) for child, _, parent in edges(lake))
+    downstream = run_audit(lake, "downstream_of", {"episode": episode}).to_dicts()
+    # Its own empty set would be made again, and comes out as it was.
+    assert [(row["depth"], row["asset"], row["held_by"]) for row in downstream] == [
+        (0, "imported_episodes", "kitchen"),
+        (1, "imported_demonstrations", "kitchen"),
+    ]
 
 
 def edges(lake: Lake) -> set[tuple[str, str, str]]:
