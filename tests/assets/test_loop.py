@@ -198,7 +198,7 @@ def test_a_touched_code_version_is_mended_and_the_same_content_stops_there(kille
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(project_root() / name, project / name)
     graph = project / "worldvla" / "planner" / "graph.py"
-    before, after = '("raw_episodes", "incoming_rollouts"), "2"', '("raw_episodes", "incoming_rollouts"), "3"'
+    before, after = '("raw_episodes", "incoming_rollouts"), "3"', '("raw_episodes", "incoming_rollouts"), "4"'
     assert graph.read_text().count(before) == 1
     graph.write_text(graph.read_text().replace(before, after))
 
@@ -212,8 +212,8 @@ def test_a_touched_code_version_is_mended_and_the_same_content_stops_there(kille
         downstream |= grown
     both = {(asset, iteration) for asset in downstream for iteration in ("0000", "0001")}
     assert set(stale) == both | {("incoming_rollouts", "0001"), ("incoming_policy", "0001")}
-    assert stale["sans", "0000"] == stale["sans", "0001"] == "code version 2 → 3"
-    assert "sans is stale (code version 2 → 3)" in stale["world_model", "0001"]
+    assert stale["sans", "0000"] == stale["sans", "0001"] == "code version 3 → 4"
+    assert "sans is stale (code version 3 → 4)" in stale["world_model", "0001"]
     assert "sans[0000] is stale" in stale["incoming_rollouts", "0001"]
 
     old = versions(killed)

@@ -1,5 +1,6 @@
 import random
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -26,6 +27,11 @@ def test_label_follows_the_measured_values(best, success_frames, label):
     given, rule = judge_outcome(episode_row(0, best, success_frames), 0.5)
     assert given == label
     assert rule.startswith(f"{label}: ")
+
+
+def test_progress_that_reaches_the_threshold_in_its_own_precision_is_near():
+    given, _ = judge_outcome(episode_row(0, best=float(np.float32(0.7))), 0.7)
+    assert given == "near_success"
 
 
 def test_the_rule_names_what_decided():

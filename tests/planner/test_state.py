@@ -45,11 +45,11 @@ def test_code_version_of_sans_reaches_both_iterations(world):
     expected = {(asset, "0000") for asset in ITERATION_SCOPE - BACK_EDGES}
     expected |= {(asset, "0001") for asset in ITERATION_SCOPE}
     assert world.not_fresh(2) == expected
-    assert world.state("sans", 0).reason == "code version 2 → 3"
-    assert world.state("keyframes", 0).reason == "upstream: sans is stale (code version 2 → 3)"
-    assert world.state("rl_policy", 0).reason == "upstream: sans is stale (code version 2 → 3)"
+    assert world.state("sans", 0).reason == "code version 3 → 4"
+    assert world.state("keyframes", 0).reason == "upstream: sans is stale (code version 3 → 4)"
+    assert world.state("rl_policy", 0).reason == "upstream: sans is stale (code version 3 → 4)"
     incoming = world.state("incoming_rollouts", 1)
-    assert incoming.reason == "upstream: sans[0000] is stale (code version 2 → 3)"
+    assert incoming.reason == "upstream: sans[0000] is stale (code version 3 → 4)"
     assert incoming.through == ("policy_rollouts", NAME, "0000")
     assert incoming.root.key == ("sans", NAME, "0000")
 

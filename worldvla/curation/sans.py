@@ -30,6 +30,7 @@ one of the earliest origin, and its rule names the others.
 
 from collections.abc import Mapping
 
+import numpy as np
 import polars as pl
 
 from worldvla.config import Curation, Drawn, Label
@@ -91,6 +92,8 @@ def judge_outcome(row: Mapping, threshold: float) -> tuple[Label, str]:
         kept = "the last state is one" if row["final_success"] else "the last state is none"
         return "success", f"success: {row['success_frames']} of {states} states are successes, {kept}"
     best, step = row["best_progress"], row["best_progress_step"]
+    # Of the precision that both have in their tables: 0.7 is less there, and progress of 0.7 reaches it.
+    threshold = float(np.float32(threshold))
     measured = f"no state of {states} is a success, best progress {best:.3f} at step {step}"
     if best >= threshold:
         return "near_success", f"near_success: {measured} >= {threshold:g}"

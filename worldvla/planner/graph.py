@@ -163,7 +163,7 @@ NODES: tuple[Node, ...] = (
         "training",
     ),
     Node("incoming_rollouts", "iteration", (), "1", holds_episodes=True, feedback_from="policy_rollouts"),
-    Node("sans", "iteration", ("raw_episodes", "incoming_rollouts"), "2", ("curation",)),
+    Node("sans", "iteration", ("raw_episodes", "incoming_rollouts"), "3", ("curation",)),
     Node(
         "world_model",
         "iteration",
