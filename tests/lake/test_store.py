@@ -4,6 +4,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from worldvla.errors import UserError
 from worldvla.lake.commit import Commit
 from worldvla.lake.store import Lake
 from worldvla.lake.tables import TABLES
@@ -154,3 +155,10 @@ def test_processes_that_insert_the_same_keys_at_once_double_nothing(tmp_path: Pa
         writer.join(60)
         assert writer.exitcode == 0
     assert sorted(seeds(Lake(tmp_path))) == list(range(70))
+
+
+def test_a_place_that_cannot_be_written_is_no_damaged_table(tmp_path: Path) -> None:
+    (tmp_path / "lake").write_text("a file where a folder belongs")
+    with pytest.raises(UserError, match=f"table retractions: {tmp_path / 'lake'}.* WORLDVLA_LAKE") as raised:
+        Lake(tmp_path / "lake").frame("retractions")
+    assert "backup" not in str(raised.value)

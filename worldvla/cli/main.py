@@ -20,9 +20,8 @@ from worldvla.cli import (
     tonight,
 )
 from worldvla.cli.output import say
-from worldvla.errors import UserError
+from worldvla.errors import EXIT_USER_ERROR, UserError
 
-EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 LONGEST_MESSAGE = 2000
 
@@ -57,11 +56,14 @@ def main() -> None:
         say(f"error: {_shortened(str(error))}")
         sys.exit(EXIT_USER_ERROR)
     except OSError as error:
-        from worldvla.lake.faults import is_full
+        from worldvla.lake.faults import is_full, is_refused, refused
 
-        if not is_full(error):
+        if is_full(error):
+            say(f"error: no room left: {error}. `worldvla retain` says what can go; then give the same command again")
+        elif is_refused(error) and error.filename:
+            say(f"error: {refused(error.filename)}")
+        else:
             raise
-        say(f"error: no room left: {error}. `worldvla retain` says what can go; then give the same command again")
         sys.exit(EXIT_USER_ERROR)
     except SystemExit as end:
         # Typer makes this of Ctrl-C, and says nothing.

@@ -18,6 +18,9 @@ from worldvla.errors import UserError
 # As Rust writes errno into Lance's messages: ENOSPC, EDQUOT, EFBIG.
 FULL = ("os error 28", "os error 122", "os error 27", "No space left on device")
 
+# The same of EPERM, EACCES, ENOTDIR and EROFS; EEXIST is what making a folder says of a file in its place.
+REFUSED = ("os error 1)", "os error 13", "os error 20", "os error 30")
+
 # In the ValueErrors that Lance makes of a damaged table; the second of one that has lost its versions.
 DAMAGED = ("LanceError", "was not found")
 
@@ -27,7 +30,8 @@ PLENTY = 2**30
 
 @contextmanager
 def explained(path: Path | str, table: str) -> Iterator[None]:
-    """Raises `UserError` in place of Lance's error when the disk is full or a file of the table is damaged.
+    """Raises `UserError` in place of Lance's error when the disk is full, the folder refuses, or a file of the table is
+    damaged.
 
     Of a table on an object store, whose `path` is an address, errors are passed on.
     """
@@ -38,6 +42,8 @@ def explained(path: Path | str, table: str) -> Iterator[None]:
             raise
         if is_full(error):
             raise UserError(full_disk(path, table)) from error
+        if is_refused(error):
+            raise UserError(f"table {table}: {refused(path)}") from error
         if isinstance(error, OSError | pa.ArrowException) or any(sign in str(error) for sign in DAMAGED):
             if damaged := damaged_files(path):
                 raise UserError(damaged_table(table, damaged)) from error
@@ -47,6 +53,19 @@ def explained(path: Path | str, table: str) -> Iterator[None]:
 def is_full(error: BaseException) -> bool:
     """Whether the file system had no room, or the user no quota, for what was written."""
     return any(sign in str(error) for sign in FULL) or getattr(error, "errno", None) in (27, 28, 122)
+
+
+def is_refused(error: BaseException) -> bool:
+    """Whether the file system did not let this user read or write there."""
+    return any(sign in str(error) for sign in REFUSED) or getattr(error, "errno", None) in (1, 13, 17, 20, 30)
+
+
+def refused(path: Path | str) -> str:
+    """What to do where a file or folder cannot be read or written."""
+    return (
+        f"{path} cannot be read or written by this user, lies on a read-only file system, or is a file where a folder "
+        "belongs: give the right, or name another folder (WORLDVLA_HOME, WORLDVLA_LAKE)"
+    )
 
 
 def full_disk(path: Path, table: str) -> str:
@@ -114,6 +133,8 @@ def _unreadable_manifests(path: Path) -> list[str]:
         except (OSError, ValueError):
             continue
         return [f"{manifests[0]} is damaged (the newest version that can be read is {number})"]
+    if not path.exists():
+        return []
     return [f"{manifests[0]} is damaged"] if manifests else [f"{path} holds no version"]
 
 
