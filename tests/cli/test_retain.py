@@ -15,6 +15,7 @@ from worldvla.home import project_root
 from worldvla.lake.materializations import latest
 from worldvla.lake.models import has_model, read_model
 from worldvla.lake.store import Lake
+from worldvla.lake.tags import tag_training
 from worldvla.locks import at_work, campaign_lock
 from worldvla.tracking.champion import promote, registered_name
 from worldvla.tracking.training_run import DatasetReference, training_run
@@ -74,6 +75,15 @@ def test_checkpoints_that_nobody_went_on_with_go(lake: Lake, tmp_path: Path) -> 
         assert (row["rows"], row["removed_rows"]) == (4, 2) and 2**20 < row["freed_bytes"] < 2**20 + 10
         assert old.exists() == there == old.with_suffix(".seconds").exists() and new.exists()
     assert [row for row in json.loads(run("--json")[1]) if row["table"] == "checkpoints"][0]["rows"] == 2
+
+
+def test_a_training_that_was_killed_before_its_first_checkpoint_keeps_what_it_read(lake: Lake, tmp_path: Path) -> None:
+    tag_training(lake, "episodes", "killed")
+    (clock := tmp_path / "checkpoints" / "killed.seconds").parent.mkdir(parents=True)
+    clock.write_text("60")
+    assert run("--apply", "--json")[0] == 0 and "training-killed" in lake.tags("episodes")
+    clock.unlink()
+    assert run("--apply", "--json")[0] == 0 and "training-killed" not in lake.tags("episodes")
 
 
 @pytest.mark.parametrize("days", ["-1", "nan", "1e6", "1e12"])

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from tests.lake.published import COMMIT, MEBIBYTE, abandon, published_lake, recorded
+from tests.quality import damage
 from worldvla.errors import UserError
 from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import load_bank, set_members
@@ -26,6 +27,8 @@ from worldvla.lake.store import Lake
 from worldvla.lake.tables import TABLES
 from worldvla.lake.tags import pin, pins, tag_training, unpin, vectors
 from worldvla.planner.recall import is_whole
+from worldvla.quality.admission import admit
+from worldvla.quality.quarantine import facts_of, held
 from worldvla.upkeep.references import unpublished
 from worldvla.upkeep.retention import apply, make_plan
 
@@ -208,6 +211,21 @@ def test_a_training_that_can_go_on_keeps_what_it_read(lake: Lake) -> None:
     tag_training(lake, "episodes", "killed")
     assert "training-killed" not in make_plan(lake, [], NOW, unfinished=["killed"]).stale_tags["episodes"]
     assert "training-killed" in make_plan(lake, [], NOW).stale_tags["episodes"]
+
+
+def test_a_quarantined_record_keeps_its_facts(lake: Lake) -> None:
+    """It is in no set, and a person who is to judge it asks for them."""
+    record = damage.black()
+    admit(lake, [record], COMMIT)
+    assert held(lake) and facts_of(lake, record.episode_id)
+    apply(lake, make_plan(lake, [], NOW))
+    assert facts_of(lake, record.episode_id)
+
+
+def test_of_two_rows_of_an_iteration_the_newest_is_moved_on(lake: Lake) -> None:
+    lance.write_dataset(lake.open("iterations").to_table().slice(0, 1), lake.path("iterations"), mode="append")
+    apply(lake, make_plan(lake, [], NOW))
+    apply(lake, make_plan(lake, [], NOW))
 
 
 def test_a_pinned_lake_is_kept_whole_in_every_version(lake: Lake) -> None:

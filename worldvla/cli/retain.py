@@ -119,7 +119,7 @@ def _planned(lake: "Lake", keep: timedelta, trainings: "list[TrainingFiles]") ->
 
     champions = _champions(lake)
     with output.steps("looking", 1 + len(TABLES)) as step:
-        unfinished = {one.path.name for one in trainings if not one.given_up}
+        unfinished = {one.path.name.removesuffix(".seconds") for one in trainings if not one.given_up}
         return retention.make_plan(lake, champions, keep, step, unfinished)
 
 

@@ -3,6 +3,7 @@
 import fcntl
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
@@ -18,6 +19,7 @@ from worldvla.upkeep.retention import version_numbers
 
 BACKUP = "put the file back from a backup; without one, what its rows held must be made again"
 REPAIR = "worldvla doctor --repair"
+UNMENDED = "nothing brings it back; what it held is in the newest version still, where nobody removed it"
 # A save or a start that takes longer than this was killed.
 ABANDONED_SECONDS = 3600.0
 
@@ -83,7 +85,7 @@ def versions(lake: Lake) -> Iterator[Finding]:
     for (table, tag), version in sorted(wanted.items()):
         if version not in numbers[table]:
             problem = f"version {version}, which {tag} names, has been cleaned up"
-            yield Finding("versions", "error", table, tag, problem, "worldvla rematerialize what read it")
+            yield Finding("versions", "error", table, tag, problem, UNMENDED)
         elif tagged[table].get(tag) != version:
             problem = f"version {version} is kept by no tag: a cleanup would take it from {tag}"
             yield Finding("versions", "error", table, f"{tag}={version}", problem, REPAIR, "tag")
@@ -101,27 +103,34 @@ def unnamed(lake: Lake) -> Iterator[Finding]:
 
 def leftovers(home: Path, published: set[str]) -> Iterator[Finding]:
     """What killed trainings and runs left in the home. `published`: fingerprints whose content is in the lake."""
-    now = time.time()
     for path in sorted((home / "checkpoints").rglob("*.partial")):
-        if now - path.stat().st_mtime > ABANDONED_SECONDS:
+        if (age := _age(path)) is not None and age > ABANDONED_SECONDS:
             yield _leftover(path, "half of a file, from a save that was killed")
     for path in sorted((home / "checkpoints").glob("*")):
         if path.name.removesuffix(".seconds") in published:
             yield _leftover(path, "checkpoints, or the clock, of a computation whose content is published")
     for path in sorted((home / "dagster" / "processes").glob("*.lock")):
-        if _held(path):
+        if _held(path) or (age := _age(path)) is None:
             continue
         # Without its file a run counts as ended, too; a process that has just begun is about to hold it.
-        if now - path.stat().st_mtime > ABANDONED_SECONDS:
+        if age > ABANDONED_SECONDS:
             yield _leftover(path, "lock of a process that was killed, whose run, if it had one, has ended")
         else:
             problem = "lock of a run that was killed: Dagster believes that it runs until the next run settles it"
             yield Finding("leftovers", "note", "", str(path), problem, "worldvla loop")
 
 
+def _age(path: Path) -> float | None:
+    """Seconds since a file was written; None where it is gone, as where a save or a run ends meanwhile."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return None
+
+
 def _held(path: Path) -> bool:
-    """Whether a process holds the lock; the kernel lets go of it when the process ends."""
-    with path.open() as file:
+    """Whether a process holds the lock; the kernel lets go of it when the process ends. What is gone nobody holds."""
+    with suppress(FileNotFoundError), path.open() as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:

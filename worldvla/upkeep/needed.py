@@ -123,10 +123,6 @@ class Lineage:
         """The publications of a campaign that are current now: by these its nodes are fresh."""
         return {history[-1][1] for node, history in self._history.items() if node[1] == campaign}
 
-    def newest(self, node: NodeKey) -> set[int]:
-        """The current publication of a node, if it has one."""
-        return {history[-1][1]} if (history := self._history.get(node)) else set()
-
     def since(self, moment: datetime) -> set[int]:
         """The publications made since a moment."""
         return set(self.publications.filter(pl.col("materialized_at") >= moment)["row"])

@@ -132,20 +132,16 @@ def apply(lake: Lake, plan: Plan, progress: Progress = lambda _: None) -> None:
         sweep(lake, table)
 
 
-def protect(lake: Lake) -> dict[str, dict[str, int]]:
-    """Tags the versions that rows of `iterations` name, where they are there; returns those that were loose."""
+def protect(lake: Lake) -> None:
+    """Tags the versions that rows of `iterations` name, where they are there."""
     named = vectors(lake)
-    loose: dict[str, dict[str, int]] = {}
     for table in TABLES:
         if lake.exists(table):
             wanted = {f"iteration.{c}.{i}": versions[table] for (c, i), versions in named.items() if table in versions}
             tagged, numbers = lake.tags(table), version_numbers(lake, table)
-            loose[table] = {
-                name: version for name, version in wanted.items() if tagged.get(name) != version and version in numbers
-            }
-            for name, version in loose[table].items():
-                lake.tag(table, name, version, move=True)
-    return {table: names for table, names in loose.items() if names}
+            for name, version in wanted.items():
+                if tagged.get(name) != version and version in numbers:
+                    lake.tag(table, name, version, move=True)
 
 
 def sweep(lake: Lake, table: str) -> int:
@@ -237,7 +233,10 @@ def _removable(lake: Lake, table: str, needed: Needed) -> pl.Series:
     # An IN over the many frames of an episode is asked of its first frame alone.
     where = "step = 0" if table == "frames" else None
     present = lake.frame(table, [column], where)[column].unique()
-    wanted = {"model_id": needed.models, "policy_id": needed.models, "episode_id": needed.episodes}
+    episodes = needed.episodes
+    if table == "episode_facts" and lake.exists("quarantine"):
+        episodes = episodes | set(lake.frame("quarantine", ["record_id"])["record_id"])
+    wanted = {"model_id": needed.models, "policy_id": needed.models, "episode_id": episodes}
     return present.filter(~present.is_in(list(wanted.get(column, needed.versions))))
 
 
@@ -297,7 +296,8 @@ def _move_snapshots(lake: Lake, tables: list[str]) -> None:
         changed = {table: newest for table, (older, newest) in moved.items() if versions.get(table) in older}
         if changed:
             where = f"campaign = {quoted(campaign)} AND iteration = {quoted(iteration)}"
-            [row] = lake.read("iterations", where=where).to_pylist()
+            # Two machines at one campaign may have written two: readers take the newest.
+            row = max(lake.read("iterations", where=where).to_pylist(), key=lambda one: one["committed_at"])
             lake.upsert("iterations", [row | {"tables": canonical_json(versions | changed)}], COMMIT)
             tag_iteration(lake, campaign, iteration, changed)
 
