@@ -6,6 +6,7 @@ that name still is as it was published. Only the others are looked at one by one
 
 import hashlib
 import json
+from dataclasses import replace
 
 import polars as pl
 
@@ -37,7 +38,11 @@ def observe_versions(lake: Lake, versions: set[str], members: pl.DataFrame | Non
     found = found.filter(pl.col("set_version").is_in(suspects)).join(retractions, on="episode_id", how="left")
     corrected = _corrected(lake, found.filter(pl.col("set_version").is_in(others)))
     observed = {version: _observed(rows, corrected) for (version,), rows in found.group_by("set_version")}
-    return {version: one for version, one in observed.items() if one.missing or one.altered}
+    observed = {
+        version: replace(one, damaged=version in others and not one.missing and not one.corrected)
+        for version, one in observed.items()
+    }
+    return {version: one for version, one in observed.items() if one.missing or one.altered or one.damaged}
 
 
 def renamed(found: pl.DataFrame) -> set[str]:

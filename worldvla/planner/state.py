@@ -71,6 +71,7 @@ class Observed:
     `version` names the members that are recorded and not retracted, as they are now;
     `corrected` are those whose row no longer has the content that its id names. `released` are
     not members: quality rules kept them out, and a person has let them in since. `arrived` were imported since.
+    `damaged` says that rows of the set itself are gone, or others there: its members are not those it is named after.
     """
 
     version: str
@@ -80,6 +81,7 @@ class Observed:
     corrected: tuple[str, ...] = ()
     released: tuple[str, ...] = ()
     arrived: tuple[str, ...] = ()
+    damaged: bool = False
 
     @property
     def altered(self) -> bool:
@@ -289,6 +291,8 @@ class _Walk:
             verb = "is" if len(observed.missing) == 1 else "are"
             count = f"{len(observed.missing)} of {observed.size} episodes"
             return "damage", f"{count} {verb} missing from table episodes: {_few(observed.missing)}"
+        if observed and observed.damaged:
+            return "damage", f"its {observed.size} members in table episode_sets are not those that its version names"
         if observed and observed.released:
             count, verb = len(observed.released), "was" if len(observed.released) == 1 else "were"
             some = f"{count} episode{'s' * (count > 1)} {verb} released from quarantine"
