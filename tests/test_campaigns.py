@@ -104,6 +104,21 @@ def test_a_broken_file_is_named(tmp_path, monkeypatch):
     path.write_text(yaml.safe_dump({"defaults": {}, "presets": {}}))
     with pytest.raises(UserError, match="'campaigns'"):
         campaigns.load("demo")
+    path.write_bytes(b"defaults: \xff")
+    with pytest.raises(UserError, match="campaigns.yaml cannot be read: .*UTF-8"):
+        campaigns.load("demo")
+    monkeypatch.setenv("WORLDVLA_CAMPAIGNS", str(tmp_path))
+    with pytest.raises(UserError, match="cannot be read"):
+        campaigns.load("demo")
+
+
+def test_a_variant_that_can_no_longer_be_made_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLDVLA_HOME", str(tmp_path))
+    folder = tmp_path / "campaigns"
+    folder.mkdir()
+    (folder / "old.yaml").write_text(yaml.safe_dump({"campaign": "renamed", "set": {}}))
+    with pytest.raises(UserError, match="old.yaml, a variant of renamed: no campaign 'renamed'"):
+        campaigns.load("old")
 
 
 def test_single_tasks_may_have_other_numbers_of_demonstrations(tmp_path, monkeypatch):

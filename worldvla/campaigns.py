@@ -57,7 +57,7 @@ def make_variant(base: str, settings: dict[str, Any], name: str | None = None) -
     path = variants_directory() / f"{name}.yaml"
     if not path.exists():
         write_whole(path, yaml.safe_dump(content, sort_keys=True))
-    elif _yaml(path.read_text(), str(path)) != content:
+    elif _yaml(_text(path), str(path)) != content:
         raise UserError(f"--name {name}: {path} holds a variant with other settings; choose another name")
     return name
 
@@ -72,7 +72,10 @@ def _settings(name: str, varied: tuple[str, ...] = ()) -> dict[str, Any]:
         base, changes = _variant(path)
         if name in varied:
             raise UserError(f"{path}: campaign {name} is a variant of itself; delete the file")
-        return _apply(_settings(base, (*varied, name)), changes)
+        try:
+            return _apply(_settings(base, (*varied, name)), changes)
+        except UserError as error:
+            raise UserError(f"{path}, a variant of {base}: {error}") from None
     raise UserError(f"no campaign {name!r}; the campaigns are {', '.join(campaign_names())}")
 
 
@@ -92,7 +95,7 @@ def _layers(file: dict[str, Any], section: str, name: str, above: tuple[str, ...
 
 def _variant(path: Path) -> tuple[str, dict[str, Any]]:
     """The campaign that a kept variant varies, and its settings."""
-    content = _yaml(path.read_text(), str(path))
+    content = _yaml(_text(path), str(path))
     fields = content if isinstance(content, dict) else {}
     base, changes = fields.get("campaign"), fields.get("set")
     if not isinstance(base, str) or not isinstance(changes, dict) or not all(isinstance(key, str) for key in changes):
@@ -102,10 +105,9 @@ def _variant(path: Path) -> tuple[str, dict[str, Any]]:
 
 def _file() -> dict[str, Any]:
     path: Path = campaigns_file()
-    try:
-        content = _yaml(path.read_text(), str(path))
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; WORLDVLA_CAMPAIGNS names the campaigns file") from None
+    if not path.exists():
+        raise UserError(f"{path} does not exist; WORLDVLA_CAMPAIGNS names the campaigns file")
+    content = _yaml(_text(path), str(path))
     for section in ("defaults", "presets", "campaigns"):
         if not isinstance(content, dict) or not isinstance(content.get(section), dict):
             raise UserError(f"{path}: the section {section!r} is missing or not a mapping")
@@ -116,6 +118,14 @@ def _file() -> dict[str, Any]:
     for name in content["campaigns"]:
         check_name(name)
     return content
+
+
+def _text(path: Path) -> str:
+    """What the file says; raises `UserError` where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}; it is a text file in UTF-8") from None
 
 
 @lru_cache(maxsize=8)

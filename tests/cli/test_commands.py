@@ -120,8 +120,12 @@ def test_a_named_asset_that_was_never_made_is_said(home):
 def test_campaigns_lists_the_file_and_the_variants(home):
     (home / "campaigns").mkdir()
     (home / "campaigns" / "slow.yaml").write_text(yaml.safe_dump({"campaign": "test", "set": {"seed": 7}}))
+    (home / "campaigns" / "lost.yaml").write_text(yaml.safe_dump({"campaign": "renamed", "set": {}}))
     rows = {row["campaign"]: row for row in answer("campaigns")}
-    assert {"demo", "test", "slow"} <= set(rows) and rows["slow"]["seed"] == 7
+    assert {"demo", "test", "slow"} <= set(rows) and rows["slow"]["seed"] == 7 and rows["slow"]["error"] is None
+    assert rows["lost"]["seed"] is None and "lost.yaml, a variant of renamed" in rows["lost"]["error"]
+    status, out, err = run("campaigns")
+    assert status == 0 and "lost" in out and "lost cannot be run: " in err
 
 
 @pytest.mark.parametrize(
@@ -143,6 +147,14 @@ def test_a_mistake_is_one_message_and_status_2(home, arguments, message):
     status, out, err = run(*arguments)
     assert (status, out) == (2, "")
     assert message in err and "Traceback" not in err
+
+
+def test_a_home_that_is_no_folder_is_one_message(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLDVLA_HOME", str(tmp_path / "file"))
+    (tmp_path / "file").write_text("")
+    status, out, err = run("loop", "--campaign", "test")
+    assert (status, out) == (2, "") and "Traceback" not in err
+    assert str(tmp_path / "file") in err and "WORLDVLA_HOME" in err
 
 
 def test_a_failed_gate_is_said_and_left_out(home):

@@ -5,6 +5,9 @@ from typing import Annotated
 import typer
 
 from worldvla.cli import output
+from worldvla.errors import UserError
+
+SHOWN = ("campaign", "suite", "tasks", "seed", "nightly")
 
 
 def campaigns(
@@ -15,7 +18,11 @@ def campaigns(
 
     rows = []
     for name in known.campaign_names():
-        campaign = known.load(name)
+        try:
+            campaign = known.load(name)
+        except UserError as error:
+            rows.append({"campaign": name, **dict.fromkeys(SHOWN[1:]), "error": str(error)})
+            continue
         rows.append(
             {
                 "campaign": name,
@@ -23,6 +30,10 @@ def campaigns(
                 "tasks": ", ".join(campaign.scene.tasks),
                 "seed": campaign.seed,
                 "nightly": campaign.nightly.enabled,
+                "error": None,
             }
         )
-    output.emit(rows, as_json, "campaigns")
+    output.emit(rows, as_json, "campaigns", SHOWN)
+    for row in rows:
+        if row["error"]:
+            output.say(f"{row['campaign']} cannot be run: {row['error']}")

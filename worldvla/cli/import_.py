@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from worldvla.cli import output
+from worldvla.errors import UserError
 
 
 def import_(
@@ -45,7 +46,9 @@ def import_(
     from worldvla.locks import at_work
 
     given = parse(map_ or []) | ({"success": success} if success else {})
-    chunk = campaigns.default("scene")["chunk"] if chunk is None else chunk
+    chunk = campaigns.default("scene").get("chunk") if chunk is None else chunk
+    if chunk is None:
+        raise UserError("--chunk is needed: the campaigns file has no defaults.scene.chunk to go by")
     source = open_source(format, path, suite, name, Words(suite, task, instruction), given, chunk)
     recipe = source.recipe
     if not as_json:
