@@ -165,9 +165,18 @@ def test_a_damaged_picture_is_named(tmp_path: Path, broken: bytes | None, messag
     assert one.episode_id in str(error.value)
 
 
+def test_a_damaged_first_picture_is_named(tmp_path: Path) -> None:
+    one = synthetic_episode(1)
+    one = replace(one, images=[b"no picture", *one.images[1:]])
+    with pytest.raises(UserError, match=f"the image of episode {one.episode_id} at step 0 is damaged"):
+        loader(written(tmp_path, [one]), [one])
+
+
 def test_what_cannot_be_read_is_refused_at_once(lake: Lake, episodes: list[Episode], tmp_path: Path) -> None:
     with pytest.raises(UserError, match="the lake has no episode ffff"):
         WindowLoader(lake, ["ffff"], HISTORY, CHUNK, 4)
+    with pytest.raises(ValueError, match="given twice"):
+        WindowLoader(lake, [episodes[0].episode_id] * 2, HISTORY, CHUNK, 4)
     with pytest.raises(UserError, match="no episode has the 12 actions of one chunk"):
         WindowLoader(lake, [one.episode_id for one in episodes], HISTORY, 12, 4)
     blind = synthetic_episode(5, images=False)

@@ -58,10 +58,12 @@ class WindowLoader:
     ) -> None:
         """`cache` is a folder for decoded frames, 48 KiB each at 128 x 128 pixels; None decodes every window anew.
 
-        Raises `UserError` where an episode is missing, lacks frames or was not drawn at every state, no episode has a
-        window, or the folder has no room.
+        Raises `ValueError` where an id is given twice, `UserError` where an episode is missing, lacks frames or was not
+        drawn at every state, no episode has a window, or the folder has no room.
         """
         self.ids = list(ids)
+        if len(set(self.ids)) != len(self.ids):
+            raise ValueError("an episode id is given twice")
         self.history, self.chunk, self.batch_size = history, chunk, batch_size
         self.seed, self.workers = seed, workers
         rows = episode_rows(lake, self.ids)
@@ -162,7 +164,10 @@ class WindowLoader:
         [encoded] = self._dataset.take(self._rows[:1], columns=["image"])["image"].to_pylist()
         if encoded is None:
             raise UserError(f"episode {self.ids[0]} was recorded without images")
-        return decode_image(encoded).shape
+        try:
+            return decode_image(encoded).shape
+        except (OSError, ValueError) as error:
+            raise UserError(f"the image of episode {self.ids[0]} at step 0 is damaged: {error}") from error
 
     def _decoded(self, frames: np.ndarray, pixels: np.ndarray, at: np.ndarray | None = None) -> np.ndarray:
         """Decodes these frames, ascending, into `pixels`, one after the other or at these places."""
