@@ -3,7 +3,8 @@
 An asset's own module says what it computes from a `Step` and returns a `Content`. What
 all of them share is here: the fingerprint that finds the same content in the lake, the
 checks that run before anything is published, the one row that publishes, and what Dagster
-is told. A crash before that row leaves the lake as readers see it unchanged.
+is told. A crash before that row leaves the lake as readers see it unchanged; only
+`iteration_record` writes what has readers beside it, its row of `iterations`, before.
 """
 
 import shutil
@@ -69,7 +70,7 @@ class Step:
     @cached_property
     def parents(self) -> dict[str, str]:
         """Each parent's data version."""
-        return parent_versions(self.lake, self.node, self.campaign, self.iteration, self.records)
+        return self._read_now()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -114,8 +115,21 @@ class Step:
         return Scope(node, self.campaign, self.iteration, version, self.config, tuple(GRAPH), dict(self.parents))
 
     def members(self, asset: str, iteration: str | None = None) -> list[str]:
-        """The episodes of an asset that holds episodes, without those retracted."""
-        return set_members(self.lake, self.record(asset, iteration).data_version)
+        """The episodes of an asset that holds episodes, without those retracted.
+
+        Raises `UserError` where one of a parent's was retracted, or brought back, since the step began: what is made of
+        them would be published as made of others.
+        """
+        members = set_members(self.lake, self.record(asset, iteration).data_version)
+        if asset in self.parents and self._read_now()[asset] != self.parents[asset]:
+            raise UserError(
+                f"episodes of {asset} were retracted or brought back meanwhile: give the same command again"
+            )
+        return members
+
+    def _read_now(self) -> dict[str, str]:
+        """What `parents` would be, had the step begun now."""
+        return parent_versions(self.lake, self.node, self.campaign, self.iteration, self.records)
 
 
 def loop_asset(
@@ -222,6 +236,7 @@ def _again(step: Step, found: Materialization) -> Materialization:
         parents=step.parents,
         run_id=step.run_id,
         materialized_at=datetime.now(UTC),
+        tables=step.lake.versions(),
     )
 
 
