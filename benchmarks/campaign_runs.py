@@ -18,8 +18,8 @@ from benchmarks.campaign_measurements import CAMPAIGNS, Evaluation
 from benchmarks.outcomes import tasks_of
 from benchmarks.result import write
 from worldvla import campaigns
-from worldvla.cli.carry_out import EXIT_FAILED, EXIT_GATE, EXIT_USER_ERROR
-from worldvla.errors import UserError
+from worldvla.cli.carry_out import EXIT_FAILED, EXIT_GATE
+from worldvla.errors import EXIT_USER_ERROR, UserError
 from worldvla.lake.digests import digest
 from worldvla.lake.store import Lake
 

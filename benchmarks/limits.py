@@ -17,11 +17,10 @@ from benchmarks.limits_world_model import world_model_limits
 from benchmarks.result import write
 from worldvla import campaigns
 from worldvla.alignment.selection import choose
-from worldvla.cli.carry_out import EXIT_USER_ERROR
 from worldvla.config import Campaign
 from worldvla.episodes.episode import Source
 from worldvla.episodes.frame_bank import FrameBank
-from worldvla.errors import UserError
+from worldvla.errors import EXIT_USER_ERROR, UserError
 from worldvla.lake.episodes import episode_rows, load_bank
 from worldvla.lake.materializations import Materialization
 from worldvla.lake.models import read_model

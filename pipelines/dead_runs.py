@@ -117,7 +117,8 @@ def _lock_file(instance: dg.DagsterInstance, name: str) -> Path:
 
 if __name__ == "__main__":
     from pipelines.instance import open_instance
+    from worldvla.errors import told
 
-    with open_instance() as opened:
+    with told(), open_instance() as opened:
         for run_id in (*settle_dead_runs(opened), *settle_served_runs(opened)):
             print(f"run {run_id} had not ended when its process did: it counts as failed now")

@@ -11,6 +11,7 @@ from pathlib import Path
 import dagster as dg
 
 from assets.partitions import CAMPAIGNS, ITERATIONS
+from worldvla.errors import told
 from worldvla.home import home, project_root
 from worldvla.services import DAGSTER_POSTGRES, check_databases, with_driver
 from worldvla.whole_file import write_whole
@@ -32,7 +33,7 @@ def dagster_home() -> Path:
     A `dagster.yaml` in a folder that `DAGSTER_HOME` names is its owner's, and stays.
     """
     own = home() / "dagster"
-    folder = Path(os.environ.get("DAGSTER_HOME") or own)
+    folder = Path(os.environ.get("DAGSTER_HOME") or own).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "dagster.yaml"
     text = (project_root() / "dagster.yaml").read_text()
@@ -76,5 +77,6 @@ def add_partitions(instance: dg.DagsterInstance, campaign: str, iteration: str) 
 
 
 if __name__ == "__main__":
-    check_databases()
-    print(dagster_home())
+    with told():
+        check_databases()
+        print(dagster_home())

@@ -16,13 +16,12 @@ import sys
 import warnings
 from typing import TYPE_CHECKING
 
-from worldvla.errors import UserError
+from worldvla.errors import EXIT_USER_ERROR, UserError
 
 if TYPE_CHECKING:
     from pipelines.failures import Problem
 
 EXIT_FAILED = 1
-EXIT_USER_ERROR = 2
 EXIT_GATE = 3
 EXIT_INTERRUPTED = 130
 PR_SET_PDEATHSIG = 1  # linux/prctl.h

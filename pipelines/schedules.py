@@ -35,7 +35,8 @@ def schedule_name(start: str, time_zone: str) -> str:
     default = campaigns.default("nightly")
     if (start, time_zone) == (default.get("start"), default.get("time_zone")):
         return "nightly"
-    zone = "".join(letter if letter.isalnum() else "_" for letter in time_zone)
+    # Etc/GMT+5 is not Etc/GMT-5.
+    zone = "".join(letter if letter.isalnum() else "_" for letter in time_zone.replace("+", "_plus_"))
     return f"nightly_{start.replace(':', '')}_{zone}"
 
 

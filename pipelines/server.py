@@ -28,6 +28,8 @@ from worldvla.planner.graph import GRAPH
 
 REQUEST_SECONDS = 60
 POLL_SECONDS = 1.0
+# So long a web server may be busy or begin anew.
+PATIENCE_SECONDS = 60.0
 
 
 def execute(url: str, campaign: str, iteration: str, assets: list[str]) -> tuple[str, bool, list[Problem]]:
@@ -104,14 +106,21 @@ class Server:
         events = _Events()
         try:
             with tqdm(total=steps, desc="  assets", file=sys.stderr, unit="asset", disable=None) as bar:
-                status = ""
+                status, heard = "", time.monotonic()
                 while status not in ("SUCCESS", "FAILURE", "CANCELED"):
                     time.sleep(POLL_SECONDS if status else 0)
-                    # The status before the events: what the run said last is read after it ended.
-                    status = self._ask(queries.STATUS, runId=run_id)["runOrError"].get("status", "CANCELED")
-                    bar.update(self._read(run_id, events))
+                    try:
+                        # The status before the events: what the run said last is read after it ended.
+                        now = self._ask(queries.STATUS, runId=run_id)["runOrError"].get("status", "CANCELED")
+                        bar.update(self._read(run_id, events))
+                    except UserError:
+                        if time.monotonic() - heard > PATIENCE_SECONDS:
+                            raise
+                        status = status or "UNKNOWN"
+                        continue
+                    status, heard = now, time.monotonic()
                     bar.set_postfix_str(status.lower())
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, UserError):
             say(f"run {run_id} goes on at {self.run_page(run_id)}; the same command waits for it, its page ends it")
             raise
         found = problems(events.steps, events.checks)

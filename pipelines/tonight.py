@@ -20,7 +20,7 @@ from pipelines.instance import open_instance
 from pipelines.runs import last_run, unsettled_run
 from pipelines.schedules import schedule_name
 from worldvla.config import Nightly
-from worldvla.errors import UserError
+from worldvla.errors import EXIT_USER_ERROR, UserError
 from worldvla.lake.store import Lake
 from worldvla.notifications.registry import notifiers
 from worldvla.partitions import CAMPAIGN_SCOPE
@@ -28,7 +28,6 @@ from worldvla.planner.cost import expected, total
 from worldvla.planner.night import Night, tonight
 from worldvla.planner.nightly import Due, night_of, overdue, settings_of_all
 
-EXIT_USER_ERROR = 2
 SUFFIXES = {True: "", False: "_campaigns"}
 
 

@@ -53,6 +53,14 @@ def lake_root() -> Path | str:
     return address
 
 
+def environment() -> dict[str, str]:
+    """The environment of a process with another working folder, in which relative paths would name other places."""
+    places = {"WORLDVLA_HOME": home(), "WORLDVLA_LAKE": lake_root(), "WORLDVLA_CAMPAIGNS": campaigns_file()}
+    if named := os.environ.get("DAGSTER_HOME"):
+        places["DAGSTER_HOME"] = Path(named).resolve()
+    return os.environ | {name: str(place) for name, place in places.items()}
+
+
 def checkpoint_directory(fingerprint: str) -> Path:
     """Where the training with this fingerprint keeps what it needs to resume."""
     return home() / "checkpoints" / fingerprint

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from worldvla.home import project_root
+from pipelines.instance import open_instance
+from worldvla.home import environment, project_root
 
 pytestmark = pytest.mark.slow
 
@@ -71,3 +72,25 @@ def test_a_first_use_that_was_killed_is_taken_up_by_the_next(name: str, tmp_path
         assert use(name, home, killed_before=round(share * statements)).returncode == -signal.SIGKILL
         after = use(name, home)
         assert after.returncode == 0, f"killed at {share} of {statements} statements: {after.stderr}"
+
+
+@pytest.mark.parametrize("module", ["pipelines.instance", "pipelines.dead_runs", "worldvla.tracking.client"])
+def test_a_database_that_does_not_answer_is_one_line_to_whoever_starts_the_servers(module: str, tmp_path: Path):
+    environment = {**os.environ, "WORLDVLA_HOME": str(tmp_path)}
+    environment["DAGSTER_POSTGRES_URL"] = "postgresql://user:pg-secret@127.0.0.1:9/dagster"
+    done = subprocess.run(
+        [sys.executable, "-m", module], cwd=project_root(), env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    [line] = done.stderr.strip().splitlines()
+    assert line.startswith("error: DAGSTER_POSTGRES_URL: ") and "pg-secret" not in line
+
+
+def test_a_relative_dagster_home_is_where_the_command_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WORLDVLA_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("WORLDVLA_CAMPAIGNS", str(project_root() / "pipelines" / "campaigns.yaml"))
+    monkeypatch.setenv("DAGSTER_HOME", "ours")
+    assert environment()["DAGSTER_HOME"] == str(tmp_path / "ours")
+    with open_instance() as instance:
+        assert Path(instance.root_directory) == tmp_path / "ours"

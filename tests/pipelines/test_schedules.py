@@ -149,7 +149,7 @@ def test_a_stale_earlier_iteration_is_named(asking, instance):
     published("iteration", "0000")
     outdate("sans", "0000")
     message = tick("nightly", instance).skip_message
-    assert "iteration 0000 is stale (sans: code version 0 → 2)" in message and "worldvla rematerialize" in message
+    assert "iteration 0000 is stale (sans: code version 0 → 3)" in message and "worldvla rematerialize" in message
 
 
 def test_every_start_has_its_schedules_in_its_time_zone(tmp_path, monkeypatch, instance):
@@ -165,6 +165,14 @@ def test_every_start_has_its_schedules_in_its_time_zone(tmp_path, monkeypatch, i
     assert request.tags[CAMPAIGN_TAG] == "berlin" and request.tags[DEADLINE_TAG] == "2026-01-02T06:00:00+00:00"
     [request] = tick("nightly_campaigns", instance).run_requests
     assert request.tags[CAMPAIGN_TAG] == CAMPAIGN
+
+
+def test_zones_that_differ_by_a_sign_have_schedules_of_their_own(tmp_path, monkeypatch, instance):
+    ask(tmp_path, monkeypatch, east={"time_zone": "Etc/GMT-5"}, west={"time_zone": "Etc/GMT+5"})
+    zones = ("Etc_GMT_5", "Etc_GMT_plus_5")
+    assert {one.name for one in schedules()} == {
+        f"nightly_0100_{zone}{job}" for zone in zones for job in ("", "_campaigns")
+    }
 
 
 def test_a_late_tick_in_its_night_is_not_missed(asking, instance, at):

@@ -54,6 +54,9 @@ class Running:
                 subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, start_new_session=True)
             )
 
+    def serve(self) -> None:
+        self.start("dagster-webserver", "--host", "127.0.0.1", "--port", str(self.port))
+
     def launch(self, *arguments: str) -> subprocess.Popen:
         command = [sys.executable, "-m", "pipelines.launch", "--via", self.url, "--campaign", "test", *arguments]
         return subprocess.Popen(
@@ -80,7 +83,7 @@ def running(tmp_path_factory) -> Iterator[Running]:
         patch.setenv("DAGSTER_HOME", str(home / "dagster"))
         dagster_home()
         server = Running(home, free_port(), dict(os.environ))
-        server.start("dagster-webserver", "--host", "127.0.0.1", "--port", str(server.port))
+        server.serve()
         try:
             wait_for(server)
             yield server
@@ -135,6 +138,12 @@ def test_runs_queue_survive_the_command_and_are_waited_for_again(running):
         time.sleep(0.2)
     with dg.DagsterInstance.from_config(str(running.home / "dagster")) as instance:
         assert settle_served_runs(instance) == []  # its code server lives and is at work on it
+    # The web server begins anew, as after an update: the run does not need it, and whoever follows waits for it.
+    web = running.processes.pop(0)
+    os.killpg(web.pid, signal.SIGTERM)
+    web.wait(timeout=60)
+    running.serve()
+    running.processes.insert(0, running.processes.pop())
     _, said = again.communicate(timeout=PATIENCE_SECONDS)
     assert again.returncode == 0, said
     assert f"run {queued.run_id} is under way (queued): waiting for it" in said

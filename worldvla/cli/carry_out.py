@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from worldvla.cli.output import say
-from worldvla.home import campaigns_file, home, lake_root, project_root
+from worldvla.errors import EXIT_USER_ERROR
+from worldvla.home import environment, project_root
 from worldvla.locks import campaign_lock
 from worldvla.services import check_databases
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from worldvla.planner.plan import Run, Selection
 
 EXIT_FAILED = 1
-EXIT_USER_ERROR = 2
 EXIT_GATE = 3
 
 Via = Annotated[
@@ -76,12 +76,9 @@ def launch(locks: list[int], via: str | None, run: "Run") -> int:
     command = [sys.executable, "-m", "pipelines.launch", "--parent", str(os.getpid()), "--campaign", run.campaign]
     command += ["--iteration", run.iteration, "--assets", ",".join(run.assets)]
     command += ["--via", via] if via else []
-    # The run has another working folder: relative paths in the environment would name other places there.
-    places = {"WORLDVLA_HOME": home(), "WORLDVLA_LAKE": lake_root(), "WORLDVLA_CAMPAIGNS": campaigns_file()}
-    environment = os.environ | {name: str(place) for name, place in places.items()}
     begin = time.monotonic()
     status = subprocess.run(
-        command, cwd=project_root(), env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr, pass_fds=locks
+        command, cwd=project_root(), env=environment(), stdin=subprocess.DEVNULL, stdout=sys.stderr, pass_fds=locks
     ).returncode
     if status == EXIT_USER_ERROR:
         raise typer.Exit(EXIT_USER_ERROR)

@@ -1,7 +1,6 @@
 """`worldvla tonight`: what the coming night will run, how long it should take, and what blocks it."""
 
 import json
-import os
 import subprocess
 import sys
 from datetime import datetime
@@ -39,12 +38,10 @@ def tonight(
 
 def ask(campaign: str | None) -> list[dict[str, Any]]:
     """What `pipelines.tonight` knows; a process of its own, because this library knows nothing of Dagster."""
-    from worldvla.home import campaigns_file, home, lake_root, project_root
+    from worldvla.home import environment, project_root
 
     command = [sys.executable, "-m", "pipelines.tonight", *(["--campaign", campaign] if campaign else [])]
-    places = {"WORLDVLA_HOME": home(), "WORLDVLA_LAKE": lake_root(), "WORLDVLA_CAMPAIGNS": campaigns_file()}
-    environment = os.environ | {name: str(place) for name, place in places.items()}
-    done = subprocess.run(command, cwd=project_root(), env=environment, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(command, cwd=project_root(), env=environment(), stdout=subprocess.PIPE, text=True)
     if done.returncode:
         raise typer.Exit(done.returncode)
     return json.loads(done.stdout)

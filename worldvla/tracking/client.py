@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from worldvla.errors import told
 from worldvla.home import home, mlflow_uri
 from worldvla.services import check_databases
 
@@ -45,4 +46,5 @@ def _make(address: str) -> None:
 
 
 if __name__ == "__main__":
-    client()
+    with told():
+        client()

@@ -117,9 +117,12 @@ def training_run(
     run = TrainingRun(tracking, run_id, experiment_id, last)
     try:
         yield run
-    except BaseException:
+    except Exception:
         run.flush()
         tracking.set_terminated(run_id, "FAILED")
+        raise
+    except BaseException:  # Ctrl-C, a deadline, a termination in the UI: the training goes on where it was, in this run
+        run.flush()
         raise
     run.flush()
     tracking.set_terminated(run_id, "FINISHED")
