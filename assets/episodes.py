@@ -37,7 +37,7 @@ def demonstrations(step: Step) -> Content:
             refused += recording.refused
             attempts += recording.steps
             seed = seeds.stop
-            if seed - DEMONSTRATION > _ATTEMPTS_PER_DEMONSTRATION * wanted:
+            if len(successes) < wanted and seed - DEMONSTRATION > _ATTEMPTS_PER_DEMONSTRATION * wanted:
                 raise dg.Failure(_too_few(step.config.scene, task, len(successes), seed - DEMONSTRATION))
         kept += successes
     return episode_content(step, Recording(kept, refused, attempts))

@@ -3,10 +3,12 @@
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from multiprocessing import Pipe
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +56,23 @@ class Stopped(Failing):
     """An actor whose process stands still as soon as it is built."""
 
     signal: int = signal.SIGSTOP
+
+
+def test_a_worker_that_dies_while_it_sends_is_named():
+    pool = workers._Pool(1)
+    try:
+        [(pipe, process)] = pool._processes.items()
+        ours, theirs = Pipe()
+        pool._processes = {ours: process}
+        pool._given = {ours: (0, requests([13], ExpertSpec())[0])}
+        os.write(theirs.fileno(), struct.pack("!i", 100) + b"half of an episode")
+        theirs.close()
+        process.kill()
+        with pytest.raises(SimulatorError, match=f"{TASK} seed 13 was killed by signal 9"):
+            pool._receive(ours)
+    finally:
+        pipe.close()
+        pool.close()
 
 
 def requests(seeds, actor) -> list[RolloutRequest]:

@@ -3,13 +3,12 @@
 Only what is drawn changes: bodies, collisions and joints are ManiSkill's, so that states are the same to the bit.
 """
 
-import hashlib
 import shutil
 from pathlib import Path
 
 import numpy as np
 
-from worldvla.sim.cache import cached
+from worldvla.sim.cache import cached, digest
 from worldvla.sim.meshes import clusters, triangles
 from worldvla.sim.tabletop import VERSION
 
@@ -28,19 +27,18 @@ def register() -> None:
 
 def _description(original: Path) -> Path:
     """The URDF of the same robot with coarser visual meshes, in a folder named by what they are made of."""
-    meshes = sorted((original.parent / "franka_description" / "meshes" / "visual").glob("*.glb"))
-    digest = hashlib.sha256(f"{VERSION} {CELL} {CREASE}".encode())
-    for path in (original, *meshes):
-        digest.update(path.read_bytes())
+    described = [original, original.with_suffix(".srdf")]
+    parts = original.parent / "franka_description"
 
     def fill(draft: Path) -> None:
-        for path in (original, original.with_suffix(".srdf")):
+        for path in described:
             shutil.copy(path, draft)
-        shutil.copytree(original.parent / "franka_description", draft / "franka_description")
-        for path in meshes:
-            _coarsen(draft / path.relative_to(original.parent))
+        shutil.copytree(parts, draft / parts.name)
+        for path in (draft / parts.name / "meshes" / "visual").glob("*.glb"):
+            _coarsen(path)
 
-    return cached(f"panda-{digest.hexdigest()[:16]}", fill) / original.name
+    copied = [*described, *(path for path in parts.rglob("*") if path.is_file())]
+    return cached(f"panda-{digest(copied, f'{VERSION} {CELL} {CREASE}')}", fill) / original.name
 
 
 def _coarsen(path: Path) -> None:

@@ -1,10 +1,20 @@
 """Files that a simulator draws from and that are made on this machine, once."""
 
+import hashlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from worldvla.home import home
+
+
+def digest(files: Iterable[Path], settings: str) -> str:
+    """16 hexadecimal digits that name these files' names and bytes, whatever their order, and the settings."""
+    found = hashlib.sha256(settings.encode())
+    for path in sorted(files):
+        found.update(f"{path.name} {path.stat().st_size} ".encode())
+        found.update(path.read_bytes())
+    return found.hexdigest()[:16]
 
 
 def cached(name: str, fill: Callable[[Path], None]) -> Path:

@@ -1,7 +1,7 @@
 """Leaves out of a picture the robot's links that the camera cannot see.
 
-SAPIEN draws every body, and on a processor the picture's cost is its triangles: the
-150,000 of the arm, most of which lie outside the frame. The picture is the same to the bit.
+SAPIEN draws every body, and on a processor the picture's cost is its triangles: those of
+the arm, most of which lie outside the frame. The picture is the same to the bit.
 """
 
 import math

@@ -1,7 +1,7 @@
 """What a simulator is to the rest of the project.
 
 States are float64 vectors that mean something only to the simulator they came from.
-Pictures are rendered only when asked for: rendering costs ten times a step.
+Pictures are rendered only when asked for: rendering costs several times a step.
 """
 
 from dataclasses import dataclass

@@ -6,12 +6,11 @@ environment map, what the table gives is multiplied by zero, and the pictures wi
 bitwise the same.
 """
 
-import hashlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from worldvla.sim.cache import cached
+from worldvla.sim.cache import cached, digest
 
 NAME = "worldvla"
 _DECLARATION = "layout(set = {set}, binding = 8) uniform sampler2D samplerBRDFLUT;"
@@ -47,7 +46,7 @@ def register() -> str:
 
 
 def _write(installed: Path, lighting: str, composition: str) -> Path:
-    """The pack's folder, named by its content."""
+    """The pack's folder, named by what it is made of."""
 
     def fill(draft: Path) -> None:
         for name in ("common", "minimal"):
@@ -55,5 +54,5 @@ def _write(installed: Path, lighting: str, composition: str) -> Path:
         (draft / "minimal" / "gbuffer.frag").write_text(lighting)
         (draft / "minimal" / "composite0.frag").write_text(composition)
 
-    digest = hashlib.sha256((lighting + composition).encode()).hexdigest()[:16]
-    return cached(f"shaders-{digest}", fill) / "minimal"
+    copied = [path for name in ("common", "minimal") for path in (installed / name).rglob("*") if path.is_file()]
+    return cached(f"shaders-{digest(copied, lighting + composition)}", fill) / "minimal"

@@ -126,7 +126,7 @@ class _Pool:
     def _receive(self, pipe: Connection) -> tuple[int, Episode]:
         try:
             result = pipe.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):  # OSError where it was killed while it sent
             raise self._death(pipe) from None
         index, request = self._given.pop(pipe)
         if isinstance(result, UserError):

@@ -90,6 +90,19 @@ def test_a_folder_without_the_assets_is_refused(tmp_path, monkeypatch):
         installation.assets()
 
 
+def test_a_download_that_lost_a_part_is_to_be_removed(tmp_path, monkeypatch):
+    (tmp_path / "libero" / "assets" / "scenes").mkdir(parents=True)
+    monkeypatch.setenv("WORLDVLA_HOME", str(tmp_path))
+    monkeypatch.delenv(installation.ASSETS)
+    monkeypatch.setattr(installation, "package", lambda: tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(
+        UserError, match="libero/assets is no folder .*; remove it to have them downloaded anew"
+    ) as told:
+        installation.assets()
+    assert "unset" not in str(told.value)
+
+
 def test_what_cannot_be_downloaded_is_asked_for_by_name(tmp_path):
     environment = {"HOME": str(tmp_path), "WORLDVLA_HOME": str(tmp_path / "var"), "HF_HUB_OFFLINE": "1"}
     answer = python(f"import os; del os.environ['{installation.ASSETS}']; {LOCATE}", **environment)

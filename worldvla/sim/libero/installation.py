@@ -43,10 +43,10 @@ def assets() -> Path:
 def _complete(folder: Path) -> Path:
     missing = [part for part in PARTS if not (folder / part).is_dir()]
     if missing:
-        raise UserError(
-            f"{ASSETS}: {folder} is no folder of LIBERO's assets, it lacks {', '.join(missing)}; "
-            "unset the variable to let hf-libero's assets be downloaded"
-        )
+        lacks = f"{folder} is no folder of LIBERO's assets, it lacks {', '.join(missing)}"
+        if os.environ.get(ASSETS):
+            raise UserError(f"{ASSETS}: {lacks}; unset the variable to let hf-libero's assets be downloaded")
+        raise UserError(f"{lacks}; remove it to have them downloaded anew, or name another folder in {ASSETS}")
     return folder
 
 
