@@ -42,7 +42,7 @@ lint: setup ## ruff's rules and format, mypy
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-benchmark-%: setup ## run benchmarks/NAME.py, which writes benchmarks/results/NAME.json
+benchmark-%: setup ## run benchmarks/NAME.py, which writes its JSON into benchmarks/results/
 	@$(if $(filter $*,$(BENCHMARKS)),true,echo "there is no benchmark $*; there are: $(BENCHMARKS)"; exit 2)
 	@$(BIN)/python -m benchmarks.$(subst -,_,$*)
 
