@@ -19,7 +19,7 @@ from benchmarks.outcomes import tasks_of
 from benchmarks.result import write
 from worldvla import campaigns
 from worldvla.cli.carry_out import EXIT_FAILED, EXIT_GATE
-from worldvla.errors import EXIT_USER_ERROR, UserError
+from worldvla.errors import UserError, told
 from worldvla.lake.digests import digest
 from worldvla.lake.store import Lake
 
@@ -42,16 +42,13 @@ def main(name: str, plan: Plan, report: Report) -> None:
     if given.home:
         os.environ["WORLDVLA_HOME"] = str(given.home.resolve())
         os.environ.pop("DAGSTER_HOME", None)
-    try:
+    with told():
         ended = {} if given.report or given.kept else run(plan)
         evidence = gather(None if given.kept else Lake.default(), plan, CAMPAIGNS)
         own, figures = report(evidence)
         if not figures:
             raise UserError("nothing of these campaigns is fresh yet: " + "; ".join(map(str, evidence.missing)))
         print(write(name, protocol(evidence) | own, figures))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(EXIT_USER_ERROR) from None
     for one in evidence.missing:
         print(f"missing: {one}")
     for name, status in ended.items():

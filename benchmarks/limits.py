@@ -8,7 +8,6 @@ may be chosen by it. docs/learning.md describes the figures.
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
 from benchmarks.campaign_home import Home, look
@@ -20,7 +19,7 @@ from worldvla.alignment.selection import choose
 from worldvla.config import Campaign
 from worldvla.episodes.episode import Source
 from worldvla.episodes.frame_bank import FrameBank
-from worldvla.errors import EXIT_USER_ERROR, UserError
+from worldvla.errors import UserError, told
 from worldvla.lake.episodes import episode_rows, load_bank
 from worldvla.lake.materializations import Materialization
 from worldvla.lake.models import read_model
@@ -34,15 +33,12 @@ def main() -> None:
     given = arguments()
     if given.home:
         os.environ["WORLDVLA_HOME"] = str(given.home.resolve())
-    try:
+    with told():
         config = campaigns.load(given.campaign)
         home = look(Lake.default(), {given.campaign: int(given.iteration) + 1})
         protocol, figures = limits(
             home, config, given.campaign, given.iteration, given.episodes, given.rollouts, given.seeds
         )
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(EXIT_USER_ERROR) from None
     print(write(f"limits-{given.campaign}-{given.iteration}", protocol, figures))
 
 
