@@ -57,7 +57,7 @@ emptied as (
         from reads as read
         join reached on reached.version = read.parent
         where read.child = empty_set() and (read.asset, read.campaign, read.iteration, read.materialized_at) in (
-            select (asset, campaign, iteration, max(materialized_at)) from publications group by asset, campaign, iteration
+            select (asset, campaign, iteration, materialized_at) from current
         )
         group by read.asset, place
     )
