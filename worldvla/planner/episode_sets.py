@@ -15,6 +15,8 @@ from worldvla.lake.digests import DIGEST_LENGTH, set_version
 from worldvla.lake.store import Lake
 from worldvla.planner.state import Observed
 
+EMPTY = set_version([])  # has no rows to lose
+
 
 def members_now(lake: Lake) -> pl.DataFrame:
     """The members of all sets: set_version, episode_id, and content_digest, null where the episode is gone."""
@@ -32,9 +34,11 @@ def observe_versions(lake: Lake, versions: set[str], members: pl.DataFrame | Non
     retractions = lake.frame("retractions", ["episode_id", "reason"])
     withdrawn = found.join(retractions, on="episode_id", how="semi")["set_version"]
     others = renamed(found)
+    lost = versions - set(found["set_version"]) - {EMPTY}
+    emptied = {version: Observed(EMPTY, 0, damaged=True) for version in lost}
     suspects = others | set(withdrawn)
     if not suspects:
-        return {}
+        return emptied
     found = found.filter(pl.col("set_version").is_in(suspects)).join(retractions, on="episode_id", how="left")
     corrected = _corrected(lake, found.filter(pl.col("set_version").is_in(others)))
     observed = {version: _observed(rows, corrected) for (version,), rows in found.group_by("set_version")}
@@ -42,7 +46,7 @@ def observe_versions(lake: Lake, versions: set[str], members: pl.DataFrame | Non
         version: replace(one, damaged=version in others and not one.missing and not one.corrected)
         for version, one in observed.items()
     }
-    return {version: one for version, one in observed.items() if one.missing or one.altered or one.damaged}
+    return emptied | {version: one for version, one in observed.items() if one.missing or one.altered or one.damaged}
 
 
 def renamed(found: pl.DataFrame) -> set[str]:
