@@ -4,9 +4,8 @@
 -- `depth` counts the steps back from the policy, as publications say what was read. A model leads to its parent models
 -- and to the set it was trained on; SANS leads to the raw episodes and to what earlier policies did; a recorded set
 -- leads to the policy that acted in it, and so through every earlier iteration. Sets of no episodes are left out.
--- `episodes` counts what a model was
--- trained on, or what a set holds. `campaign` and `iteration` name the place that published the version first: campaigns
--- share what is the same.
+-- `episodes` counts what a model was trained on, or what a set holds. `campaign` and `iteration` name the place that
+-- published the version first: campaigns share what is the same.
 with recursive edges as materialized (
     select child, parent from version_edges
     -- A measurement lets a policy be trained; it is no part of it.

@@ -37,7 +37,7 @@ qualify row_number() over (
     order by parent.materialized_at desc
 ) = 1;
 
--- The version of a set of no episodes (`worldvla.lake.digests.set_version`): every campaign that has one publishes the same.
+-- The version of a set of no episodes (`worldvla.lake.digests.EMPTY_SET`): every campaign that has one publishes the same.
 create macro empty_set() as '451a202ec5cf1c7be31fd5d8e164fb03';
 
 -- What was made from what, as publications and models say: the version of a set, of SANS, of a model, of a measurement,

@@ -9,7 +9,7 @@ from benchmarks.audit_lake import CAMPAIGN, build
 from tests.factories import synthetic_episode
 from tests.planner import lakes
 from worldvla.lake.commit import Commit
-from worldvla.lake.digests import set_version
+from worldvla.lake.digests import EMPTY_SET
 from worldvla.lake.episodes import set_members, write_episodes, write_set
 from worldvla.lake.materializations import history, latest, publish
 from worldvla.lake.names import resolve_model
@@ -115,7 +115,7 @@ def test_campaigns_that_have_no_imports_are_not_made_of_each_others(tmp_path: Pa
     lakes.loop(lake, 1)
     commit = Commit("run", "imported_episodes", "kitchen")
     [episode] = write_episodes(lake, [synthetic_episode(900)], commit)
-    brought, none = write_set(lake, [episode], commit), set_version([])
+    brought, none = write_set(lake, [episode], commit), EMPTY_SET
     of_ours = latest(lake)["imported_demonstrations", lakes.CAMPAIGN, ""]
     assert of_ours.data_version == none
     publish(lake, replace(of_ours, asset="imported_episodes", campaign="kitchen", data_version=brought), commit)

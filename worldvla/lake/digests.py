@@ -45,3 +45,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value
+
+
+# A set of no episodes: every campaign that has one publishes the same. `empty_set()` in SQL.
+EMPTY_SET = set_version([])

@@ -11,11 +11,9 @@ from dataclasses import replace
 import polars as pl
 
 from worldvla.episodes.episode import ORIGIN, episode_id
-from worldvla.lake.digests import DIGEST_LENGTH, set_version
+from worldvla.lake.digests import DIGEST_LENGTH, EMPTY_SET, set_version
 from worldvla.lake.store import Lake
 from worldvla.planner.state import Observed
-
-EMPTY = set_version([])  # has no rows to lose
 
 
 def members_now(lake: Lake) -> pl.DataFrame:
@@ -34,8 +32,8 @@ def observe_versions(lake: Lake, versions: set[str], members: pl.DataFrame | Non
     retractions = lake.frame("retractions", ["episode_id", "reason"])
     withdrawn = found.join(retractions, on="episode_id", how="semi")["set_version"]
     others = renamed(found)
-    lost = versions - set(found["set_version"]) - {EMPTY}
-    emptied = {version: Observed(EMPTY, 0, damaged=True) for version in lost}
+    lost = versions - set(found["set_version"].unique()) - {EMPTY_SET}
+    emptied = {version: Observed(EMPTY_SET, 0, damaged=True) for version in lost}
     suspects = others | set(withdrawn)
     if not suspects:
         return emptied

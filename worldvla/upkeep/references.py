@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from worldvla.lake.digests import set_version
+from worldvla.lake.digests import EMPTY_SET
 from worldvla.lake.materializations import CONTENT_ROWS, latest
 from worldvla.lake.models import KINDS
 from worldvla.lake.store import Lake
@@ -30,7 +30,6 @@ REFERENCES = (
 SHOWN = 3
 RETAIN = "worldvla retain --apply"
 REPAIR = "worldvla doctor --repair; then worldvla loop"
-EMPTY_SET = set_version([])
 
 
 def dangling(lake: Lake) -> Iterator[Finding]:
