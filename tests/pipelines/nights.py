@@ -17,6 +17,7 @@ from pipelines.runs import CAMPAIGN_TAG, ITERATION_TAG
 from worldvla import campaigns
 from worldvla.home import campaigns_file
 from worldvla.lake.commit import Commit
+from worldvla.lake.digests import EMPTY_SET
 from worldvla.lake.materializations import Materialization, latest, publish
 from worldvla.lake.store import Lake
 from worldvla.planner.fingerprints import config_digest
@@ -66,7 +67,8 @@ def published_record(campaign: str, iteration: str, at: datetime) -> None:
 
 
 def _record(asset: str, campaign: str, iteration: str, **fields: Any) -> Materialization:
-    version, code = f"{asset}{iteration}", GRAPH[asset].code_version
+    version = EMPTY_SET if GRAPH[asset].holds_episodes else f"{asset}{iteration}"
+    code = GRAPH[asset].code_version
     return Materialization(asset, campaign, iteration, version, code, "", {}, "", "run", **fields)
 
 
