@@ -149,7 +149,7 @@ def _in_imagination(step: Step, keyframes: pl.DataFrame) -> Content:
                 {"task": task, **_rates(told)} for task, told in deployed["tasks"].items()
             ),
             "stopped because it exploited the world model": (
-                "the judge gave the reward" if result.stopped is None else result.stopped
+                "the judge had a say in the reward" if result.stopped is None else result.stopped
             ),
             "real success on tuning seeds": table(map(_told, probes)),
             "kept after so many updates": result.kept,

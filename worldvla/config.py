@@ -277,7 +277,9 @@ class ReinforcementLearning(Section):
     method: Literal["grpo", "supervised"] = Field(
         description="supervised: the base policy is fine-tuned further on the real successes instead"
     )
-    reward: Literal["head", "judge"] = Field(description="who says which imagined frames show success")
+    reward: Literal["head", "judge", "both"] = Field(
+        description="who says which imagined frames show success; both: where head and judge do"
+    )
     exploitation_gap: float = Field(
         gt=0, description="share of rollouts, imagined as successes, that the judge may miss more of than at first"
     )

@@ -51,6 +51,18 @@ def test_the_judge_watches_and_may_give_the_reward(policy, starts):
     assert torch.equal(judged.returns, rollouts.returns)
 
 
+def test_head_and_judge_may_have_to_agree(policy, starts):
+    def bright(images: np.ndarray) -> np.ndarray:
+        return (images.mean((1, 2, 3)) > 127).astype(np.float32)
+
+    rollouts = roll(policy, starts)
+    agreed = roll(policy, starts, JudgedDynamics(Line(), bright, agreed=True))
+    shows = torch.from_numpy(bright(starts.images[starts.anchor[rollouts.starts]]) > 0)
+    assert shows.any() and not shows.all()
+    assert torch.equal(agreed.returns[shows], rollouts.returns[shows]) and rollouts.returns[~shows].any()
+    assert not agreed.returns[~shows].any()
+
+
 def test_log_probs_of_rollouts_are_those_of_the_policy(policy, starts):
     rollouts = roll(policy, starts)
     log_prob, _ = policy.log_prob(rollouts.images, rollouts.instructions, rollouts.tokens, 1.0)

@@ -64,7 +64,7 @@ Judge = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Judged:
-    """`Imagined`, with the judge's probabilities as the reward."""
+    """`Imagined`, with a reward in which a judge has a say."""
 
     images: np.ndarray
     reward: np.ndarray
@@ -72,11 +72,13 @@ class Judged:
 
 
 class JudgedDynamics:
-    """Dynamics whose reward is what a judge sees in the imagined frames, in place of the reward head's word."""
+    """Dynamics in whose reward a judge has a say: it is what he sees in the imagined frames, in place of the reward
+    head's word; or, `agreed`, the reward head's where he sees success as well, and 0 elsewhere."""
 
-    def __init__(self, dynamics: Dynamics, judge: Judge):
+    def __init__(self, dynamics: Dynamics, judge: Judge, agreed: bool = False):
         self.dynamics = dynamics
         self.judge = judge
+        self.agreed = agreed
 
     @property
     def imagined_steps(self) -> int:
@@ -95,7 +97,8 @@ class JudgedDynamics:
         imagined = self.dynamics.step(state, actions, "all")
         seen = self.judge(imagined.images.reshape(-1, *imagined.images.shape[2:])).reshape(imagined.reward.shape)
         images = imagined.images if decode == "all" else imagined.images[:, -1:]
-        return Judged(images, seen, imagined.state)
+        reward = np.where(seen >= THRESHOLD, imagined.reward, np.float32(0)) if self.agreed else seen
+        return Judged(images, reward, imagined.state)
 
 
 @dataclass(frozen=True)

@@ -46,9 +46,10 @@ class RLResult:
     """The improved policy, what it cost, and one dict of metrics an update in `history`.
 
     `stopped` says whether there are fewer updates than were asked for, since the policy began to exploit the world
-    model; None where the judge, who tells, gave the reward and is no witness. The `policy` is that of the best of the
-    `probes`, after `kept` updates, or without probes the last one. `real_steps` are those of the probes. `base` and
-    `new` are what imagination makes of the base policy and the improved one, as many rollouts each as an update has.
+    model; None where the judge, who tells, had a say in the reward and is no witness. The `policy` is that of the best
+    of the `probes`, after `kept` updates, or without probes the last one. `real_steps` are those of the probes. `base`
+    and `new` are what imagination makes of the base policy and the improved one, as many rollouts each as an update
+    has.
     """
 
     policy: Policy
@@ -90,14 +91,12 @@ def train(
     if not policy.chunk == world_model.chunk == chunk:
         raise ValueError(f"chunk is {chunk}, the policy's {policy.chunk}, the world model's {world_model.chunk}")
 
-    by_judge = rl.reward == "judge"
-
     def open_imagination(update: int) -> Dynamics:
         noise = generator(seed, STAGE, "imagination", update).initial_seed()
         world = Imagination(world_model, imagination.denoising_steps, noise)
-        return JudgedDynamics(world, judge) if by_judge else world
+        return world if rl.reward == "head" else JudgedDynamics(world, judge, agreed=rl.reward == "both")
 
-    threshold = [THRESHOLD if by_judge else world_model.success_threshold(task) for task in starts.tasks]
+    threshold = [THRESHOLD if rl.reward == "judge" else world_model.success_threshold(task) for task in starts.tasks]
     threshold = np.array(threshold, np.float32)
     return improve(
         policy,
@@ -167,8 +166,8 @@ def improve(
             # A probe costs more than the updates between two savings.
             save(force=True)
 
-    # A judge that gives the reward is no witness of what it rewards.
-    stopped = None if rl.reward == "judge" else False
+    # A judge that has a say in the reward is no witness of what it rewards.
+    stopped = False if rl.reward == "head" else None
     for update in track(range(first, rl.updates), "policy in imagination", rl.updates, first):
         if stopped is not None and exploits(history, rl.exploitation_gap):
             stopped = True
