@@ -1,9 +1,9 @@
 """`make benchmark-limits`: what limits a campaign, taken apart. Autoencoder, kinematics, dynamics, reward head, policy.
 
 `python -m benchmarks.limits [HOME] --campaign NAME --iteration 0000` reads what the home holds and trains nothing:
-the iteration's world model, the campaign's base policy and, once it is there, the iteration's policy. Asked are
-episodes of the validation split, as many successes as failures, and tuning seeds; nothing that is held out, so settings
-may be chosen by it. docs/learning.md describes the figures.
+the iteration's world model, the campaign's judge and base policy and, once it is there, the iteration's policy. Asked
+are episodes of the validation split, as many successes as failures, and tuning seeds; nothing that is held out, so
+settings may be chosen by it. docs/learning.md describes the figures.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from benchmarks.limits_policy import acting, explored, rated
 from benchmarks.limits_world_model import world_model_limits
 from benchmarks.result import write
 from worldvla import campaigns
+from worldvla.alignment.judge import Judge
 from worldvla.alignment.selection import choose
 from worldvla.config import Campaign
 from worldvla.episodes.episode import Source
@@ -71,13 +72,14 @@ def limits(
         asset: record
         for asset, key in (
             ("base_policy", ""),
+            ("judge", ""),
             ("world_model", iteration),
             ("sans", iteration),
             ("rl_policy", iteration),
         )
         if (record := home.records.get((asset, campaign, key)))
     }
-    if lacking := {"base_policy", "world_model", "sans"} - made.keys():
+    if lacking := {"base_policy", "judge", "world_model", "sans"} - made.keys():
         raise UserError(
             f"{campaign} {iteration} has no fresh {', '.join(sorted(lacking))}: "
             f"`worldvla loop --campaign {campaign}` makes them, `worldvla status --campaign {campaign}` says why"
@@ -85,12 +87,14 @@ def limits(
     bank, seed_of = validation(lake, made["sans"], config, episodes)
     stored = read_model(lake, made["world_model"].data_version)
     model = WorldModel.from_bytes(stored.config, stored.weights)
+    stored = read_model(lake, made["judge"].data_version)
+    judge = Judge.from_bytes(stored.config, stored.weights)
     figures = world_model_limits(model, bank, config.imagination, config.seed)
     for name in ("base_policy", "rl_policy"):
         if name in made:
             stored = read_model(lake, made[name].data_version)
             policy = Policy.from_bytes(stored.config, stored.weights)
-            figures += acting(name, policy, model, bank, seed_of, config, rollouts)
+            figures += acting(name, policy, model, judge.probabilities, bank, seed_of, config, rollouts)
             figures += rated(name, stored, seeds, config)
     if "rl_policy" in made and (history := made["rl_policy"].details["history"]):
         figures += explored(history)

@@ -140,7 +140,8 @@ def test_what_limits_a_loop_is_taken_apart(undisturbed):
     for policy in ("base_policy", "rl_policy"):
         assert protocol["assets"][policy] == versions(undisturbed)[policy, CAMPAIGN, "0000" if policy[0] == "r" else ""]
         assert n[f"{task}, {policy}: succeeds on tuning seeds"] == 2
-        assert n[f"{task}, {policy}: told right"] == 2 * n[f"{task}, imagined: PSNR"] > 0
+        for who in ("reward head", "judge", "both"):
+            assert n[f"{task}, {policy}, by {who}: told right"] == 2 * n[f"{task}, imagined: PSNR"] > 0
     assert n[f"first {config.rl.updates} updates: groups whose outcomes differ"] == config.rl.updates * config.rl.groups
     with pytest.raises(UserError, match="test 0001 has no fresh sans, world_model"):
         limits(look(lake, {CAMPAIGN: 2}), config, CAMPAIGN, "0001", episodes=4, rollouts=2, seeds=2)

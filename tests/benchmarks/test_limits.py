@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks.limits import arguments
-from benchmarks.limits_policy import act_in_imagination, explored
+from benchmarks.limits_policy import Acted, act_in_imagination, explored
 from benchmarks.limits_world_model import decoded, imagined, world_model_limits
 from tests.sight import untrained_sight
 from tests.world_model.conftest import CHUNK, FRAMES, STRIDE, toy_architecture, toy_bank
@@ -99,13 +99,35 @@ def test_without_proprioception_no_pose_is_rated(model: WorldModel) -> None:
 def test_what_a_policy_is_promised_is_what_its_actions_are_imagined_to_do(model: WorldModel, config: Campaign) -> None:
     policy = Policy.create(config.policy, CHUNK, seed=0)
     start = np.array([0, 0, 3])
-    best, actions = act_in_imagination(policy, model, BANK, start, config)
+    acted = act_in_imagination(policy, model, brightness, BANK, start, config)
+    actions = acted.actions
     assert actions.shape == (3, 2 * CHUNK, 7) and not (actions[0] == actions[1]).all()
     replayed = BANK.select(start)
     for row, first in enumerate(replayed.starts):
         replayed.actions[first : first + 2 * CHUNK] = actions[row]
     dreams = dream(Imagination(model, 1, config.seed), replayed)
-    assert best.tolist() == pytest.approx([float(one.reward.max()) for one in dreams])
+    for row, one in enumerate(dreams):
+        np.testing.assert_allclose(acted.reward[row], one.reward, rtol=1e-5)
+        np.testing.assert_allclose(acted.seen[row], brightness(one.images), rtol=1e-5)
+
+
+def brightness(images: np.ndarray) -> np.ndarray:
+    return images.mean((1, 2, 3)).astype(np.float32) / 255
+
+
+def test_both_tell_a_success_where_they_do_so_of_one_frame() -> None:
+    reward = np.array([[0.9, 0.1], [0.9, 0.1], [0.2, 0.7], [0.2, 0.1]], np.float32)
+    seen = np.array([[0.1, 0.9], [0.6, 0.1], [0.1, 0.2], [0.9, 0.9]], np.float32)
+    scores = Acted(reward, seen, np.zeros((4, 2, 7))).scores(np.array([0.8, 0.8, 0.6, 0.6], np.float32))
+    told = {who: outcome.tolist() for who, (_, outcome) in scores.items()}
+    assert told == {
+        "reward head": [True, True, True, False],
+        "judge": [True, True, False, True],
+        "both": [False, True, False, False],
+    }
+    highest = {who: score.tolist() for who, (score, _) in scores.items()}
+    assert highest["judge"] == pytest.approx([0.9, 0.6, 0.2, 0.9])
+    assert highest["both"] == pytest.approx([0.1, 0.9, 0.0, 0.2])
 
 
 def test_exploration_is_that_of_the_first_and_last_updates() -> None:
