@@ -16,10 +16,12 @@ def imported_episodes(lake: Lake, names: Collection[str]) -> list[str]:
     not among them. Of a record that was imported again by a newer importer, what that one made of it."""
     if not names or not lake.exists("imports"):
         return []
-    columns = [*RECORD, "importer", "episode_id"]
-    rows = lake.frame("imports", columns, f"{is_in('import_name', sorted(names))} AND unmappable IS NULL")
+    columns = [*RECORD, "importer", "episode_id", "unmappable"]
+    rows = lake.frame("imports", columns, is_in("import_name", sorted(names)))
     version = pl.col("importer").cast(pl.Int64)
-    return sorted(set(rows.filter(version == version.max().over(RECORD))["episode_id"]))
+    # Also where the newest found that it is no episode.
+    newest = rows.filter(version == version.max().over(RECORD))
+    return sorted(set(newest.filter(pl.col("unmappable").is_null())["episode_id"]))
 
 
 def lost_imports(lake: Lake, names: Collection[str]) -> dict[tuple[str, str], int]:

@@ -173,6 +173,21 @@ def test_what_a_newer_importer_makes_of_a_record_takes_the_olders_place(tmp_path
     assert {read_episode(lake, one).settings["import"]["importer"] for one in newer} == {"10"}
 
 
+def test_what_a_newer_importer_refuses_is_no_episode_any_more(tmp_path, monkeypatch):
+    lake = Lake(tmp_path / "lake")
+    path = files.libero(tmp_path / NAME, demos=2)
+    monkeypatch.setattr(driver, "VERSION", "9")
+    assert bring(lake, "libero", path, suite="libero_goal").imported == 2
+
+    def refuse(record, recipe, origin):
+        raise Unmappable("success_unclear", "it holds nan")
+
+    monkeypatch.setattr(driver, "VERSION", "10")
+    monkeypatch.setattr(driver, "assemble", refuse)
+    assert bring(lake, "libero", path, suite="libero_goal").quarantined == 2
+    assert imported_episodes(lake, ["data"]) == []
+
+
 def test_where_a_record_came_from_is_kept(tmp_path):
     lake = Lake(tmp_path / "lake")
     path = files.libero(tmp_path / NAME, demos=2)

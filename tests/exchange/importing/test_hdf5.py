@@ -57,6 +57,20 @@ def test_rows_of_robomimic_show_what_their_action_was_chosen_from(lake, tmp_path
     assert first.proprio.shape == (17, 16)
 
 
+def test_robomimics_files_are_called_alike_and_say_their_task(lake, tmp_path):
+    for env in ("Lift", "PickPlaceCan"):
+        (tmp_path / env).mkdir()
+        with h5py.File(files.robomimic(tmp_path / env / "image.hdf5", demos=1), "a") as file:
+            file["data"].attrs["env_args"] = json.dumps({"env_name": env, "env_kwargs": {}})
+    assert bring(lake, "libero", tmp_path, **ROBOMIMIC | {"task": None}).imported == 2
+    assert [episode.task for episode in episodes(lake)] == ["Lift", "PickPlaceCan"]
+
+
+def test_what_is_left_out_of_the_mapping_is_what_it_is_by_default(lake, tmp_path):
+    path = files.robomimic(tmp_path / "low_dim.hdf5")
+    assert bring(lake, "libero", path, **ROBOMIMIC | {"turn": "-", "scale": "-", "observed": "-"}).imported == 2
+
+
 def test_pictures_of_which_nothing_says_which_way_up_they_are_are_asked_for(lake, tmp_path):
     """As LIBERO's files are when they were made anew without their attributes."""
     path = files.libero(tmp_path / "put_the_bowl_on_the_plate_demo.hdf5", demos=1)

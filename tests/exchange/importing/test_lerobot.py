@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -65,6 +66,51 @@ def test_what_is_exported_comes_back_without_loss_of_numbers(lake, tmp_path, ver
         assert episode.timestamps is None and episode.length == original.length
 
 
+def described(root: Path, change) -> None:
+    """Changes the rows of a v3.0 dataset's metadata."""
+    path = root / "meta/episodes/chunk-000/file-000.parquet"
+    rows = pq.read_table(path).to_pylist()
+    change(rows)
+    pq.write_table(pa.Table.from_pylist(rows), path)
+
+
+@pytest.mark.parametrize("tasks", ["open the door", [None], [], ["open the door", " open the door"], ["a", "b"]])
+def test_an_episode_is_of_one_task_however_its_metadata_say_so(lake, tmp_path, tasks):
+    root = files.lerobot(tmp_path / "set", "v2.1")
+    rows = [json.loads(line) for line in (root / "meta/episodes.jsonl").read_text().splitlines()]
+    (root / "meta/episodes.jsonl").write_text("".join(json.dumps(row | {"tasks": tasks}) + "\n" for row in rows))
+    outcome = bring(lake, "lerobot", root, **GIVEN)
+    if "open the door" in tasks:
+        assert outcome.imported == 3
+        assert {(one.task, one.instruction) for one in episodes(lake)} == {("open_the_door", "open the door")}
+        return
+    assert dict(outcome.refusals)["instruction_unknown" if tasks == ["a", "b"] else "task_unknown"] == 3
+    assert (tasks != ["a", "b"]) or "has 2 tasks: 'a', 'b'; --instruction says which" in str(refusals(lake))
+    assert bring(lake, "lerobot", root, **GIVEN, instruction="open the door").imported == 3
+
+
+def test_metadata_that_were_mended_are_read_again(lake, tmp_path):
+    root = files.lerobot(tmp_path / "set", "v3.0")
+    key = "videos/observation.images.top/from_timestamp"
+
+    def spoil(rows: list[dict]) -> None:
+        rows[1][key] = None
+        rows[2]["tasks"] = ["opne the door"]
+
+    described(root, spoil)
+    assert bring(lake, "lerobot", root, **GIVEN).imported == 2
+    assert bring(lake, "lerobot", root, **GIVEN).skipped == 3
+
+    def mend(rows: list[dict]) -> None:
+        rows[1][key] = files.STEPS / 20
+        rows[2]["tasks"] = [files.INSTRUCTION]
+
+    described(root, mend)
+    outcome = bring(lake, "lerobot", root, **GIVEN)
+    assert (outcome.imported, outcome.skipped) == (2, 1)
+    assert [one.seed for one in episodes(lake) if one.instruction == files.INSTRUCTION] == [0, 1, 2]
+
+
 def spoil_table(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-200])
 
@@ -79,8 +125,6 @@ def nan(path: Path) -> None:
     values[2, 1] = np.nan
     index = table.schema.get_field_index("action")
     kind = table.schema.field("action").type
-    import pyarrow as pa
-
     pq.write_table(table.set_column(index, "action", pa.array(list(values), kind)), path)
 
 

@@ -12,6 +12,7 @@ from tests.exchange.importing import files
 from tests.exchange.importing.bringing import bring, episodes, refusals, shown
 from worldvla.errors import UserError
 from worldvla.exchange.importing import video_folder
+from worldvla.exchange.importing.runs import ROWS, runs
 from worldvla.lake.store import Lake
 
 GIVEN = {"gripper": "1:-1"}
@@ -59,6 +60,46 @@ def test_one_frame_more_than_rows_shows_what_the_last_action_led_to(lake, folder
     assert bring(lake, "videos", folder, **GIVEN, timestamp="-", success="all").imported == 3
     first = episodes(lake)[0]
     assert np.array_equal(first.actions, files.actions(files.STEPS)[:16]) and first.reward[-1] == 1
+
+
+def test_a_frame_of_which_the_table_says_nothing_is_left_out(lake, folder):
+    """One frame more than rows, and rows that tell times: nobody knows that of the last frame."""
+    write(folder, [row for row in table(folder) if float(row["timestamp"]) < 0.79])
+    assert bring(lake, "videos", folder, **GIVEN, success="all", chunk=5).imported == 3
+    first = episodes(lake)[0]
+    assert np.array_equal(first.actions, files.actions(files.STEPS)[:15]) and first.reward[-1] == 1
+    assert np.allclose(first.timestamps, np.arange(16) / 20)
+
+
+@pytest.mark.parametrize("blank", [files.STEPS - 1, files.STEPS, 5])
+def test_rows_without_a_video_are_nobodys_and_cost_the_takes_beside_them(lake, folder, blank):
+    rows = table(folder)
+    rows[blank]["video"] = ""
+    write(folder, rows)
+    outcome = bring(lake, "videos", folder, **GIVEN, timestamp="-", success="all")
+    beside = {0, 1} if blank != 5 else {0}
+    assert {episode.seed for episode in episodes(lake)}.isdisjoint(beside) and outcome.imported == 3 - len(beside)
+    reasons = [row["reason"] for row in lake.frame("quarantine").to_dicts()]
+    assert any("1 rows after those of" in one and "have no video: fill them in" in one for one in reasons)
+    assert any("rows beside those of take_0.mp4 have no video and may be of it" in one for one in reasons)
+    rows[blank]["video"] = f"take_{blank // files.STEPS}.mp4"
+    write(folder, rows)
+    assert bring(lake, "videos", folder, **GIVEN, timestamp="-", success="all").imported == len(beside)
+
+
+def test_rows_without_a_video_end_with_the_rows_that_were_read_at_once(lake, folder):
+    """A take's first row must not go to what stands before it."""
+    rows = table(folder)
+    short = [row | {"video": ""} for row in (rows * 6)[: ROWS - 1]]
+    pq.write_table(
+        pyarrow.Table.from_pylist([row | {"video": row["video"] or None} for row in [*short, *rows]]),
+        folder / "actions.parquet",
+    )
+    (folder / "actions.csv").unlink()
+    counts = [
+        (name, len(some)) for name, some in runs(pq.ParquetFile(folder / "actions.parquet").iter_batches(ROWS), "video")
+    ]
+    assert counts == [(None, ROWS - 1), *((f"take_{number}.mp4", files.STEPS) for number in range(3))]
 
 
 def test_a_success_of_the_state_shown_stays_with_it_where_there_is_one_frame_more(lake, folder):

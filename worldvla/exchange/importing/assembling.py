@@ -3,7 +3,8 @@
 An episode of T actions has T + 1 states. Formats that write one row an action lack a state at one end:
 where a row shows the state before its action, the last action is left out, because nothing shows what it
 led to, and a success that it brought counts for the last state shown; where a row shows the state after its
-action, the first action is left out. Rows one more than actions are what we have, and nothing is left out.
+action, the first action is left out. Pictures one more than actions are what we have, and nothing is left out, unless
+what else is mapped of every state lacks the last one: then its picture is left out, and it is as above.
 """
 
 from collections.abc import Mapping as Pairs
@@ -42,7 +43,10 @@ def assemble(record: Record, recipe: Recipe, origin: Pairs) -> Episode:
         b"" if state % record.camera_stride else _encoded(picture, mapping["turn"])
         for state, picture in enumerate(record.pictures(mapping["image"]))
     ]
-    rows, states = len(actions), len(images)
+    rows = len(actions)
+    if len(images) == rows + 1 and rows in _lengths(record, mapping):
+        images.pop()
+    states = len(images)
     if states not in (rows, rows + 1):
         raise Unmappable("frame_count", f"{rows} actions and {states} pictures ({mapping['image']})")
     if states <= recipe.chunk:
@@ -83,6 +87,12 @@ def assemble(record: Record, recipe: Recipe, origin: Pairs) -> Episode:
         },
         timestamps=None if timestamps is None else timestamps[first:].astype(np.float64),
     )
+
+
+def _lengths(record: Record, mapping: Mapping) -> set[int]:
+    """Of how many states the columns tell that have one number, or one row of them, a state."""
+    columns = {len(record.rows(mapping[key])) for key in ("progress", "timestamp") if mapping.get(key)}
+    return columns | ({len(mapping.proprio(record))} if mapping.get("proprio") else set())
 
 
 def _encoded(picture: np.ndarray | None, turn: str) -> bytes:

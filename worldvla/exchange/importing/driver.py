@@ -23,7 +23,7 @@ from worldvla.lake.store import Lake, quoted
 from worldvla.quality.admission import admit
 from worldvla.quality.quarantine import Unread, errors_of, forget_unread, quarantine_unread
 
-VERSION = "3"  # raise it when the same record and mapping would give another episode
+VERSION = "4"  # raise it when the same record and mapping would give another episode
 COMMIT = Commit(run_id="", asset="import")
 BATCH = 16
 
@@ -105,7 +105,7 @@ def new_records(
     made_by = [VERSION, recipe.format, recipe.chunk, recipe.mapping.digest, words.suite, words.task, words.instruction]
     for record in islice(archive.records(recipe.mapping["image"]), asked.limit):
         files = digests.of(record.files)
-        content = files if record.own is None else [files[record.files[0]], record.own]
+        content = {name: one for name, one in files.items() if name not in record.shared} | {"own": record.own}
         record_id = digest([*made_by, content, record.position])
         outcome.records += 1
         if record_id in done:

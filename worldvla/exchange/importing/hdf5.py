@@ -38,6 +38,7 @@ class GroupRecord:
     task: str | None = None
     instruction: str | None = None
     own: str | None = None
+    shared: tuple[str, ...] = ()
     camera_stride: int = 1
 
     def rows(self, name: str) -> np.ndarray:

@@ -5,6 +5,7 @@ dataset that `worldvla export` wrote, the last row has no action of its own, and
 that the row shows, so nothing is lost. The layout is `worldvla.exchange.lerobot_layout`.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,8 +40,12 @@ class LeRobotRecord:
     meta: dict[str, Any]
     table: pa.Table
     files: tuple[str, ...]
-    own: str | None = None
+    shared: tuple[str, ...] = ()
     camera_stride: int = 1
+
+    @property
+    def own(self) -> str:
+        return _digest(self.meta)
 
     @property
     def number(self) -> int:
@@ -56,8 +61,14 @@ class LeRobotRecord:
 
     @property
     def instruction(self) -> str | None:
+        """Raises `Unmappable` where there are several: which of them an episode is of, its rows would have to say."""
         tasks = self.meta.get("tasks")
-        return str(tasks[0]).strip() or None if tasks else None
+        tasks = [tasks] if isinstance(tasks, str) else tasks or []
+        said = list(dict.fromkeys(one.strip() for one in tasks if isinstance(one, str) and one.strip()))
+        if len(said) > 1:
+            reason = f"{self.position} has {len(said)} tasks: {', '.join(map(repr, said))}; --instruction says which"
+            raise Unmappable("instruction_unknown", reason)
+        return said[0] if said else None
 
     def rows(self, name: str) -> np.ndarray:
         if name == INITIAL_STATE:
@@ -163,11 +174,11 @@ class Archive:
                 if meta.get("length") is not None and len(table) != int(meta["length"]):
                     raise Unmappable("frame_count", f"{len(table)} rows, the metadata say {meta['length']}")
             except Unmappable as error:
-                yield Broken(files, position, error)
+                yield Broken(files, position, error, _digest(meta))
                 continue
             except (KeyError, TypeError, ValueError) as error:
                 reason = f"the metadata of {position} do not say where it lies: {error!r}"
-                yield Broken(files, position, Unmappable("file_unreadable", reason))
+                yield Broken(files, position, Unmappable("file_unreadable", reason), _digest(meta))
                 continue
             yield LeRobotRecord(self, meta, table, files, camera_stride=exported_stride(meta.get(SETTINGS)))
         if lost := max(self.info.total_episodes - described, 0):
@@ -259,6 +270,10 @@ class _Rows:
 def open_archive(path: str, suite: str) -> Archive:
     found = place(path, layout.INFO)
     return Archive(found, layout.read_info(found.root))
+
+
+def _digest(meta: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(meta, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _lines(found: Place, name: str) -> Iterator[dict[str, Any] | Broken]:

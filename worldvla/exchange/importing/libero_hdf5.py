@@ -165,17 +165,17 @@ class Archive:
                     reason = f"{name} is {own}; the first file is {self._convention}; import each kind by itself"
                     yield Broken((name,), "", Unmappable("layout_differs", reason))
                     continue
-                instruction = _instruction(attributes)
+                instruction, task = _instruction(attributes), _task(name, attributes, own)
                 for demo in demos:
                     try:
                         group = group_in(data, demo)
                         if holds(group, "worldvla"):
                             said = _attributes(group)  # a file's name and its first episode do not speak for all
-                            words = said.get("task") or _stem(name), said.get("instruction") or instruction
+                            words = said.get("task") or task, said.get("instruction") or instruction
                             stride = exported_stride(said.get("settings"))
                             yield OwnRecord(group, (name,), demo, number, *words, camera_stride=stride)
                         else:
-                            yield GroupRecord(group, (name,), demo, number, _stem(name), instruction)
+                            yield GroupRecord(group, (name,), demo, number, task, instruction)
                     except Unmappable as error:
                         yield Broken((name,), demo, error)
                     number += 1
@@ -229,5 +229,10 @@ def _instruction(attributes: dict[str, str]) -> str | None:
     return words.strip().strip('"') or None if isinstance(words, str) else None
 
 
-def _stem(name: str) -> str:
-    return Path(name).stem.removesuffix("_demo")
+def _task(name: str, attributes: dict[str, str], convention: Convention) -> str:
+    """LIBERO calls its files TASK_demo.hdf5; robomimic says the task in `env_args` and calls all of its files alike."""
+    stem = Path(name).stem
+    said = _json(attributes.get("env_args")).get("env_name")
+    if convention.is_own or convention.is_libero or stem.endswith("_demo") or not isinstance(said, str):
+        return stem.removesuffix("_demo")
+    return said.strip() or stem

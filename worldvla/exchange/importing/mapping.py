@@ -103,8 +103,9 @@ def build(defaults: Pairs[str, str], given: Pairs[str, str], fields: Pairs[str, 
     for key in given:
         if key not in KEYS:
             raise UserError(f"--map {key}=…: there is no such entry; there are: {', '.join(KEYS)}")
-    entries = {**DEFAULTS, **defaults, **{key: value for key, value in given.items() if value != "-"}}
-    entries = {key: entries[key] for key in KEYS if key in entries and given.get(key) != "-"}
+    said = {key: value for key, value in given.items() if value != "-"}
+    entries = {**DEFAULTS, **{key: value for key, value in defaults.items() if given.get(key) != "-"}, **said}
+    entries = {key: entries[key] for key in KEYS if key in entries}
     for key in REQUIRED:
         if key not in entries:
             raise UserError(_missing(key, fields))

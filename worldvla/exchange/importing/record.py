@@ -42,15 +42,16 @@ class Record(Protocol):
     """One attempt. `files` are what it is read from, relative to the archive; people are told the first one.
 
     `position` says where in the file; `number` counts the records of the archive; `task` and `instruction` are what
-    the format knows of them. `own` is a digest of what the record has in a file that others share and that grows; with
-    it, only the first of `files` has to be the same for the record to be. Of what this project exported, a picture of
-    every `camera_stride`-th state alone was drawn, and the others repeat it.
+    the format knows of them. Those of `files` that are `shared` with other records, and grow, need not be the same for
+    the record to be: `own` is a digest of what it has in them, or in metadata that are not among `files`. Of what this
+    project exported, a picture of every `camera_stride`-th state alone was drawn, and the others repeat it.
     """
 
     files: tuple[str, ...]
     position: str
     number: int
     own: str | None
+    shared: tuple[str, ...]
     task: str | None
     instruction: str | None
     camera_stride: int
@@ -73,6 +74,7 @@ class Broken:
     position: str
     error: Unmappable
     own: str | None = None
+    shared: tuple[str, ...] = ()
 
 
 class Archive(Protocol):

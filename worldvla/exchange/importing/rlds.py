@@ -46,6 +46,7 @@ class RldsRecord:
     task: str | None = None
     instruction: str | None = None
     own: str | None = None
+    shared: tuple[str, ...] = ()
     camera_stride: int = 1
 
     def rows(self, name: str) -> np.ndarray:

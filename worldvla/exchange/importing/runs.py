@@ -13,7 +13,7 @@ ROWS = 256  # rows read at once
 
 
 def runs(batches: Iterable[pa.RecordBatch], key: str) -> Iterator[tuple[Any, pa.Table]]:
-    """Each key with its consecutive rows, in the order of the table."""
+    """Each key with its consecutive rows, in the order of the table; rows without a key have None."""
     pending: list[pa.RecordBatch] = []
     current: Any = None
     for batch in batches:
@@ -21,7 +21,8 @@ def runs(batches: Iterable[pa.RecordBatch], key: str) -> Iterator[tuple[Any, pa.
         begin = 0
         while begin < len(batch):
             value = values[begin].as_py()
-            same = pc.equal(values, values[begin]).fill_null(value is None).to_numpy(zero_copy_only=False)
+            alike = pc.is_null(values) if value is None else pc.equal(values, values[begin]).fill_null(False)
+            same = alike.to_numpy(zero_copy_only=False)
             differing = np.flatnonzero(~same[begin:])
             end = begin + int(differing[0]) if len(differing) else len(batch)
             if pending and value != current:

@@ -10,10 +10,12 @@ rows, so a table that takes were added to, anywhere, brings in those alone.
 import csv
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -43,6 +45,7 @@ class VideoRecord:
     files: tuple[str, ...]
     position: str
     number: int
+    shared: tuple[str, ...]
     task: str | None = None
     instruction: str | None = None
     camera_stride: int = 1
@@ -96,11 +99,18 @@ class Archive:
         odd: dict[str, str] = {}  # rows of another number of cells, by their video
         number = 0
         try:
-            for name, table in runs(self._batches(odd), KEY):
+            for before, (name, table), after in _with_neighbours(runs(self._batches(odd), KEY)):
+                if name is None:
+                    reason = f"{self.name}: {len(table)} rows after those of {number} takes have no {KEY}: fill them in"
+                    yield Broken((self.name,), f"rows without a {KEY} after {number}", _nameless(reason))
+                    continue
                 files = (str(name), self.name)
                 record = self._record(str(name), table, files, number, seen)
                 if str(name) in odd:
                     record = Broken(files, f"rows of {name}", Unmappable("shape_mismatch", odd[str(name)]))
+                elif any(one is not None and one[0] is None for one in (before, after)):
+                    reason = f"{self.name}: rows beside those of {name} have no {KEY} and may be of it: fill them in"
+                    record = Broken(files, f"rows of {name}", _nameless(reason))
                 yield record
                 seen.add(str(name))
                 number += 1
@@ -131,7 +141,7 @@ class Archive:
         if (rate := _declared_rate(path)) and self._rate and abs(rate / self._rate - 1) > SAME_RATE:
             reason = f"{name} has {rate:g} frames a second, the first take {self._rate:g}: give them a folder each"
             return Broken(files, position, Unmappable("layout_differs", reason))
-        return VideoRecord(path, table if self._is_parquet else _numbers(table), files, position, number)
+        return VideoRecord(path, table if self._is_parquet else _numbers(table), files, position, number, (self.name,))
 
     def _batches(self, odd: dict[str, str]) -> Iterator[pa.RecordBatch]:
         path = self.root / self.name
@@ -223,6 +233,22 @@ def open_archive(path: str, suite: str) -> Archive:
         what = "several tables" if found else "no table"
         raise UserError(f"{root} has {what}; call the one of actions {' or '.join(PREFERRED)}")
     return Archive(root, chosen)
+
+
+Run = tuple[Any, pa.Table]
+
+
+def _with_neighbours(found: Iterable[Run]) -> Iterator[tuple[Run | None, Run, Run | None]]:
+    """Each run with the one before it and the one after it."""
+    before = this = None
+    for after in chain(found, (None,)):
+        if this is not None:
+            yield before, this, after
+        before, this = this, after
+
+
+def _nameless(reason: str) -> Unmappable:
+    return Unmappable("field_missing", reason)
 
 
 def _declared_rate(path: Path) -> float:
