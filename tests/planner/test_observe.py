@@ -68,6 +68,16 @@ def test_a_set_that_lost_rows_of_its_own_is_mended_with_the_same_content(lake, l
     assert latest(lake)["demonstrations", CAMPAIGN, ""].data_version == version and lakes.not_fresh(lake) == {}
 
 
+def test_what_was_withdrawn_and_then_deleted_is_no_damage(lake):
+    episode = member(lake, "demonstrations")
+    retract_episodes(lake, [episode], "a face in the picture")
+    before = lakes.not_fresh(lake)
+    lake.delete("episodes", f"episode_id = '{episode}'")
+    assert lakes.not_fresh(lake) == before
+    lakes.rematerialize(lake)
+    assert lakes.not_fresh(lake) == {} and episode not in set(lake.frame("episodes", ["episode_id"])["episode_id"])
+
+
 def test_a_deleted_rollout_reaches_the_next_iteration_through_the_back_edge(lake):
     episode = member(lake, "policy_rollouts", "0000")
     lake.delete("episodes", f"episode_id = '{episode}'")

@@ -25,7 +25,8 @@ def imported_episodes(lake: Lake, names: Collection[str]) -> list[str]:
 
 
 def lost_imports(lake: Lake, names: Collection[str]) -> dict[tuple[str, str], int]:
-    """How many episodes of these imports, by name and path, are neither recorded nor in quarantine any more.
+    """How many episodes of these imports, by name and path, are neither recorded nor in quarantine any more, nor were
+    withdrawn.
 
     Retention removes episodes that no campaign has taken yet.
     """
@@ -33,6 +34,8 @@ def lost_imports(lake: Lake, names: Collection[str]) -> dict[tuple[str, str], in
     there = set(lake.frame("episodes", ["episode_id"])["episode_id"])
     if ids and lake.exists("quarantine"):
         there |= set(lake.frame("quarantine", ["record_id"])["record_id"])
+    if lake.exists("retractions"):
+        there |= set(lake.frame("retractions", ["episode_id"])["episode_id"])
     if not (lost := set(ids) - there):
         return {}
     rows = lake.frame("imports", ["import_name", "path", "episode_id"], is_in("import_name", sorted(names)))

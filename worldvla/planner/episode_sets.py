@@ -40,10 +40,10 @@ def observe_versions(lake: Lake, versions: set[str], members: pl.DataFrame | Non
     found = found.filter(pl.col("set_version").is_in(suspects)).join(retractions, on="episode_id", how="left")
     corrected = _corrected(lake, found.filter(pl.col("set_version").is_in(others)))
     observed = {version: _observed(rows, corrected) for (version,), rows in found.group_by("set_version")}
-    observed = {
-        version: replace(one, damaged=version in others and not one.missing and not one.corrected)
-        for version, one in observed.items()
-    }
+    # Of an episode that is gone or corrected, withdrawn or not, nobody knows that it is not what the set's name says.
+    unlike = found.filter(pl.col("content_digest").is_null() | pl.col("episode_id").is_in(corrected))
+    unexplained = others - set(unlike["set_version"])
+    observed = {version: replace(one, damaged=version in unexplained) for version, one in observed.items()}
     return emptied | {version: one for version, one in observed.items() if one.missing or one.altered or one.damaged}
 
 

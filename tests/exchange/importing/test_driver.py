@@ -20,6 +20,7 @@ from worldvla.exchange.importing.record import Unmappable
 from worldvla.exchange.importing.words import Words
 from worldvla.lake.episodes import read_episode
 from worldvla.lake.imports import imported_episodes, imports_version, lost_imports
+from worldvla.lake.retractions import retract_episodes
 from worldvla.lake.store import Lake
 
 NAME = "put_the_bowl_on_the_plate_demo.hdf5"
@@ -158,6 +159,16 @@ def test_a_lost_episode_that_comes_again_under_another_number_counts(tmp_path):
     assert bring(lake, "libero", tmp_path / "set", suite="libero_goal").imported >= 2
     assert not lost_imports(lake, ["data"])
     assert bring(lake, "libero", tmp_path / "set", suite="libero_goal").skipped == 3
+
+
+def test_an_episode_that_was_withdrawn_and_deleted_is_not_lost(tmp_path):
+    lake = Lake(tmp_path / "lake")
+    bring(lake, "libero", files.libero(tmp_path / NAME, demos=2), suite="libero_goal")
+    gone = episodes(lake)[0].episode_id
+    retract_episodes(lake, [gone], "a face in the picture")
+    for table in ("episodes", "frames"):
+        lake.delete(table, f"episode_id = '{gone}'")
+    assert not lost_imports(lake, ["data"])
 
 
 def test_what_a_newer_importer_makes_of_a_record_takes_the_olders_place(tmp_path, monkeypatch):
