@@ -112,7 +112,9 @@ def _due(instance: dg.DagsterInstance, campaign: str) -> Due | str:
     return due if isinstance(due, str) else due[0]
 
 
-def _report_undecided(context: dg.ScheduleEvaluationContext, campaign: str, reason: str) -> None:
+def _report_undecided(
+    context: dg.ScheduleEvaluationContext | dg.RunStatusSensorContext, campaign: str, reason: str
+) -> None:
     """A campaign or a lake that cannot be read makes no run, so nothing else would tell."""
     command = f"worldvla tonight --campaign {campaign}"
     tell(context.log, names(campaign), Notification("missed", campaign, "", reason, command))
@@ -146,6 +148,7 @@ def iteration_after_campaign(context: dg.RunStatusSensorContext) -> dg.SkipReaso
         due = _due(context.instance, campaign) if settings.enabled else "nightly.enabled is off"
     except UserError as error:
         due = str(error)
+        _report_undecided(context, campaign, due)
     if isinstance(due, str):
         return dg.SkipReason(f"{campaign}: {due}")
     if not due.iteration:

@@ -228,6 +228,19 @@ def test_the_first_iteration_follows_its_campaign_until_the_deadline(asking, ins
     assert "deadline of the night has passed" in after_campaign(instance, run).skip_message
 
 
+def test_a_lake_that_cannot_be_read_after_the_campaign_is_told(asking, instance, monkeypatch):
+    run = make_run(instance, dg.DagsterRunStatus.SUCCESS, tags={NIGHT_TAG: "2026-01-01", DEADLINE_TAG: DEADLINE})
+
+    def damaged(*_):
+        raise UserError("table materializations cannot be read")
+
+    monkeypatch.setattr("pipelines.schedules.due_tonight", damaged)
+    assert "cannot be read" in after_campaign(instance, run).skip_message
+    [line] = (asking / "home" / "logs" / "notifications.jsonl").read_text().splitlines()
+    told = json.loads(line)
+    assert (told["kind"], told["campaign"]) == ("missed", CAMPAIGN) and "cannot be read" in told["reason"]
+
+
 def test_a_campaign_that_became_stale_meanwhile_waits_for_the_next_night(asking, instance):
     """Its own assets are of another partition than an iteration: a run of both at once cannot be."""
     published("campaign", "")
