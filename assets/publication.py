@@ -117,11 +117,12 @@ class Step:
     def members(self, asset: str, iteration: str | None = None) -> list[str]:
         """The episodes of an asset that holds episodes, without those retracted.
 
-        Raises `UserError` where one of a parent's was retracted, or brought back, since the step began: what is made of
-        them would be published as made of others.
+        Raises `UserError` where one of a parent's, or of what a parent stands for through a back edge, was retracted, or
+        brought back, since the step began: what is made of them would be published as made of others.
         """
         members = set_members(self.lake, self.record(asset, iteration).data_version)
-        if asset in self.parents and self._read_now()[asset] != self.parents[asset]:
+        through = next((one for one in self.parents if asset in (one, GRAPH[one].feedback_from)), None)
+        if through and self._read_now()[through] != self.parents[through]:
             raise UserError(
                 f"episodes of {asset} were retracted or brought back meanwhile: give the same command again"
             )

@@ -17,6 +17,7 @@ from worldvla.errors import UserError
 from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import set_members, write_episodes, write_set
 from worldvla.lake.materializations import latest, publish
+from worldvla.lake.retractions import retract_episodes
 from worldvla.lake.store import Lake
 from worldvla.planner.fingerprints import changed_sections, config_digest
 from worldvla.planner.graph import GRAPH
@@ -93,3 +94,15 @@ def test_sets_published_after_the_raw_episodes_do_not_change_what_sans_holds(hom
     republish(members[1:])
     with pytest.raises(UserError, match="1 episodes of raw_episodes are in none"):
         curated()
+
+
+@pytest.mark.parametrize("asset", ["policy_rollouts", "raw_episodes"])
+def test_what_is_withdrawn_while_sans_is_curated_is_not_published_as_read(home: Path, asset: str) -> None:
+    """What came back is read through the back edge, under another name."""
+    lake: Lake = synthetic_lake(home / "lake")
+    step = Step(GRAPH["sans"], "demo", "0001", lake, "run")
+    iteration = "0000" if asset == "policy_rollouts" else None
+    assert step.fingerprint and step.members(asset, iteration)
+    retract_episodes(lake, step.members(asset, iteration)[:1], "gripper stuck")
+    with pytest.raises(UserError, match=f"episodes of {asset} were retracted or brought back meanwhile"):
+        step.members(asset, iteration)
