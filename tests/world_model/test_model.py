@@ -10,6 +10,7 @@ from worldvla.world_model.autoencoder import FrameAutoencoder, autoencoder_diges
 from worldvla.world_model.autoencoder_training import median_pictures, salient_pixels, spread
 from worldvla.world_model.embodiment import Embodiment
 from worldvla.world_model.model import WorldModel, assemble, autoencoder_config, embodiment_config
+from worldvla.world_model.reward_head import worth
 
 
 def test_bytes_carry_the_whole_model(model):
@@ -103,6 +104,11 @@ def test_every_input_of_the_transformer_matters(model, bank):
         last[:, -1] += 1
         moved = (model.denoise(**inputs | {"actions": last}) - output).abs().mean((0, 2, 3, 4))
     assert moved.argmax() == FRAMES - 1
+
+
+def test_what_is_almost_done_is_worth_much_less_than_what_is_done():
+    progress = np.array([0.0, 0.5, 0.99, 1.0], np.float32)
+    assert worth(progress).tolist() == pytest.approx([0.0, 0.3, 0.594, 1.0]) and worth(progress).dtype == np.float32
 
 
 def test_reward_head_gives_one_scalar_a_frame(model):

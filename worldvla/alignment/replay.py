@@ -12,6 +12,7 @@ from worldvla.episodes.frame_bank import FrameBank
 from worldvla.training.progress import track
 from worldvla.world_model.imagination import Imagination
 from worldvla.world_model.model import WorldModel
+from worldvla.world_model.reward_head import worth
 
 BATCH = 32  # episodes imagined at once
 PICTURES = 6  # episodes of which a strip and a video are kept
@@ -104,8 +105,8 @@ def _row(bank: FrameBank, index: int, world_model: WorldModel, dream: Dream, jud
         "judge_real_curve": judge.probabilities(real),
         "true_reward_curve": true_reward,
     }
-    progress = bank.highest(bank.progress, stride)[frames][stride::stride]
-    rewards = {"true": progress, "reward head": dream.reward, "judge": curves["judge_curve"]}
+    taught = worth(bank.highest(bank.progress, stride))[frames][stride::stride]
+    rewards = {"true": taught, "reward head": dream.reward, "judge": curves["judge_curve"]}
     return {
         "episode_id": bank.episode_ids[index],
         "task": bank.tasks[index],

@@ -142,7 +142,7 @@ NODES: tuple[Node, ...] = (
         "pretrained_world_model",
         "campaign",
         ("raw_episodes", "autoencoder", "embodiment"),
-        "15",
+        "16",
         (
             "seed",
             "scene",
@@ -168,7 +168,7 @@ NODES: tuple[Node, ...] = (
         "world_model",
         "iteration",
         ("sans", "pretrained_world_model"),
-        "12",
+        "13",
         ("seed", "scene", "world_model.training", "fine_tuning", "imagination"),
         "training",
         leaves_out=True,

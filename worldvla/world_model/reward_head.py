@@ -1,11 +1,23 @@
 """The reward head: how far the task has come in a latent frame, read beside the episode's first frame."""
 
+import numpy as np
 import torch
 from torch import nn
 
+NOT_YET = 0.6  # of 1, what is almost done is worth
+
+
+def worth(progress: np.ndarray) -> np.ndarray:
+    """What r̂ is regressed on, of the same shape: 1 at success, where alone progress is 1, else NOT_YET of the progress.
+
+    A peg that leans, or a ball above its bin and not let go, has a progress of .8 to .99. Regressed on that, with an
+    imagined future that is not sure, it cannot be told from a success, and to come near is what a policy learns.
+    """
+    return np.where(progress < 1, np.float32(NOT_YET) * progress, progress)
+
 
 class RewardHead(nn.Module):
-    """One scalar r̂ a frame, regressed on the progress of the task, which is 1 at success alone.
+    """One scalar r̂ a frame, regressed on what the progress of the task is `worth`.
 
     Regressed on success itself, r̂ has few frames to learn from, and none says how near a
     miss was. From which r̂ on a frame counts as success is calibrated afterwards

@@ -5,8 +5,8 @@
 averaged over latents and frames: the flow loss of the residuals (`flow.py`); the joint
 reward loss of World-VLA-Loop (arXiv 2602.06508) on the denoised latents, whose gradient
 also reaches the transformer; and the same on clean latents, which keeps the head calibrated
-where no noise is. λ(σ) = SNR / (1 + SNR), r is the task's highest progress since the imagined
-frame before, 1 at success alone, and w is `training.reward_weight`.
+where no noise is. λ(σ) = SNR / (1 + SNR), r is what the task's highest progress since the imagined
+frame before is `worth`, and w is `training.reward_weight`.
 
 Half of the windows continue the model's own rollouts (`rollouts.py`). They are denoised from
 pure noise, σ = 1, as in imagination, and rewarded as there: their λ is 1. The history of the
@@ -40,6 +40,7 @@ from worldvla.world_model.embodiment_training import train_embodiment_map, train
 from worldvla.world_model.flow import CONTEXT_SIGMA, flow_weight, reward_weight, sample_sigma
 from worldvla.world_model.model import WorldModel, assemble, autoencoder_config, embodiment_config
 from worldvla.world_model.optimization import Validation, optimize
+from worldvla.world_model.reward_head import worth
 from worldvla.world_model.rollouts import Rollouts
 from worldvla.world_model.windows import Windows, draw, mixture, windows_of
 
@@ -244,7 +245,7 @@ def _train_dynamics(
     scenes = _of_first_frames(model.see, bank, latents)
     proprio, drifted = (torch.from_numpy(poses).to(where) for poses in _poses(model, bank, scenes))
     rollouts = Rollouts(windows, round(ROLLOUT_SHARE * settings.batch_size))
-    progress = torch.from_numpy(bank.highest(bank.progress, model.frame_stride)).to(where)
+    reward = torch.from_numpy(worth(bank.highest(bank.progress, model.frame_stride))).to(where)
     encoded = torch.from_numpy(latents).to(where)
 
     def at(frames: np.ndarray, values: torch.Tensor) -> torch.Tensor:
@@ -264,7 +265,7 @@ def _train_dynamics(
         anchor, recent = at(windows.anchor[index], encoded), at(windows.history[index], encoded)
         latest = windows.history[index, -1]
         pose = torch.cat([at(latest[:rolled], drifted), at(latest[rolled:], proprio)])
-        future, reached = at(windows.targets[index], encoded), at(windows.targets[index], progress)
+        future, reached = at(windows.targets[index], encoded), at(windows.targets[index], reward)
         recent = recent + _wide(context_sigma) * torch.randn(recent.shape, generator=random).to(where)
         taken, before = at(windows.actions(index), actions), at(latest, travelled)
         with torch.autocast(where.type, dtype, enabled=dtype != torch.float32):
@@ -291,13 +292,13 @@ def _train_dynamics(
         # v̂ - v = (x0 - x̂0) / σ
         velocity_error = ((denoised - clean) / _wide(sigma)) ** 2
         flow = (flow_weight(sigma) * velocity_error.mean((1, 2, 3, 4))).mean()
-        reward = (reward_scale * reward_error.mean(1)).mean() + clean_reward_error.mean()
+        reward_loss = (reward_scale * reward_error.mean(1)).mean() + clean_reward_error.mean()
         metrics = {
             "flow_loss": flow.detach(),
-            "reward_loss": reward.detach(),
+            "reward_loss": reward_loss.detach(),
             "clean_reward_loss": clean_reward_error.detach().mean(),
         }
-        return flow + settings.reward_weight * reward, metrics
+        return flow + settings.reward_weight * reward_loss, metrics
 
     trained = torch.nn.ModuleDict({"dynamics": model.dynamics, "reward_head": model.reward_head})
     decay, named = settings.ema_decay, _named("wm", log)
