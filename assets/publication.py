@@ -117,8 +117,8 @@ class Step:
     def members(self, asset: str, iteration: str | None = None) -> list[str]:
         """The episodes of an asset that holds episodes, without those retracted.
 
-        Raises `UserError` where one of a parent's was retracted, or brought back, since the step began, or one of what a
-        parent stands for by a back edge: what is made of them would be published as made of others.
+        Raises `UserError` where one of a parent's was retracted, or brought back, since the step began, or one of what
+        a parent stands for by a back edge: what is made of them would be published as made of others.
         """
         members = set_members(self.lake, self.record(asset, iteration).data_version)
         through = next((one for one in self.parents if asset in (one, GRAPH[one].feedback_from)), None)
