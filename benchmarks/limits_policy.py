@@ -22,7 +22,7 @@ from worldvla.episodes.frame_bank import FrameBank
 from worldvla.lake.models import Model
 from worldvla.policy.noise import Draws
 from worldvla.policy.vla import Policy
-from worldvla.rl.imagined_rollouts import Judge
+from worldvla.rl.imagined_rollouts import Judge, agreed_reward
 from worldvla.rl.probes import on_tuning_seeds
 from worldvla.sim.open_loop import OpenLoopSpec
 from worldvla.sim.rollout import RolloutRequest
@@ -48,11 +48,10 @@ class Acted:
     def scores(self, threshold: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Each rollout's highest score float32 [R] and outcome bool [R], by who tells; `threshold` float32 [R] is of
         the reward head."""
-        shows = self.seen >= THRESHOLD
-        agreed = np.where(shows, self.reward, np.float32(0))
+        agreed = agreed_reward(self.reward, self.seen)
         return {
             "reward head": (self.reward.max(1), (self.reward >= threshold[:, None]).any(1)),
-            "judge": (self.seen.max(1), shows.any(1)),
+            "judge": (self.seen.max(1), (self.seen >= THRESHOLD).any(1)),
             "both": (agreed.max(1), (agreed >= threshold[:, None]).any(1)),
         }
 

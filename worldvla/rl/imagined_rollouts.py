@@ -97,8 +97,13 @@ class JudgedDynamics:
         imagined = self.dynamics.step(state, actions, "all")
         seen = self.judge(imagined.images.reshape(-1, *imagined.images.shape[2:])).reshape(imagined.reward.shape)
         images = imagined.images if decode == "all" else imagined.images[:, -1:]
-        reward = np.where(seen >= THRESHOLD, imagined.reward, np.float32(0)) if self.agreed else seen
-        return Judged(images, reward, imagined.state)
+        return Judged(images, agreed_reward(imagined.reward, seen) if self.agreed else seen, imagined.state)
+
+
+def agreed_reward(reward: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """The reward head's word of each frame where the judge's probability says success as well, else 0; float32, of the
+    shape of both."""
+    return np.where(seen >= THRESHOLD, reward, np.float32(0))
 
 
 @dataclass(frozen=True)
