@@ -5,7 +5,6 @@ dataset that `worldvla export` wrote, the last row has no action of its own, and
 that the row shows, so nothing is lost. The layout is `worldvla.exchange.lerobot_layout`.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from worldvla.errors import UserError
 from worldvla.exchange import lerobot_layout as layout
 from worldvla.exchange.importing import video
 from worldvla.exchange.importing.hub import Place, place
-from worldvla.exchange.importing.record import Broken, Field, Unmappable, exported_stride
+from worldvla.exchange.importing.record import Broken, Field, Unmappable, exported_stride, own_digest
 from worldvla.exchange.importing.runs import ROWS, column, runs
 
 TASK = layout.PROVENANCE + "task"
@@ -45,7 +44,7 @@ class LeRobotRecord:
 
     @property
     def own(self) -> str:
-        return _digest(self.meta)
+        return own_digest(self.meta)
 
     @property
     def number(self) -> int:
@@ -174,11 +173,11 @@ class Archive:
                 if meta.get("length") is not None and len(table) != int(meta["length"]):
                     raise Unmappable("frame_count", f"{len(table)} rows, the metadata say {meta['length']}")
             except Unmappable as error:
-                yield Broken(files, position, error, _digest(meta))
+                yield Broken(files, position, error, own_digest(meta))
                 continue
             except (KeyError, TypeError, ValueError) as error:
                 reason = f"the metadata of {position} do not say where it lies: {error!r}"
-                yield Broken(files, position, Unmappable("file_unreadable", reason), _digest(meta))
+                yield Broken(files, position, Unmappable("file_unreadable", reason), own_digest(meta))
                 continue
             yield LeRobotRecord(self, meta, table, files, camera_stride=exported_stride(meta.get(SETTINGS)))
         if lost := max(self.info.total_episodes - described, 0):
@@ -270,10 +269,6 @@ class _Rows:
 def open_archive(path: str, suite: str) -> Archive:
     found = place(path, layout.INFO)
     return Archive(found, layout.read_info(found.root))
-
-
-def _digest(meta: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(meta, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _lines(found: Place, name: str) -> Iterator[dict[str, Any] | Broken]:

@@ -6,10 +6,10 @@ format's own; nothing here knows what they mean.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -116,6 +116,11 @@ def exported_stride(settings: str | None) -> int:
     except ValueError:
         return 1
     return camera_stride(content) if isinstance(content, dict) else 1
+
+
+def own_digest(values: Mapping[str, Any]) -> str:
+    """64 hex digits that name what a record has in a table that others share; unlike the lake's, also of dates."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
 
 
 @dataclass

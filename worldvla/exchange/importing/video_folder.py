@@ -8,8 +8,6 @@ rows, so a table that takes were added to, anywhere, brings in those alone.
 """
 
 import csv
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,7 +23,7 @@ import pyarrow.parquet as pq
 
 from worldvla.errors import UserError
 from worldvla.exchange.importing import video
-from worldvla.exchange.importing.record import Broken, Field, Unmappable
+from worldvla.exchange.importing.record import Broken, Field, Unmappable, own_digest
 from worldvla.exchange.importing.runs import ROWS, column, runs
 
 KEY = "video"
@@ -52,7 +50,7 @@ class VideoRecord:
 
     @property
     def own(self) -> str:
-        return hashlib.sha256(json.dumps(self.table.to_pydict(), sort_keys=True, default=str).encode()).hexdigest()
+        return own_digest(self.table.to_pydict())
 
     def rows(self, name: str) -> np.ndarray:
         return column(self.table, name)
