@@ -51,11 +51,11 @@ def test_told_the_poses_every_chunk_drifts_from_the_truth_alone(model: WorldMode
         for chunk, error in enumerate(told[episode].drift):
             now = first + chunk * CHUNK
             actions = torch.from_numpy(BANK.actions[None, now : now + CHUNK])
+            kinematics = model.embodiment.kinematics
             with torch.no_grad():
-                reached = model.embodiment.kinematics.rollout(
-                    torch.from_numpy(BANK.proprio[None, now]), actions, scene
-                )[0, -1]
-            off = (reached - torch.from_numpy(BANK.proprio[now + CHUNK])).abs() / model.embodiment.kinematics.std
+                begun, met = torch.from_numpy(BANK.proprio[None, now]), kinematics.contact.within(scene)
+                reached = kinematics.rollout(begun, actions, met)[0, -1]
+            off = (reached - torch.from_numpy(BANK.proprio[now + CHUNK])).abs() / kinematics.std
             assert error == pytest.approx(float(off.max()), rel=1e-3)
 
 

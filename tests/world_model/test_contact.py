@@ -1,6 +1,7 @@
 """What the robot meets: a toy hand goes left or right and closes; it holds something where a square lies."""
 
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from tests.world_model.conftest import toy_architecture
 from worldvla.episodes.frame_bank import FrameBank
 from worldvla.training.checkpoint import Checkpointer
 from worldvla.training.progress import ignore
+from worldvla.world_model.contact import MEMBERS, SCENE
 from worldvla.world_model.contact_training import rolled_out, train_contact
 from worldvla.world_model.embodiment import Kinematics
 from worldvla.world_model.embodiment_training import train_kinematics
@@ -88,6 +90,18 @@ def test_the_picture_tells_whether_fingers_will_hold_something():
     assert (held(kinematics, unseen) == truth).mean() > 0.9
     alone = rolled_out(kinematics, unseen, unseen.proprio)[unseen.starts + LENGTH - 1, 2] > WIDTH_HELD / 2
     assert (alone == truth).mean() < 0.8, "the kinematics alone cannot know"
+
+
+def test_several_networks_learn_apart_and_their_mean_is_told():
+    contact = trained(grasps(12, 0), kinematics_steps=5, contact_steps=20).contact
+    normalized, action, scene = torch.randn(6, 3), torch.randn(6, 7), torch.randn(6, SCENE)
+    with torch.no_grad():
+        words = torch.stack([member(normalized, action, scene) for member in contact.members])
+        torch.testing.assert_close(contact(normalized, action, scene), words.mean(0))
+        apart = contact.apart(normalized, action, scene)
+    assert all((one - other).abs().max() > 1e-3 for one, other in combinations(words, 2))
+    for member, rows in enumerate(torch.arange(6).chunk(MEMBERS)):
+        torch.testing.assert_close(apart[rows], words[member][rows])
 
 
 def test_episodes_in_which_no_finger_closes_and_unknown_poses_do_no_harm():

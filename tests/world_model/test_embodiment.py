@@ -91,7 +91,8 @@ def test_the_body_is_of_now_and_of_each_imagined_frame(model, bank):
     maps, poses = model.body_ahead(anchor, scene, proprio, actions)
     assert maps.shape == (2, 1 + FRAMES, *anchor.shape[1:])
     with torch.no_grad():
-        reached = model.embodiment.kinematics.rollout(proprio, actions, scene)
+        kinematics = model.embodiment.kinematics
+        reached = kinematics.rollout(proprio, actions, kinematics.contact.within(scene))
         frame = model.embodiment.map(anchor, reached[:, STRIDE - 1 : STRIDE])[:, 0]
     torch.testing.assert_close(maps[:, 1], frame)
     torch.testing.assert_close(poses, torch.cat([proprio[:, None], reached[:, STRIDE - 1 :: STRIDE]], dim=1))
@@ -106,7 +107,8 @@ def test_imagination_carries_the_pose_from_chunk_to_chunk(model, bank):
         state = imagination.step(state, chunk).state
     with torch.no_grad():
         begun, actions = torch.from_numpy(bank.proprio[first]), torch.from_numpy(np.concatenate(chunks, axis=1))
-        expected = imagination.model.embodiment.kinematics.rollout(begun, actions, state.scene)[:, -1]
+        kinematics = imagination.model.embodiment.kinematics
+        expected = kinematics.rollout(begun, actions, kinematics.contact.within(state.scene))[:, -1]
     torch.testing.assert_close(state.proprio, expected)
 
 

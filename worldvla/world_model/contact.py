@@ -7,8 +7,14 @@ a picture of the episode's first frame: the keypoints of the base policy, which 
 chunks have taught to the millimetre. Keypoints learned from the closings alone, of which there are
 some thousands, are not as exact: docs/experiments.md.
 
+Some thousands are few for a network, and what one learns of them is chance's choice as well. So
+several learn apart, and their mean is taken (Lakshminarayanan et al. 2017, arXiv 1612.01474).
+
 Shapes: B batch, P proprioception, A action, S scene.
 """
+
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import nn
@@ -18,6 +24,7 @@ from worldvla.policy.keypoints import KEYPOINTS, Sight
 SCENE = 2 * KEYPOINTS
 PLACES = 32  # numbers that say what matters of a scene
 WIDTH = 192
+MEMBERS = 3
 SMALLEST_SPREAD = 0.01  # of keypoints over episodes: where one stands still rounding must not be magnified
 
 
@@ -34,16 +41,7 @@ class Contact(nn.Module):
         self.sight = Sight(sight_size).requires_grad_(False)
         self.register_buffer("scene_mean", torch.zeros(SCENE))
         self.register_buffer("scene_std", torch.ones(SCENE))
-        self.places = nn.Linear(SCENE, PLACES)
-        self.step = nn.Sequential(
-            nn.Linear(proprio_dim + action_dim + PLACES, WIDTH),
-            nn.SiLU(),
-            nn.Linear(WIDTH, WIDTH),
-            nn.SiLU(),
-            nn.Linear(WIDTH, proprio_dim),
-        )
-        nn.init.zeros_(self.step[-1].weight)
-        nn.init.zeros_(self.step[-1].bias)
+        self.members = nn.ModuleList(Member(proprio_dim, action_dim) for _ in range(MEMBERS))
 
     def look(self, pictures: torch.Tensor) -> torch.Tensor:
         """The scene, float32 [B, S], in pictures uint8 [B, H, W, 3]: keypoints, to about unit size."""
@@ -58,6 +56,36 @@ class Contact(nn.Module):
     def _to_unit_size(self, keypoints: torch.Tensor) -> torch.Tensor:
         return (keypoints - self.scene_mean) / self.scene_std
 
+    def within(self, scene: torch.Tensor) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+        """What is met in scenes [B, S], as `Kinematics.rollout` asks for it."""
+        return partial(self.forward, scene=scene)
+
     def forward(self, normalized: torch.Tensor, action: torch.Tensor, scene: torch.Tensor) -> torch.Tensor:
         """The change [B, P] to the kinematics' step at normalized proprioception [B, P], in its units."""
+        return torch.stack([member(normalized, action, scene) for member in self.members]).mean(0)
+
+    def apart(self, normalized: torch.Tensor, action: torch.Tensor, scene: torch.Tensor) -> torch.Tensor:
+        """As `forward`, but each member alone says it of its own of MEMBERS equal shares of the rows."""
+        shares = (rows.chunk(MEMBERS) for rows in (normalized, action, scene))
+        return torch.cat([member(*share) for member, *share in zip(self.members, *shares, strict=True)])
+
+
+class Member(nn.Module):
+    """One network's word on what an action changes; at first, nothing."""
+
+    def __init__(self, proprio_dim: int, action_dim: int):
+        super().__init__()
+        self.places = nn.Linear(SCENE, PLACES)
+        self.step = nn.Sequential(
+            nn.Linear(proprio_dim + action_dim + PLACES, WIDTH),
+            nn.SiLU(),
+            nn.Linear(WIDTH, WIDTH),
+            nn.SiLU(),
+            nn.Linear(WIDTH, proprio_dim),
+        )
+        nn.init.zeros_(self.step[-1].weight)
+        nn.init.zeros_(self.step[-1].bias)
+
+    def forward(self, normalized: torch.Tensor, action: torch.Tensor, scene: torch.Tensor) -> torch.Tensor:
+        """The change [B, P] at normalized proprioception [B, P], after action [B, A], in scene [B, S]."""
         return self.step(torch.cat([normalized, action, self.places(scene)], dim=-1))

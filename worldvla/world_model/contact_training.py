@@ -4,22 +4,26 @@ A recorded pose gives the outcome of a grasp away as soon as the hand has touche
 the rollouts begin shortly before an episode's fingers are first told to close, where the kinematics by
 themselves, rolled out from the first frame, have brought the robot: from there only the picture tells.
 Of later closings it does not tell, for things have moved; learned from these, it learns episodes by heart.
+
+From there the hand's way is told to some millimetres, and so is where things lie. A network that is told the
+hand's place a little wrongly, by as much all through a rollout, learns less by heart: docs/experiments.md.
 """
 
 import numpy as np
 import torch
-from torch import nn
 
 from worldvla.config import Embodiment
 from worldvla.episodes.frame_bank import FrameBank
 from worldvla.training.checkpoint import Checkpointer
 from worldvla.training.device import device, generator
 from worldvla.training.progress import Log
+from worldvla.world_model.contact import MEMBERS
 from worldvla.world_model.embodiment import Kinematics
 from worldvla.world_model.embodiment_training import kinematic_loss, rollout_begins
 from worldvla.world_model.optimization import optimize
 
 BEFORE_CLOSING = 4  # actions, at most, that a rollout begins before fingers are told to close
+MISREAD = 0.05  # standard deviations of a pose that contact is told wrongly
 
 
 def train_contact(
@@ -34,20 +38,20 @@ def train_contact(
 ) -> None:
     """Minimizes the error of rollouts of `settings.horizon` actions, of `kinematics.contact`, in place.
 
-    `keypoints` float32 [E, S] are what contact's sight, which stays as it is, finds in the episodes' first frames. To
-    the kinematics' own loss, which keeps free movements exact, the squared error is added: what is met makes few
-    errors, large ones.
+    Each of its members learns from its own rollouts, `settings.batch_size` a step. `keypoints` float32 [E, S] are what
+    contact's sight, which stays as it is, finds in the episodes' first frames. To the kinematics' own loss, which
+    keeps free movements exact, the squared error is added: what is met makes few errors, large ones.
     """
     where = device()
     kinematics.requires_grad_(False)
-    learning = nn.ModuleDict({"places": kinematics.contact.places, "step": kinematics.contact.step})
-    learning.requires_grad_(True)
+    contact = kinematics.contact
+    contact.members.requires_grad_(True)
     begins, horizon = rollout_begins(bank, settings.horizon)
     closing = np.intersect1d(begins, _before_closing(bank))
     recorded, free = (
         torch.from_numpy(poses).to(where) for poses in (bank.proprio, rolled_out(kinematics, bank, bank.proprio))
     )
-    actions, scenes = torch.from_numpy(bank.actions).to(where), kinematics.contact.accustom(keypoints.to(where))
+    actions, scenes = torch.from_numpy(bank.actions).to(where), contact.accustom(keypoints.to(where))
     episode = torch.from_numpy(bank.episode_of_frame()).to(where)
     steps_ahead = torch.arange(horizon, device=where)
     half = settings.batch_size // 2 if len(closing) else 0
@@ -56,23 +60,30 @@ def train_contact(
         random = generator(seed, "contact", step)
 
         def drawn(frames: np.ndarray, count: int) -> torch.Tensor:
-            return torch.from_numpy(frames[torch.randint(len(frames), (count,), generator=random).numpy()]).to(where)
+            picked = torch.randint(len(frames), (MEMBERS, count), generator=random).numpy()
+            return torch.from_numpy(frames[picked]).to(where)
 
-        before = drawn(closing, half) if half else torch.zeros(0, dtype=torch.int64, device=where)
-        begun = torch.cat([before, drawn(begins, settings.batch_size - half)])
-        pose = torch.cat([free[before], recorded[begun[half:]]])
-        ahead = begun[:, None] + steps_ahead
-        reached = kinematics.rollout(pose, actions[ahead], scenes[episode[begun]])
-        error = (reached - recorded[ahead + 1]) / kinematics.std
-        loss = kinematic_loss(error) + error.square().mean()
-        metrics = {"loss": loss.detach()}
+        before = drawn(closing, half) if half else torch.zeros(MEMBERS, 0, dtype=torch.int64, device=where)
+        others = drawn(begins, settings.batch_size - half)
+        pose = torch.cat([free[before], recorded[others]], dim=1).flatten(0, 1)
+        begun = torch.cat([before, others], dim=1).flatten()
+        ahead, scene = begun[:, None] + steps_ahead, scenes[episode[begun]]
+        misread = MISREAD * torch.randn(pose.shape, generator=random).to(where)
+
+        def met(normalized: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+            return contact.apart(normalized + misread, action, scene)
+
+        error = (kinematics.rollout(pose, actions[ahead], met) - recorded[ahead + 1]) / kinematics.std
+        # Each member's own mean, so that none learns slower for the others.
+        loss = MEMBERS * (kinematic_loss(error) + error.square().mean())
+        metrics = {"loss": loss.detach() / MEMBERS}
         if half:
-            metrics["closing_loss"] = error.detach()[:half].square().mean()
+            metrics["closing_loss"] = error.detach().unflatten(0, (MEMBERS, -1))[:, :half].square().mean()
         return loss, metrics
 
     optimize(
         "contact",
-        learning,
+        contact.members,
         loss_at,
         settings.contact_steps,
         settings.contact_learning_rate,
@@ -91,7 +102,8 @@ def rolled_out(
     ahead = np.minimum(first[:, None] + np.arange(bank.lengths.max() - 1), (first + bank.lengths - 1)[:, None])
     with torch.inference_mode():
         begun, taken = torch.from_numpy(proprio[first]).to(where), torch.from_numpy(bank.actions[ahead]).to(where)
-        reached = kinematics.rollout(begun, taken, scenes).cpu().numpy()
+        met = None if scenes is None else kinematics.contact.within(scenes)
+        reached = kinematics.rollout(begun, taken, met).cpu().numpy()
     path, episode = np.concatenate([proprio[first][:, None], reached], axis=1), bank.episode_of_frame()
     return path[episode, np.arange(bank.frame_count) - first[episode]]
 

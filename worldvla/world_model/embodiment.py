@@ -14,6 +14,7 @@ What it is worth: docs/experiments.md. Shapes: B batch, M poses, P proprioceptio
 C latent channels, h x w latents. Proprioception that is NaN is not known.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,6 +23,9 @@ from torch import nn
 
 from worldvla.training import weights
 from worldvla.world_model.contact import Contact
+
+# The change [B, P] that is met, at normalized proprioception [B, P], after action [B, A].
+Met = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 WIDTH = 256  # of the kinematics
 STEP_SCALE = 0.3  # of a standard deviation: what an action changes, about
@@ -41,20 +45,23 @@ class Kinematics(nn.Module):
         self.register_buffer("mean", torch.zeros(proprio_dim))
         self.register_buffer("std", torch.ones(proprio_dim))
 
-    def forward(self, proprio: torch.Tensor, action: torch.Tensor, scene: torch.Tensor | None) -> torch.Tensor:
-        """float32 [B, P] after action [B, A] of proprio [B, P], in a scene [B, S]; without one nothing is met."""
+    def forward(self, proprio: torch.Tensor, action: torch.Tensor, met: Met | None) -> torch.Tensor:
+        """float32 [B, P] after action [B, A] of proprio [B, P], and of what is `met`."""
         normalized = (proprio - self.mean) / self.std
         change = self.step(torch.cat([normalized, proprio.sin(), proprio.cos()], dim=-1), action)
-        if scene is not None:
-            change = change + self.contact(normalized, action, scene)
+        if met is not None:
+            change = change + met(normalized, action)
         return proprio + STEP_SCALE * self.std * change.float()
 
-    def rollout(self, proprio: torch.Tensor, actions: torch.Tensor, scene: torch.Tensor | None) -> torch.Tensor:
-        """float32 [B, K, P] after each of the actions [B, K, A]; in full precision, for errors add up."""
+    def rollout(self, proprio: torch.Tensor, actions: torch.Tensor, met: Met | None) -> torch.Tensor:
+        """float32 [B, K, P] after each of the actions [B, K, A]; in full precision, for errors add up.
+
+        What is `met` is `contact`'s word within a scene; None where nothing is.
+        """
         reached = []
         with torch.autocast(proprio.device.type, enabled=False):
             for action in actions.float().unbind(1):
-                proprio = self(proprio, action, scene)
+                proprio = self(proprio, action, met)
                 reached.append(proprio)
         return torch.stack(reached, dim=1)
 

@@ -78,7 +78,8 @@ class WorldModel(nn.Module):
         if self.embodiment.kinematics is None or self.embodiment.map is None:
             frames = 1 + actions.shape[1] // self.frame_stride
             return anchor[:, None].expand(-1, frames, -1, -1, -1), proprio[:, None].expand(-1, frames, -1)
-        reached = self.embodiment.kinematics.rollout(proprio, actions, scene)
+        kinematics = self.embodiment.kinematics
+        reached = kinematics.rollout(proprio, actions, kinematics.contact.within(scene))
         poses = torch.cat([proprio[:, None], reached[:, self.frame_stride - 1 :: self.frame_stride]], dim=1)
         return self.embodiment.map(anchor, poses), poses
 
