@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from worldvla import campaigns
+from worldvla.alignment.intervals import comparison
 from worldvla.lake.commit import Commit
 from worldvla.lake.digests import canonical_json, digest, set_version
 from worldvla.lake.store import Lake
@@ -54,6 +55,7 @@ class _Nights:
         self.random = np.random.default_rng(0)
         self.config = campaigns.load(CAMPAIGN)
         self.versions: dict[tuple[str, str], str] = {}
+        self.successes: dict[str, np.ndarray] = {}
         self.now = BEGINNING
         # All episodes so far, by row number: what the later tables sample from.
         self.ids = pa.array([], pa.string())
@@ -285,11 +287,12 @@ class _Nights:
 
     def evaluation(self, iteration: str, base: str, policy: str) -> None:
         for one in (base, policy) if iteration == iteration_key(0) else (policy,):
+            self.successes[one] = self.random.random(EVALUATED) < 0.5
             table = pa.table(
                 {
                     "seed": np.arange(1_000_000, 1_000_000 + EVALUATED),
                     "initial_state_digest": _hexadecimal(self.random, EVALUATED),
-                    "success": self.random.random(EVALUATED) < 0.5,
+                    "success": self.successes[one],
                 }
             )
             self.write(
@@ -303,7 +306,8 @@ class _Nights:
                 steps=CURVE,
                 best_progress=0.5,
             )
-        self.publish("evaluation", iteration, self.version(), {"protocol": PROTOCOL})
+        compared = comparison(self.successes[base].tolist(), self.successes[policy].tolist())
+        self.publish("evaluation", iteration, self.version(), {"protocol": PROTOCOL, **compared})
 
     def vector(self, iteration: str) -> None:
         versions = {parent: self.read(parent, iteration) for parent in GRAPH["iteration_record"].parents}

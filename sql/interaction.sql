@@ -17,13 +17,16 @@ with recorded as (
     from current
 ),
 
+-- What each evaluation published. Table evaluations may hold more of its policies: what one that was killed had got to.
 iterations_evaluated as (
     select
         campaign,
         iteration,
         parents ->> 'base_policy' as base_policy,
-        parents ->> 'rl_policy' as rl_policy,
-        left(sha256(details ->> 'protocol'), 32) as protocol
+        left(sha256(details ->> 'protocol'), 32) as protocol,
+        details -> 'base' as base,
+        details -> 'new' as new,
+        details -> 'difference' as difference
     from current
     where asset = 'evaluation'
 ),
@@ -41,25 +44,6 @@ spent as (
     from iterations_evaluated as evaluated
     join recorded using (campaign)
     group by all
-),
-
-pairs as (
-    select
-        evaluated.campaign,
-        evaluated.iteration,
-        evaluated.protocol,
-        evaluated.base_policy,
-        count(*) as n,
-        count(*) filter (where base.success and new.success) as kept,
-        count(*) filter (where new.success and not base.success) as gained,
-        count(*) filter (where base.success and not new.success) as dropped,
-        count(*) filter (where not base.success and not new.success) as lost
-    from iterations_evaluated as evaluated
-    join evaluations as base on base.policy_id = evaluated.base_policy and base.protocol = evaluated.protocol
-    join evaluations as new
-        on new.policy_id = evaluated.rl_policy and new.protocol = evaluated.protocol
-       and new.task = base.task and new.seed = base.seed
-    group by all
 )
 
 select
@@ -68,14 +52,14 @@ select
     real_steps,
     imagined_steps,
     evaluation_steps,
-    n,
-    (kept + dropped) / n as base_success,
-    (kept + gained) / n as new_success,
-    (gained - dropped) / n as difference,
-    paired_low(kept, gained, dropped, lost) as difference_low,
-    paired_high(kept, gained, dropped, lost) as difference_high,
+    (new ->> 'n')::int as n,
+    (base ->> 'rate')::double as base_success,
+    (new ->> 'rate')::double as new_success,
+    (difference ->> 'difference')::double as difference,
+    (difference ->> 'low')::double as difference_low,
+    (difference ->> 'high')::double as difference_high,
     protocol,
     base_policy
-from pairs
+from iterations_evaluated
 join spent using (campaign, iteration)
 order by protocol, base_policy, campaign, iteration;

@@ -13,33 +13,19 @@ with mine as materialized (from current where campaign = $campaign and iteration
 
 iterations_begun as (select distinct iteration from mine),
 
--- The policies and the protocol that an iteration's evaluation compared.
+-- What each evaluation published. Table evaluations may hold more of its policies: what one that was killed had got to.
 compared as (
     select
         iteration,
-        parents ->> 'base_policy' as base_policy,
-        parents ->> 'rl_policy' as rl_policy,
         -- Rows are keyed by the digest of the protocol that the publication spells out.
-        left(sha256(details ->> 'protocol'), 32) as protocol
+        left(sha256(details ->> 'protocol'), 32) as protocol,
+        details -> 'base' as base,
+        details -> 'new' as new,
+        details -> 'difference' as difference,
+        (details -> 'exploitation' ->> 'imagined_gain')::double as imagined_gain,
+        (details -> 'exploitation' ->> 'exploited')::boolean as exploited
     from mine
     where asset = 'evaluation'
-),
-
-pairs as (
-    select
-        compared.iteration,
-        compared.protocol,
-        count(*) as n,
-        count(*) filter (where base.success and new.success) as kept,
-        count(*) filter (where new.success and not base.success) as gained,
-        count(*) filter (where base.success and not new.success) as dropped,
-        count(*) filter (where not base.success and not new.success) as lost
-    from compared
-    join evaluations as base on base.policy_id = compared.base_policy and base.protocol = compared.protocol
-    join evaluations as new
-        on new.policy_id = compared.rl_policy and new.protocol = compared.protocol
-       and new.task = base.task and new.seed = base.seed
-    group by all
 ),
 
 aligned as (
@@ -93,15 +79,6 @@ published as (
     where mine.asset = 'failure_rollouts'
 ),
 
-watched as (
-    select
-        iteration,
-        (details -> 'exploitation' ->> 'imagined_gain')::double as imagined_gain,
-        (details -> 'exploitation' ->> 'exploited')::boolean as exploited
-    from mine
-    where asset = 'evaluation'
-),
-
 budgets as (
     select iteration, sum(real_steps)::bigint as real_steps, sum(imagined_steps)::bigint as imagined_steps
     from mine
@@ -110,18 +87,18 @@ budgets as (
 
 select
     iteration,
-    pairs.n as evaluated,
-    kept + dropped as base_successes,
-    (kept + dropped) / pairs.n as base_success,
-    wilson_low(kept + dropped, pairs.n) as base_low,
-    wilson_high(kept + dropped, pairs.n) as base_high,
-    kept + gained as new_successes,
-    (kept + gained) / pairs.n as new_success,
-    wilson_low(kept + gained, pairs.n) as new_low,
-    wilson_high(kept + gained, pairs.n) as new_high,
-    (gained - dropped) / pairs.n as difference,
-    paired_low(kept, gained, dropped, lost) as difference_low,
-    paired_high(kept, gained, dropped, lost) as difference_high,
+    (new ->> 'n')::int as evaluated,
+    (base ->> 'successes')::int as base_successes,
+    (base ->> 'rate')::double as base_success,
+    (base ->> 'low')::double as base_low,
+    (base ->> 'high')::double as base_high,
+    (new ->> 'successes')::int as new_successes,
+    (new ->> 'rate')::double as new_success,
+    (new ->> 'low')::double as new_low,
+    (new ->> 'high')::double as new_high,
+    (difference ->> 'difference')::double as difference,
+    (difference ->> 'low')::double as difference_low,
+    (difference ->> 'high')::double as difference_high,
     imagined_gain,
     exploited,
     aligned.n as aligned,
@@ -145,11 +122,10 @@ select
     failures as failures_published,
     real_steps,
     imagined_steps,
-    pairs.protocol as evaluation_protocol,
+    compared.protocol as evaluation_protocol,
     aligned.protocol as alignment_protocol
 from iterations_begun
-left join pairs using (iteration)
-left join watched using (iteration)
+left join compared using (iteration)
 left join aligned using (iteration)
 left join gates using (iteration)
 left join curated using (iteration)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from worldvla.alignment.intervals import comparison
 from worldvla.episodes.episode import Episode, Source
 from worldvla.episodes.images import encode_image
 from worldvla.lake.commit import Commit
@@ -212,7 +213,12 @@ class _Loop:
             for seed in range(10)
         ]
         self.lake.insert("evaluations", rows, self.commit("evaluation", iteration))
-        details = {"protocol": PROTOCOL, "exploitation": {"imagined_gain": 0.5, "exploited": better < 2}}
+        outcomes = ([row["success"] for row in rows if row["policy_id"] == one] for one in (base, policy))
+        details = {
+            "protocol": PROTOCOL,
+            **comparison(*outcomes),
+            "exploitation": {"imagined_gain": 0.5, "exploited": better < 2},
+        }
         self.publish("evaluation", iteration, rows_version(rows), ("rl_policy", "base_policy"), details, real_steps=160)
 
     def publish(

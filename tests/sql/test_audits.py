@@ -5,6 +5,7 @@ Digests depend on the image encoder's version, so the answers show readable name
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -138,6 +139,16 @@ def test_iterations_that_stand_half_way_are_shown(tmp_path: Path, lake: Lake) ->
     [row] = run_audit(begun, "loop_progress", {"campaign": "demo"}).to_dicts()
     assert (row["iteration"], row["sans_success"], row["fed_back"]) == ("0002", 8, 6)
     assert row["base_success"] is row["reward_alignment"] is row["gate"] is row["failures_published"] is None
+
+
+def test_what_a_killed_evaluation_left_is_in_no_answer(tmp_path: Path, lake: Lake) -> None:
+    killed = Lake(shutil.copytree(lake.root, tmp_path / "lake"))
+    begun = [row | {"seed": row["seed"] + 100, "success": True} for row in lake.read("evaluations").to_pylist()]
+    killed.insert("evaluations", begun, Commit("run", "evaluation", "demo", "0001"))
+    for name, parameters in (("loop_progress", {"campaign": "demo"}), ("interaction", {})):
+        published = run_audit(lake, name, parameters)
+        assert run_audit(killed, name, parameters).equals(published), name
+        assert set(published["n" if "n" in published.columns else "evaluated"]) == {10}
 
 
 @pytest.mark.parametrize("value", ["'", "x' OR '1'='1", "any'; DROP VIEW episodes; --", "$model", "%", "\x00"])
