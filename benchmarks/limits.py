@@ -84,7 +84,7 @@ def limits(
             f"{campaign} {iteration} has no fresh {', '.join(sorted(lacking))}: "
             f"`worldvla loop --campaign {campaign}` makes them, `worldvla status --campaign {campaign}` says why"
         )
-    bank, seed_of = validation(lake, made["sans"], config, episodes)
+    bank, seed_of, decided = validation(lake, made["sans"], config, episodes)
     stored = read_model(lake, made["world_model"].data_version)
     model = WorldModel.from_bytes(stored.config, stored.weights)
     stored = read_model(lake, made["judge"].data_version)
@@ -102,6 +102,7 @@ def limits(
         "campaign": campaign,
         "iteration": iteration,
         "episodes": "validation split, as many successes as failures; their first frames are where policies begin",
+        "of them decided the world model's weights and thresholds": decided,
         "rollouts of each policy from each of them": rollouts,
         "tuning seeds a task": seeds,
         "noise": {"in imagination": config.rl.noise.model_dump(), "on tuning seeds": config.evaluation.temperature},
@@ -111,16 +112,22 @@ def limits(
     return protocol, figures
 
 
-def validation(lake: Lake, sans: Materialization, config: Campaign, count: int) -> tuple[FrameBank, dict[str, int]]:
-    """Episodes of the validation split at the world model's image size, and the seed of each."""
+def validation(
+    lake: Lake, sans: Materialization, config: Campaign, count: int
+) -> tuple[FrameBank, dict[str, int], int]:
+    """Episodes of the validation split at the world model's image size, the seed of each, and how many of them decided
+    which weights the world model has and what counts as success: none, where there are others."""
     split = lake.frame("sans", ["episode_id"], f"sans_version = {quoted(sans.data_version)} AND split = 'validation'")
     rows = episode_rows(lake, split["episode_id"].to_list())
+    deciding = choose(rows.iter_rows(named=True), config.fine_tuning.calibration_episodes)
     # A foreign recording's seed is not the suite's: nobody could begin there.
     rows = rows.filter(rows["source"] != Source.IMPORT, rows["suite"] == config.scene.suite)
-    chosen = choose(rows.iter_rows(named=True), count)
+    others = rows.filter(~rows["episode_id"].is_in(deciding))
+    chosen = choose(others.iter_rows(named=True), count) or choose(rows.iter_rows(named=True), count)
     if not chosen:
         raise UserError("no task has both a success and a failure in the validation split: raise curation.validation")
-    return load_bank(lake, chosen, config.world_model.image_size), dict(rows.select("episode_id", "seed").iter_rows())
+    bank = load_bank(lake, chosen, config.world_model.image_size)
+    return bank, dict(rows.select("episode_id", "seed").iter_rows()), len({*chosen} & {*deciding})
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.limits import arguments
 from benchmarks.limits_policy import Acted, act_in_imagination, explored
-from benchmarks.limits_world_model import decoded, imagined, world_model_limits
+from benchmarks.limits_world_model import decoded, imagined, told_by_halves, world_model_limits
 from tests.sight import untrained_sight
 from tests.world_model.conftest import CHUNK, FRAMES, STRIDE, toy_architecture, toy_bank
 from worldvla import campaigns
@@ -87,6 +87,17 @@ def test_every_figure_has_its_n(model: WorldModel) -> None:
             assert figures[f"toy, {view}: {what}"]["n"] == len(BANK)
     assert figures[f"toy: pose error after {2 * CHUNK} actions, nine in ten below"]["n"] == len(BANK)
     assert not any(f"after {4 * CHUNK} actions" in name for name in figures)
+
+
+def test_an_oracle_is_told_by_thresholds_of_other_episodes() -> None:
+    success = np.arange(40) % 2 == 0
+    parted = np.where(success, 0.9, 0.2) + np.linspace(0, 0.05, 40)
+    assert (told_by_halves(parted, success) == success).all()
+    noise = np.random.default_rng(0)
+    right = [(told_by_halves(noise.random(40), success) == success).mean() for _ in range(200)]
+    assert np.mean(right) == pytest.approx(0.5, abs=0.03), "scores that tell nothing seem to tell nothing"
+    few = np.array([0.9, 0.1, 0.2])
+    assert told_by_halves(few, np.array([True, False, False])).tolist() == [True, False, False]
 
 
 def test_without_proprioception_no_pose_is_rated(model: WorldModel) -> None:
