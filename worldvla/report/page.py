@@ -101,6 +101,9 @@ def outcome_chart(summary: dict) -> Markup:
 def learning_chart(history: list[dict], probes: list[dict]) -> Markup:
     """Success in imagination, update by update, and what the probes say of it in the simulator."""
     styles = dict(zip(RL_CURVES, ("a", "muted", "b"), strict=True))
+    # Where no group began near a failure, there is nothing to tell apart.
+    if not any(update.get("imagined_success_near_failure") for update in history):
+        styles = {"imagined_success": styles["imagined_success"]}
     series = [
         Series(
             name.replace("imagined_success", "imagined success").replace("_", " "), [u[name] for u in history], style
