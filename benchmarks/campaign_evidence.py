@@ -59,12 +59,15 @@ def gather(lake: Lake | None, plan: Plan, folder: Path) -> Evidence:
         if old and mine and mine.same(old):
             # Measured then and there, however often it is reported.
             found[name] = old
-        elif mine and mine.extent and mine.extent >= (old.extent if old else 0):
+        elif mine and mine.extent > (old.extent if old else 0):
             keep(mine, folder)
             found[name] = mine
         elif old:
             found[name] = old
             missing = [one for one in missing if one.campaign != name] + lacking(old, count)
+            if mine and mine.extent == old.extent:
+                why = "this home measured as much, and otherwise; to report that, remove what is kept"
+                missing.append(Missing(name, f"what was kept on {old.date} is reported; {why} ({folder / name}.json)"))
             missing += [
                 Missing(name, f"what was kept on {old.date} is reported; in this home {gate} failed its gate: {why}")
                 for gate, why in (mine.gates if mine else {}).items()

@@ -61,7 +61,8 @@ def rises(name: str, value: dict) -> Figure:
 
 def world_model_figures(evidence: Evidence, campaign: str) -> list[Figure]:
     """Each iteration's world model on whole held-out episodes, imagined from the first frame: in all, per task, and its
-    alignment by what recorded them, for experts, replays and policies are not as easily told."""
+    alignment by what recorded them, for experts, replays and policies are not as easily told: there of each outcome
+    for itself, since outcomes are balanced within tasks alone."""
     figures = []
     for iteration, found in evidence.alignments(campaign).items():
         rows = found.rows
@@ -72,8 +73,10 @@ def world_model_figures(evidence: Evidence, campaign: str) -> list[Figure]:
         for task in sorted({row["task"] for row in rows}):
             figures += imagined_figures(f"{where}, {task}", [row for row in rows if row["task"] == task])
         for source in sorted({row["source"] for row in rows if row.get("source")}):
-            recorded = [row for row in rows if row["source"] == source]
-            figures += alignment_shares(f"{where}, episodes of source {source}", recorded)
+            for outcome, such in ((True, "successes"), (False, "failures")):
+                recorded = [row for row in rows if row["source"] == source and row["true_success"] == outcome]
+                if recorded:
+                    figures += alignment_shares(f"{where}, {such} of source {source}", recorded)
     return figures
 
 

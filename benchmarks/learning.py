@@ -44,7 +44,8 @@ LEAST_GAIN = 0.0
 
 
 def report(evidence: Evidence) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The protocol's own part, and the figures; the table and the picture are written beside them."""
+    """The protocol's own part, and the figures; the table and the picture are written beside them, and removed where
+    there is nothing to show."""
     figures = world_model_figures(evidence, CAMPAIGN)
     policies = evidence.evaluations(CAMPAIGN)
     if policies:
@@ -57,11 +58,13 @@ def report(evidence: Evidence) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         )
     compared = evidence.of((CAMPAIGN, *ABLATIONS))
     rows = interaction(compared)
+    unrated = [str(one) for one in compared.missing if one.asset in ("", "evaluation")]
+    FOLDER.mkdir(exist_ok=True)
+    (FOLDER / "learning.md").write_text(markdown(rows, unrated))
     if rows:
-        FOLDER.mkdir(exist_ok=True)
-        unrated = [str(one) for one in compared.missing if one.asset in ("", "evaluation")]
-        (FOLDER / "learning.md").write_text(markdown(rows, unrated))
         draw(rows, PICTURE)
+    else:
+        PICTURE.unlink(missing_ok=True)
     return {"interaction": rows}, figures
 
 

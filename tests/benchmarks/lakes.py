@@ -20,6 +20,7 @@ from worldvla.planner.plan import Run, Selection
 PROTOCOL = {"suite": "maniskill_tabletop", "temperature": 1.0, "first_seed": 900_000, "split": "heldout"}
 SEEDS = 20
 STEPS = {"demonstrations": 1000, "perturbed_demonstrations": 500, "exploration_rollouts": 300, "policy_rollouts": 70}
+PROBED = 11  # steps of an iteration's probes
 
 # By task, how many of SEEDS seeds succeed: the first so many.
 Successes = Mapping[str, int]
@@ -136,7 +137,8 @@ def measuring(lake: Lake, base: Successes, new: Mapping[str, Successes]) -> Call
                 _publish(lake, replace(record, data_version=version, details={"rows": len(rows), "protocol": {}}))
             elif asset == "rl_policy":
                 # Campaigns train in their own ways; what is published from equal parents alone would be one policy.
-                _publish(lake, replace(record, data_version=digest([run.campaign, record.data_version])))
+                version = digest([run.campaign, record.data_version])
+                _publish(lake, replace(record, data_version=version, real_steps=PROBED))
             elif asset in STEPS:
                 _publish(lake, replace(record, real_steps=STEPS[asset]))
         return 0

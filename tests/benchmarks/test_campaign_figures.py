@@ -160,3 +160,17 @@ def test_every_task_needs_its_seeds() -> None:
     outcomes = {(task, seed): True for task, seeds in ((PUSH, 200), (LIFT, 199)) for seed in range(seeds)}
     seeds, *_ = base_figures("tabletop", outcomes)
     assert (seeds["value"], seeds["holds"]) == (199, False)
+
+
+def test_what_recorded_an_episode_is_told_for_each_outcome(lake: Lake) -> None:
+    """Outcomes are balanced within tasks, not within what recorded them: experts hardly ever fail."""
+    aligned(lake, "tabletop", "0000", alignment_rows(PUSH, 8, visual=8, reward=7))
+    seen = evidence(lake, PLAN)
+    for row in seen.measured["tabletop"].alignments["0000"].rows:
+        row["source"] = "expert" if row["true_success"] else "policy"
+    figures = by_name(world_model_figures(seen, "tabletop"))
+    told = {name: one["value"] for name, one in figures.items() if "of source" in name and "reward" in name}
+    assert told == {
+        "tabletop iteration 0000, successes of source expert: reward alignment": 1.0,
+        "tabletop iteration 0000, failures of source policy: reward alignment": 0.75,
+    }

@@ -75,6 +75,27 @@ def test_a_home_that_is_not_as_far_replaces_nothing(lake: Lake, tmp_path: Path) 
     assert gather(lake, PLAN, tmp_path).measured[ONE] == whole
 
 
+def test_of_two_homes_that_measured_as_much_the_first_is_reported(lake: Lake, tmp_path: Path) -> None:
+    whole = gather(lake, PLAN, tmp_path).measured[ONE]
+    other = Lake(tmp_path / "other")
+    run_fresh(other, ONE, 2, BASE, {"0000": {PUSH: 2, LIFT: 2}, "0001": {PUSH: 2, LIFT: 2}})
+    seen = gather(other, PLAN, tmp_path)
+    assert seen.measured[ONE] == whole
+    assert any(f"remove what is kept ({tmp_path / ONE}.json)" in str(one) for one in seen.missing)
+
+
+def test_to_publish_anew_what_is_there_takes_no_hours_away(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    run_fresh(lake, ONE, 1, BASE, {"0000": {PUSH: 15, LIFT: 9}})
+    before = gather(lake, {ONE: 1}, tmp_path / "a").measured[ONE].seconds
+    record = latest(lake)["evaluation", ONE, "0000"]
+    again = replace(record, seconds=2.0, materialized_at=datetime.now(UTC))
+    publish(lake, again, Commit("run", "evaluation", ONE, "0000"))
+    assert latest(lake)["evaluation", ONE, "0000"].seconds == 2.0
+    assert gather(lake, {ONE: 1}, tmp_path / "b").measured[ONE].seconds == before
+    assert before["evaluation 0000"] == 1800.0
+
+
 def test_what_was_measured_before_a_change_counts_no_more(
     lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,10 +15,11 @@ import pytest
 from benchmarks import learning, libero
 from benchmarks.campaign_evidence import Evidence, gather
 from benchmarks.campaign_figures import HOURS
+from benchmarks.campaign_home import SOURCES
 from benchmarks.campaign_runs import differing, protocol, run
 from benchmarks.interaction_table import interaction, markdown
 from benchmarks.learning_plot import draw
-from tests.benchmarks.lakes import PROTOCOL, STEPS, aligned, alignment_rows, evaluated, evidence, run_fresh
+from tests.benchmarks.lakes import PROBED, PROTOCOL, STEPS, aligned, alignment_rows, evaluated, evidence, run_fresh
 from worldvla.alignment.intervals import proportion
 from worldvla.errors import UserError
 from worldvla.home import project_root
@@ -93,12 +94,14 @@ def test_the_steps_of_the_table_are_those_of_the_audit(half_finished: Lake, tmp_
         for row in run_audit(half_finished, "interaction", {}).to_dicts()
     }
     for row in rows:
-        assert row["real_steps"] == row["demonstrations"] + row["exploration"] + row["collection"]
+        assert row["real_steps"] == sum(row[source] for source in SOURCES)
         if row["iteration"]:
             assert row["real_steps"] == audited[row["campaign"], row["iteration"]]
     base, first, second, _ = rows
     assert (base["real_steps"], base["gain"]) == (STEPS["demonstrations"], None)
     assert (first["collection"], second["collection"]) == (0, STEPS["policy_rollouts"])
+    # Probes choose the policy of their own iteration, and those of the iterations before chose where it began.
+    assert (base["probes"], first["probes"], second["probes"]) == (0, PROBED, 2 * PROBED)
     assert markdown(rows, []).count("\n") == 2 + len(rows)
 
 
