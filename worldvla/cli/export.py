@@ -38,7 +38,9 @@ def export(
     crf: Annotated[
         int | None, typer.Option(min=0, max=63, help="Of the codec: smaller is closer to the original; default 18.")
     ] = None,
-    fps: Annotated[float | None, typer.Option(min=0.1, help="Frames/s of LeRobot's; default: as recorded.")] = None,
+    fps: Annotated[
+        float | None, typer.Option(min=0.1, max=1000, help="Frames/s of LeRobot's; default: as recorded.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array of objects.")] = False,
 ) -> None:
     """Write episodes as a LeRobot, HDF5 or Parquet dataset, with where each of them comes from.

@@ -9,6 +9,7 @@ import pytest
 
 from tests.exchange.exporting.exported import export_sans, originals, pictures_of
 from tests.factories import seldom_drawn, synthetic_episode
+from worldvla.episodes.episode import Source
 from worldvla.errors import UserError
 from worldvla.exchange.exporting import parquet
 from worldvla.exchange.exporting.pictures import decoded
@@ -93,7 +94,7 @@ def test_hdf5_says_what_robomimic_asks_and_one_rate(tmp_path: Path) -> None:
     writer = make_writer("hdf5", tmp_path, Video())
     one, other = synthetic_episode(1), synthetic_episode(2)
     writer.add(replace(one, settings={"fps": 10}), {})
-    with pytest.raises(UserError, match=r"PushCube-v1 was recorded at 15 frames/s, others of its file at 10 frames/s"):
+    with pytest.raises(UserError, match="PushCube-v1 has frames/s 15, others of its file 10: .* export them apart"):
         writer.add(replace(other, settings={"fps": 15}), {})
     writer.add(replace(other, suite="libero_goal"), {})
     types = [
@@ -101,6 +102,38 @@ def test_hdf5_says_what_robomimic_asks_and_one_rate(tmp_path: Path) -> None:
         for name in ("PushCube-v1", "libero_goal_PushCube-v1")
     ]
     assert types == [2, 1]
+
+
+def test_hdf5_takes_a_simulators_rate_for_what_it_is(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    writer = make_writer("hdf5", tmp_path, Video())
+    writer.add(synthetic_episode(1), {})
+    writer.add(replace(synthetic_episode(2), source=Source.IMPORT, settings={"fps": 20.0}), {})
+    with pytest.raises(UserError, match="frames/s none, others of its file 20"):
+        writer.add(replace(synthetic_episode(3), source=Source.IMPORT), {})
+    with h5py.File(tmp_path / "PushCube-v1_demo.hdf5") as file:
+        assert sorted(file["data"]) == ["demo_0", "demo_1"]
+        assert json.loads(file["data"].attrs["env_args"])["env_kwargs"] == {"control_freq": 20}
+
+
+@pytest.mark.parametrize(
+    ("unlike", "told"),
+    [
+        ({"size": 32}, r"pictures of \(32, 32, 3\), others of its file \(16, 16, 3\)"),
+        ({"images": False}, r"pictures of none, others of its file \(16, 16, 3\)"),
+    ],
+)
+def test_hdf5_has_pictures_of_one_shape_in_a_file(tmp_path: Path, unlike: dict, told: str) -> None:
+    from dataclasses import replace
+
+    writer = make_writer("hdf5", tmp_path, Video())
+    writer.add(synthetic_episode(1), {})
+    with pytest.raises(UserError, match=told):
+        writer.add(synthetic_episode(2, **unlike), {})
+    wide = replace(synthetic_episode(3), proprio=np.zeros((9, 7), np.float32))
+    with pytest.raises(UserError, match=r"proprioception of \(7,\), others of its file \(5,\)"):
+        writer.add(wide, {})
 
 
 def test_hdf5_of_episodes_without_pictures_has_none(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ import numpy as np
 from worldvla.episodes.episode import Episode
 from worldvla.errors import UserError
 from worldvla.exchange.exporting.pictures import decoded
+from worldvla.exchange.exporting.rate import recorded_rate
 from worldvla.sim.libero.tasks import SUITES
 
 IMAGE, PROPRIO = "agentview_rgb", "proprio"
@@ -41,7 +42,7 @@ class HDF5Writer:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._paths: dict[tuple[str, str], Path] = {}
-        self._rates: dict[tuple[str, str], float | None] = {}
+        self._forms: dict[tuple[str, str], dict[str, Any]] = {}
         self._masks: dict[tuple[str, str], dict[str, list[str]]] = {}
 
     def add(self, episode: Episode, provenance: dict[str, Any]) -> None:
@@ -49,19 +50,21 @@ class HDF5Writer:
 
         key = episode.suite, episode.task
         is_new = key not in self._paths
-        rate = episode.settings.get("fps")
-        if rate != self._rates.setdefault(key, rate):
-            raise UserError(
-                f"episode {episode.episode_id} of {episode.task} was recorded at {_told(rate)}, others of its file at "
-                f"{_told(self._rates[key])}: an HDF5 file has one rate; export them apart"
-            )
+        pictures = decoded(episode) if episode.images else None
+        form = _form(episode, pictures)
+        for name, theirs in self._forms.setdefault(key, form).items():
+            if form[name] != theirs:
+                raise UserError(
+                    f"episode {episode.episode_id} of {episode.task} has {name} {_told(form[name])}, others of its "
+                    f"file {_told(theirs)}: an HDF5 file has one; export them apart"
+                )
         if is_new:
             self._paths[key] = self._free_path(episode)
             self._masks[key] = {}
         with h5py.File(self._paths[key], "w-" if is_new else "r+") as file:
             data = _created(file, episode) if is_new else file["data"]
             name = f"demo_{data.attrs['num_demos']}"
-            _write(data.create_group(name), episode, provenance)
+            _write(data.create_group(name), episode, pictures, provenance)
             data.attrs["num_demos"] += 1
             data.attrs["total"] += episode.length
         if provenance.get("split"):
@@ -87,14 +90,24 @@ class HDF5Writer:
         return next(path for stem in stems if (path := self.folder / f"{stem}_demo.hdf5") not in taken)
 
 
-def _told(rate: float | None) -> str:
-    return f"{rate:g} frames/s" if rate else "a rate that nothing tells"
+def _form(episode: Episode, pictures: np.ndarray | None) -> dict[str, Any]:
+    """What all episodes of a file have alike."""
+    return {
+        "frames/s": recorded_rate(episode),
+        "pictures of": None if pictures is None else pictures.shape[1:],
+        "proprioception of": episode.proprio.shape[1:],
+        "actions of": episode.actions.shape[1:],
+    }
+
+
+def _told(value: Any) -> str:
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _created(file: Any, episode: Episode) -> Any:
     """The group of the file's episodes, with what holds for all of them."""
     data = file.create_group("data")
-    rate = episode.settings.get("fps")
+    rate = recorded_rate(episode)
     options = {"control_freq": rate} if rate else {}
     data.attrs["total"] = 0
     data.attrs["num_demos"] = 0
@@ -107,7 +120,7 @@ def _created(file: Any, episode: Episode) -> Any:
     return data
 
 
-def _write(group: Any, episode: Episode, provenance: dict[str, Any]) -> None:
+def _write(group: Any, episode: Episode, pictures: np.ndarray | None, provenance: dict[str, Any]) -> None:
     length = episode.length
     group.attrs["num_samples"] = length
     for name, value in provenance.items():
@@ -126,8 +139,7 @@ def _write(group: Any, episode: Episode, provenance: dict[str, Any]) -> None:
     extra.create_dataset("initial_state", data=np.asarray(episode.initial_state, np.float64))
     if episode.timestamps is not None:
         extra.create_dataset("timestamp", data=np.asarray(episode.timestamps, np.float64))
-    if episode.images:
-        pictures = decoded(episode)
+    if pictures is not None:
         chunk = (1, *pictures.shape[1:])
         group.create_dataset(f"obs/{IMAGE}", data=pictures[:length], chunks=chunk if length else None)
         extra.create_dataset(IMAGE, data=pictures[length])

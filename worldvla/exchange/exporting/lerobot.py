@@ -13,13 +13,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from worldvla.episodes.episode import ANNOTATED, Episode
+from worldvla.episodes.episode import Episode
 from worldvla.errors import UserError
 from worldvla.exchange import lerobot_layout as layout
 from worldvla.exchange.exporting import lerobot_stats
-from worldvla.exchange.exporting.lerobot_frames import SIMULATOR_FPS, arrow_table, columns_of, features_of
+from worldvla.exchange.exporting.lerobot_frames import arrow_table, columns_of, features_of
 from worldvla.exchange.exporting.lerobot_metadata import EpisodesMetadata, open_metadata
 from worldvla.exchange.exporting.pictures import decoded
+from worldvla.exchange.exporting.rate import recorded_rate
 from worldvla.exchange.exporting.run import Video
 from worldvla.exchange.exporting.video import VideoFile, described
 
@@ -91,13 +92,12 @@ class LeRobotWriter:
     def _settle(self, episode: Episode, pictures: np.ndarray | None) -> None:
         """The first episode decides what the dataset's features are; the others must have the same."""
         size = None if pictures is None else pictures.shape[1:3]
-        fps = self.video.fps or episode.settings.get("fps")
-        if not fps and episode.source in ANNOTATED:
+        fps = self.video.fps or recorded_rate(episode)
+        if not fps:
             raise UserError(
                 f"episode {episode.episode_id} ({episode.suite} {episode.task}) came without its rate, which a LeRobot "
                 "dataset declares: say --fps, or import it with --map fps"
             )
-        fps = fps or SIMULATOR_FPS
         info = {} if size is None else described(size, fps, self.video.codec)
         features = features_of(episode, size, info)
         if not self.features:

@@ -27,7 +27,6 @@ from worldvla.exchange.lerobot_layout import (
 )
 
 ACTION_NAMES = ["x", "y", "z", "roll", "pitch", "yaw", "gripper"]
-SIMULATOR_FPS = 20  # the control period of ManiSkill and LIBERO here is 1/20 s
 _ARROW = {"float32": pa.float32(), "float64": pa.float64(), "int64": pa.int64(), "bool": pa.bool_()}
 
 

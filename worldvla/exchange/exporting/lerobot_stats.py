@@ -52,6 +52,9 @@ def as_lists(stats: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, dict[st
 
 
 def _moments(values: np.ndarray) -> dict[str, np.ndarray]:
+    """Of the rows that hold a number in every column, for JSON knows no other; zeros where there is none."""
+    known = values[np.isfinite(values).all(1)]
+    values = known if len(known) else np.zeros((1, values.shape[1]))
     quantiles = np.quantile(values, list(QUANTILES.values()), axis=0)
     return {
         "min": values.min(0),
