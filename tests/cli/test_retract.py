@@ -54,6 +54,14 @@ def withdrawn(lake: Lake) -> dict[str, str]:
     return dict(lake.frame("retractions", ["episode_id", "reason"]).rows())
 
 
+def test_any_describes_nothing(lake: Lake) -> None:
+    """Audits take `any` for no condition: alone it would withdraw every episode of every campaign."""
+    for option in ("--task", "--suite", "--source", "--policy"):
+        result = call(option, "any", "--reason", "x", "--yes")
+        assert isinstance(result.exception, UserError) and "name episodes, or describe them" in str(result.exception)
+    assert withdrawn(lake) == {}
+
+
 def test_a_dry_run_foretells_what_the_retraction_then_does(lake: Lake) -> None:
     before = lake.versions()
     foretold = answer("--seeds", "300-302", "--source", "expert", "--reason", "arm recalibrated", "--dry-run")

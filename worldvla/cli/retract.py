@@ -38,6 +38,7 @@ def retract(
     Name episodes, or describe them: options together select what satisfies all, as `worldvla
     audit episodes_of` lists it.
     """
+    from worldvla.lake.names import ANY
     from worldvla.lake.retractions import Supposed, restore_episodes, retract_episodes
     from worldvla.lake.store import Lake
     from worldvla.locks import at_work
@@ -48,7 +49,7 @@ def retract(
         raise UserError(f"--reason has {len(reason or '')} characters; {LONGEST_REASON} are the most")
     described = {"suite": suite, "task": task, "seeds": seeds, "source": source, "policy": policy}
     described |= {"after": after, "before": before}
-    selection = {name: value for name, value in described.items() if value is not None}
+    selection = {name: value for name, value in described.items() if value not in (None, ANY)}
     lake = Lake.default()
     found = _chosen(lake, episodes or [], selection)
     chosen = [one for one in found if (one["retracted"] is not None) == undo]
