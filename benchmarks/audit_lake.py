@@ -307,7 +307,8 @@ class _Nights:
                 best_progress=0.5,
             )
         compared = comparison(self.successes[base].tolist(), self.successes[policy].tolist())
-        self.publish("evaluation", iteration, self.version(), {"protocol": PROTOCOL, **compared})
+        details = {"protocol": PROTOCOL, **compared, "tasks": {TASKS[0]: compared}}
+        self.publish("evaluation", iteration, self.version(), details)
 
     def vector(self, iteration: str) -> None:
         versions = {parent: self.read(parent, iteration) for parent in GRAPH["iteration_record"].parents}

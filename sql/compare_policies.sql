@@ -6,9 +6,9 @@
 -- Only rates of one protocol and one task are compared, on the seeds that both policies were evaluated on, in pairs.
 -- Intervals are 95 % (Wilson; for the difference Newcombe's for pairs). Where the policies share no protocol, or no
 -- task and seed of one, there is no answer: the refusal names the fields in which the protocols differ.
-with ours as (from evaluations where policy_id = $policy),
+with ours as (from published_evaluations where policy_id = $policy),
 
-other as (from evaluations where policy_id = $against),
+other as (from published_evaluations where policy_id = $against),
 
 pairs as materialized (
     select

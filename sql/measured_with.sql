@@ -14,7 +14,7 @@ select
     min(seed) as first_seed,
     max(seed) as last_seed,
     protocol_lines.conditions
-from evaluations
+from published_evaluations as evaluations
 left join protocol_lines using (protocol)
 where policy_id = $policy
 group by evaluations.protocol, evaluations.task, protocol_lines.conditions

@@ -1,6 +1,6 @@
 -- question: Where did this episode come from?
 -- param episode: an episode: a prefix of its id
--- show: source, actor, import_name, format, path, file, record, mapping, imported_at
+-- show: source, actor, task, seed, settings, import_name, format, path, file, record, mapping, imported_at
 --
 -- An imported episode has the dataset, the file, the record in it, the digests of all files that it was read from, and
 -- the mapping that made it ours. Of any other, `source`, `actor` and `settings` say who acted, and `seed` from where.

@@ -11,7 +11,7 @@ select
     count(*) filter (where evaluations.success) / count(*) as rate,
     wilson_low(count(*) filter (where evaluations.success), count(*)) as low,
     wilson_high(count(*) filter (where evaluations.success), count(*)) as high
-from evaluations
+from published_evaluations as evaluations
 left join models on models.model_id = evaluations.policy_id
 group by all
 order by evaluations.protocol, evaluations.task, models.kind, evaluations.policy_id;

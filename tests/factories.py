@@ -214,9 +214,11 @@ class _Loop:
         ]
         self.lake.insert("evaluations", rows, self.commit("evaluation", iteration))
         outcomes = ([row["success"] for row in rows if row["policy_id"] == one] for one in (base, policy))
+        compared = comparison(*outcomes)
         details = {
             "protocol": PROTOCOL,
-            **comparison(*outcomes),
+            **compared,
+            "tasks": {"PushCube-v1": compared},
             "exploitation": {"imagined_gain": 0.5, "exploited": better < 2},
         }
         self.publish("evaluation", iteration, rows_version(rows), ("rl_policy", "base_policy"), details, real_steps=160)

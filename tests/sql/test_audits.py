@@ -145,7 +145,13 @@ def test_what_a_killed_evaluation_left_is_in_no_answer(tmp_path: Path, lake: Lak
     killed = Lake(shutil.copytree(lake.root, tmp_path / "lake"))
     begun = [row | {"seed": row["seed"] + 100, "success": True} for row in lake.read("evaluations").to_pylist()]
     killed.insert("evaluations", begun, Commit("run", "evaluation", "demo", "0001"))
-    for name, parameters in (("loop_progress", {"campaign": "demo"}), ("interaction", {})):
+    for name, parameters in (
+        ("loop_progress", {"campaign": "demo"}),
+        ("interaction", {}),
+        ("protocols", {}),
+        ("measured_with", {"policy": "demo/1"}),
+        ("compare_policies", {"policy": "demo/1", "against": "demo/base_policy"}),
+    ):
         published = run_audit(lake, name, parameters)
         assert run_audit(killed, name, parameters).equals(published), name
         assert set(published["n" if "n" in published.columns else "evaluated"]) == {10}
