@@ -70,7 +70,7 @@ def in_flight(instance: dg.DagsterInstance, campaign: str) -> str | None:
     if unfinished:
         return f"run {unfinished[0].run_id} still runs ({unfinished[0].status.value.lower()})"
     holder = held_by(campaign)
-    return f"process {holder} runs the campaign" if holder else None
+    return f"the campaign {holder}" if holder else None
 
 
 def served_run(instance: dg.DagsterInstance, campaign: str) -> dg.DagsterRun | None:

@@ -6,6 +6,7 @@ machines do not see them.
 
 import fcntl
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,8 +21,9 @@ PATIENCE_SECONDS = 5.0
 
 
 @contextmanager
-def campaign_lock(campaign: str) -> Iterator[int]:
-    """Holds the campaign and gives the lock's file descriptor.
+def campaign_lock(campaign: str, doing: str = "") -> Iterator[int]:
+    """Holds the campaign and gives the lock's file descriptor. Others are told the process, and what it is `doing`
+    where that is not to run the campaign.
 
     Raises `UserError` naming the process that holds the campaign.
     """
@@ -29,17 +31,16 @@ def campaign_lock(campaign: str) -> Iterator[int]:
         if not _acquired(file):
             file.seek(0)
             raise UserError(
-                f"campaign {campaign} is being run by process {file.read().strip() or '?'}; "
-                "wait for it, or stop it and start again: nothing is lost"
+                f"campaign {campaign} {_held(file)}; wait for it, or stop it and start again: nothing is lost"
             )
         with suppress(OSError):  # a full disk takes no number, and is no reason not to make room
             file.truncate(0)
-            os.write(file.fileno(), str(os.getpid()).encode())
+            os.write(file.fileno(), f"{os.getpid()} {doing}".strip().encode())
         yield file.fileno()
 
 
 def held_by(campaign: str) -> str | None:
-    """The process that holds the campaign, if one does; takes nothing away from it."""
+    """Which process holds the campaign, in words, if one does; takes nothing away from it."""
     try:
         file = _of_campaign(campaign).open()
     except FileNotFoundError:
@@ -48,15 +49,20 @@ def held_by(campaign: str) -> str | None:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return file.read().strip() or "?"
+            return _held(file)
     return None
 
 
 @contextmanager
 def at_work() -> Iterator[None]:
-    """Keeps the lake from being looked after meanwhile; waits while it is. Any number are at work together."""
+    """Keeps the lake from being looked after meanwhile; waits while it is, and says so. Any number are at work
+    together."""
     with _opened(_of_lake()) as file:
-        fcntl.flock(file, fcntl.LOCK_SH)
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"the lake {lake_root()} is being looked after; waiting for that to end", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_SH)
         yield
 
 
@@ -70,6 +76,11 @@ def nobody_at_work() -> Iterator[None]:
                 "for it (`worldvla status` says what is under way), or end it: nothing is lost"
             )
         yield
+
+
+def _held(file: IO[str]) -> str:
+    process, _, doing = (file.read().strip() or "?").partition(" ")
+    return f"is held by process {process}, {doing}" if doing else f"is being run by process {process}"
 
 
 def _of_campaign(campaign: str) -> Path:

@@ -1,6 +1,6 @@
-"""PostgreSQL in place of SQLite: whether the database that an environment variable names answers.
+"""PostgreSQL and MLflow's server in place of SQLite: whether what an environment variable names answers.
 
-Dagster and MLflow both try a database that does not answer for a long time and then show a
+Dagster and MLflow both try one that does not answer for a long time and then show a
 stack trace. So it is asked once beforehand, and what is wrong is said in one line, which
 names the variable and never its value: that may hold a password.
 """
@@ -19,7 +19,7 @@ CONNECT_SECONDS = 5
 
 
 def check_databases() -> None:
-    """Asks every PostgreSQL database that the environment names; raises `UserError`.
+    """Asks every PostgreSQL database and MLflow server that the environment names; raises `UserError`.
 
     Both keep the state of their migrations in a table of the same name, so each needs a database of its own.
     """
@@ -35,6 +35,8 @@ def check_databases() -> None:
         )
     for variable, url in addresses:
         _ask(variable, url)
+    if (text := os.environ.get(MLFLOW_TRACKING, "")).startswith(("http://", "https://")):
+        _ask_server(MLFLOW_TRACKING, text)
 
 
 def with_driver(address: str) -> str:
@@ -71,3 +73,15 @@ def _ask(variable: str, url: "URL") -> None:
     except psycopg2.Error as error:
         said = " ".join(str(error).split()).replace(url.password or "\0", "***")
         raise UserError(f"{variable}: the database does not answer: {said}") from None
+
+
+def _ask_server(variable: str, address: str) -> None:
+    """Whatever a server says, it answers; what it refuses MLflow tells itself."""
+    import requests
+
+    try:
+        requests.get(f"{address.rstrip('/')}/health", timeout=CONNECT_SECONDS)
+    except requests.RequestException as error:
+        raise UserError(
+            f"{variable}: the MLflow server does not answer ({type(error).__name__}): start it, or correct the address"
+        ) from None

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,9 @@ import pytest
 from tests.lake.published import abandon, recorded
 from tests.planner import lakes
 from worldvla.home import project_root
-from worldvla.lake.materializations import latest
+from worldvla.lake.commit import Commit
+from worldvla.lake.digests import digest
+from worldvla.lake.materializations import Materialization, latest, publish
 from worldvla.lake.models import has_model, read_model
 from worldvla.lake.store import Lake
 from worldvla.lake.tags import tag_training
@@ -78,12 +82,40 @@ def test_checkpoints_that_nobody_went_on_with_go(lake: Lake, tmp_path: Path) -> 
 
 
 def test_a_training_that_was_killed_before_its_first_checkpoint_keeps_what_it_read(lake: Lake, tmp_path: Path) -> None:
-    tag_training(lake, "episodes", "killed")
-    (clock := tmp_path / "checkpoints" / "killed.seconds").parent.mkdir(parents=True)
+    tag_training(lake, "episodes", killed := digest("killed"))
+    (clock := tmp_path / "checkpoints" / f"{killed}.seconds").parent.mkdir(parents=True)
     clock.write_text("60")
-    assert run("--apply", "--json")[0] == 0 and "training-killed" in lake.tags("episodes")
+    assert run("--apply", "--json")[0] == 0 and f"training-{killed}" in lake.tags("episodes")
     clock.unlink()
-    assert run("--apply", "--json")[0] == 0 and "training-killed" not in lake.tags("episodes")
+    assert run("--apply", "--json")[0] == 0 and f"training-{killed}" not in lake.tags("episodes")
+
+
+@pytest.mark.parametrize("name", ["model-backup-2026-11", "training-set-v1", "iteration.best"])
+def test_a_persons_own_tag_is_a_pin_whatever_it_begins_with(lake: Lake, name: str) -> None:
+    lake.tag("models", name, lake.version("models"))
+    assert name in run("pins", "--json")[1]
+    assert run("--apply", "--keep-days", "0", "--json")[0] == 0
+    assert name in lake.tags("models") and len(lake.read("models")) == 1
+
+
+def test_whom_the_last_evaluation_chose_is_kept_without_mlflow(lake: Lake) -> None:
+    model = latest(lake)["base_policy", "abandoned", ""].data_version
+    made = Materialization(
+        "evaluation", "abandoned", "0000", "e", "1", "", {}, "f", "r", {"champion": {"after": model}}
+    )
+    for chosen in (model, "nobody"):
+        details = {"champion": {"after": chosen}}
+        publish(lake, replace(made, details=details, materialized_at=datetime.now(UTC)), Commit("r", "evaluation"))
+        status, out, err = run("--keep-days", "0", "--json")
+        assert status == 0 and "there is no MLflow database" in err
+        removed = {row["table"]: row["removed_rows"] for row in json.loads(out)}["models"]
+        assert removed == (chosen == "nobody")
+
+
+@pytest.mark.parametrize("option", [("--apply",), ("--keep-days", "1"), ("--json",)])
+def test_an_option_before_a_command_of_retain_is_not_passed_over(lake: Lake, option: tuple[str, ...]) -> None:
+    status, out, err = run(*option, "pins")
+    assert (status, out) == (2, "") and f"{option[0]} before `pins`" in err
 
 
 @pytest.mark.parametrize("days", ["-1", "nan", "1e6", "1e12"])
@@ -108,7 +140,10 @@ def test_the_champion_of_an_abandoned_campaign_is_kept(lake: Lake) -> None:
 def test_nothing_is_removed_while_a_campaign_runs(lake: Lake) -> None:
     with campaign_lock("test"):
         status, _, err = run("--apply", "--keep-days", "0")
-    assert status == 2 and "campaign test is being run by process" in err
+    assert status == 2 and f"campaign test is being run by process {os.getpid()}" in err
+    with campaign_lock("test", "which looks after the lake"):
+        _, _, err = run("--apply", "--keep-days", "0")
+    assert f"campaign test is held by process {os.getpid()}, which looks after the lake" in err
     assert len(lake.read("models")) == 1
 
 
@@ -125,6 +160,12 @@ def test_nothing_is_removed_while_something_is_made_or_imported(lake: Lake, monk
 def test_young_work_is_kept_by_default(lake: Lake) -> None:
     status, out, _ = run("--json")
     assert status == 0 and all(row["removed_rows"] == 0 for row in json.loads(out))
+
+
+def test_there_is_nothing_to_pin_in_an_empty_lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLDVLA_HOME", str(tmp_path))
+    status, out, err = run("pin", "mine")
+    assert (status, out) == (2, "") and "holds no table yet" in err
 
 
 def test_a_pin_that_is_not_there_is_a_message(lake: Lake) -> None:

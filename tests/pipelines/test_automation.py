@@ -72,7 +72,7 @@ def test_no_run_is_asked_for_while_a_person_runs_the_loop(instance):
     loop()
     outdate("sans", "0000")
     with campaign_lock(CAMPAIGN):
-        assert "runs the campaign" in evaluate(instance).skip_message
+        assert "is being run by process" in evaluate(instance).skip_message
 
 
 def test_a_failed_run_waits_for_a_person_and_equal_reasons_have_one_key(instance):

@@ -146,7 +146,7 @@ def test_where_nothing_is_due_a_failure_is_told_before_the_reason(instance):
 def test_a_running_loop_blocks(instance):
     awake(instance)
     with campaign_lock(CAMPAIGN):
-        assert "runs the campaign" in rows(instance)[0]["blocked"]
+        assert "is being run by process" in rows(instance)[0]["blocked"]
 
 
 def test_a_gate_blocks(instance):

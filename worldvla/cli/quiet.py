@@ -24,6 +24,6 @@ def quiet(lake: "Lake") -> Iterator[None]:
         names |= {name for name in recorded if NAME.fullmatch(name)}
     with ExitStack() as stack:
         for name in sorted(names):
-            stack.enter_context(campaign_lock(name))
+            stack.enter_context(campaign_lock(name, "which looks after the lake"))
         stack.enter_context(nobody_at_work())
         yield

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from worldvla.cli import output
+from worldvla.errors import UserError
 
 if TYPE_CHECKING:
     from worldvla.lake.store import Lake
@@ -39,6 +40,13 @@ def retain(
     than --keep-days. Frames, videos and weights are never rewritten; the other tables are compacted.
     """
     if context.invoked_subcommand is not None:
+        for parameter in context.command.params:
+            source = context.get_parameter_source(parameter.name or "")
+            if source is not None and source.name != "DEFAULT":
+                raise UserError(
+                    f"{parameter.opts[0]} before `{context.invoked_subcommand}` is of `retain` alone: "
+                    f"leave it out, or write it after {context.invoked_subcommand}"
+                )
         return
     from worldvla.cli.quiet import quiet
     from worldvla.home import home
@@ -124,18 +132,27 @@ def _planned(lake: "Lake", keep: timedelta, trainings: "list[TrainingFiles]") ->
 
 
 def _champions(lake: "Lake") -> set[str]:
-    """The model of every campaign's champion alias; asks MLflow only when something was trained."""
+    """The model of every campaign's champion alias, and whom its newest evaluation chose, should the alias be lost;
+    asks MLflow only when something was trained."""
     if not lake.exists("models") or not lake.open("models").count_rows():
         return set()
     from worldvla.home import mlflow_uri
+    from worldvla.lake.materializations import latest
     from worldvla.tracking.champion import champion
 
+    published = latest(lake)
+    evaluations = sorted(key for key in published if key[0] == "evaluation")
+    chosen = {campaign: published[asset, campaign, one].details for asset, campaign, one in evaluations}
+    recorded = {details["champion"]["after"] for details in chosen.values() if "champion" in details}
     # Before the first training there is no database, and asking would make one.
     address = mlflow_uri()
     if address.startswith("sqlite:///") and not Path(address.removeprefix("sqlite:///")).exists():
-        return set()
-    campaigns = lake.frame("materializations", ["campaign"])["campaign"].unique().to_list()
-    return {model for model in map(champion, campaigns) if model}
+        output.say(
+            f"there is no MLflow database at {address}: champions that were set there by hand are not known. Where "
+            "trainings are tracked elsewhere, set MLFLOW_TRACKING_URI as it was for them"
+        )
+        return recorded
+    return recorded | {model for _, campaign, _ in published if (model := champion(campaign))}
 
 
 def _rows(plan: "Plan") -> list[dict]:

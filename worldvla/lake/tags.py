@@ -8,7 +8,8 @@
 | `pin.NAME` | all in use | the whole lake as it was when somebody pinned it |
 | `pin.NAME.MODEL` | models | this model and whatever it came from |
 
-Any other tag was set by a person with Lance's own tools, and counts as a pin of that version.
+Any other tag was set by a person with Lance's own tools, and counts as a pin of that version: `model-backup`
+too, for what follows the dash is no model.
 """
 
 import json
@@ -24,6 +25,11 @@ NAME = re.compile(r"[A-Za-z0-9_-]{1,60}")
 PIN = "pin."
 
 Kind = Literal["model", "training", "iteration", "pinned lake", "pinned model", "other"]
+OURS: dict[Kind, re.Pattern[str]] = {
+    "model": re.compile(r"model-([0-9a-f]{32})"),
+    "training": re.compile(r"training-([0-9a-f]{32})"),
+    "iteration": re.compile(r"iteration\.(.+\.[0-9]{4,})"),
+}
 
 
 @dataclass(frozen=True)
@@ -43,9 +49,9 @@ class Tag:
 
 def parse(name: str) -> Tag:
     """What a tag's name says."""
-    for prefix, kind in (("model-", "model"), ("training-", "training"), ("iteration.", "iteration")):
-        if name.startswith(prefix):
-            return Tag(name, kind, name.removeprefix(prefix))
+    for kind, pattern in OURS.items():
+        if named := pattern.fullmatch(name):
+            return Tag(name, kind, named[1])
     if name.startswith(PIN):
         pinned, _, model = name.removeprefix(PIN).partition(".")
         return Tag(name, "pinned model" if model else "pinned lake", pinned, model)
@@ -91,6 +97,8 @@ def pin(lake: Lake, name: str, model: str | None = None) -> list[dict]:
     if any(found["pin"] == name for found in pins(lake)):
         raise UserError(f"pin {name!r} exists: choose another name, or `worldvla retain unpin {name}` first")
     versions = {"models": lake.version("models")} if model else lake.versions()
+    if not versions:
+        raise UserError(f"nothing is pinned as {name!r}: the lake {lake.root} holds no table yet")
     for table, version in versions.items():
         lake.tag(table, f"{PIN}{name}.{model}" if model else f"{PIN}{name}", version)
     return [found for found in pins(lake) if found["pin"] == name]
