@@ -23,7 +23,9 @@ def test_every_campaign_of_the_file_imagines_and_acts(name):
     chunk, size = campaign.scene.chunk, campaign.world_model.image_size
     assert campaign.scene.max_steps % chunk == 0
     autoencoder = FrameAutoencoder(autoencoder_config(campaign.world_model))
-    embodiment = Embodiment(embodiment_config(autoencoder, 18, 7, campaign.policy.image_size))
+    embodiment = Embodiment(
+        embodiment_config(autoencoder, 18, 7, campaign.policy.image_size, len(campaign.scene.tasks))
+    )
     model = assemble(autoencoder, embodiment, campaign.world_model, chunk).eval()
     imagination = Imagination(model, campaign.imagination.denoising_steps, 0)
     policy = Policy.create(campaign.policy, chunk, 0).eval()

@@ -33,7 +33,7 @@ SETTINGS = toy_architecture().embodiment.model_copy(
 def grasps(episodes: int, seed: int) -> FrameBank:
     """Proprioception is place, height and width of the hand; over a square the hand stands higher before it closes."""
     random = np.random.default_rng(seed)
-    images, proprio, actions = [], [], []
+    images, proprio, actions, held = [], [], [], []
     for _ in range(episodes):
         lies, goes = random.choice([-1, 1], 2)
         there = lies == goes
@@ -46,6 +46,7 @@ def grasps(episodes: int, seed: int) -> FrameBank:
         height = np.where(np.arange(LENGTH) >= APPROACH, 0.2 * there, 0)
         closed = np.maximum(1 - 0.5 * np.maximum(np.arange(LENGTH) - APPROACH, 0), WIDTH_HELD if there else 0)
         images.append(picture)
+        held.append(there)
         proprio.append(np.stack([place, height, closed], axis=1).astype(np.float32))
         actions.append(np.concatenate([action[:-1], np.zeros((1, 7), np.float32)]))
     zeros = np.zeros(episodes * LENGTH, np.float32)
@@ -53,7 +54,7 @@ def grasps(episodes: int, seed: int) -> FrameBank:
         episode_ids=[f"{index:04d}" for index in range(episodes)],
         tasks=["toy"] * episodes,
         instructions=["hold the square"] * episodes,
-        success=np.zeros(episodes, bool),
+        success=np.array(held),
         images=np.repeat(np.stack(images), LENGTH, axis=0),
         actions=np.concatenate(actions),
         proprio=np.concatenate(proprio),
@@ -67,7 +68,7 @@ def grasps(episodes: int, seed: int) -> FrameBank:
 def trained(bank: FrameBank, **steps: int) -> Kinematics:
     settings = SETTINGS.model_copy(update=steps)
     torch.manual_seed(0)
-    kinematics = Kinematics(3, 7, SIZE)
+    kinematics = Kinematics(3, 7, SIZE, 1)
     train_kinematics(kinematics, bank, settings, 0.9, 0, Checkpointer(None), ignore)
     with torch.no_grad():
         keypoints = kinematics.contact.sight(torch.from_numpy(bank.images[bank.starts]))
@@ -94,11 +95,13 @@ def test_the_picture_tells_whether_fingers_will_hold_something():
 
 def test_several_networks_learn_apart_and_their_mean_is_told():
     contact = trained(grasps(12, 0), kinematics_steps=5, contact_steps=20).contact
-    normalized, action, scene = torch.randn(6, 3), torch.randn(6, 7), torch.randn(6, SCENE)
+    normalized, action, scene, misread = (torch.randn(6, size) for size in (3, 7, SCENE, 3))
     with torch.no_grad():
-        words = torch.stack([member(normalized, action, scene) for member in contact.members])
-        torch.testing.assert_close(contact(normalized, action, scene), words.mean(0))
-        apart = contact.apart(normalized, action, scene)
+        far = contact.grasp_points.away(normalized, points := contact.grasp_points(scene))
+        words = torch.stack([member(normalized, action, scene, far) for member in contact.members])
+        torch.testing.assert_close(contact.within(scene)(normalized, action), words.mean(0))
+        apart = contact.apart_within(scene, misread)(normalized - misread, action)
+        torch.testing.assert_close(contact.grasp_points.away(normalized - misread + misread, points), far)
     assert all((one - other).abs().max() > 1e-3 for one, other in combinations(words, 2))
     for member, rows in enumerate(torch.arange(6).chunk(MEMBERS)):
         torch.testing.assert_close(apart[rows], words[member][rows])

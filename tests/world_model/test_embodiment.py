@@ -35,7 +35,7 @@ def settled(build, train, *arguments):
 
 
 def test_kinematics_lead_where_the_actions_led(bank):
-    kinematics = settled(lambda: Kinematics(2, 7, IMAGE_SIZE), train_kinematics, bank)
+    kinematics = settled(lambda: Kinematics(2, 7, IMAGE_SIZE, 1), train_kinematics, bank)
     unseen = toy_bank(seed=1)
     frames = unseen.starts
     ahead = unseen.actions[frames[:, None] + np.arange(6)]
@@ -49,7 +49,7 @@ def test_kinematics_lead_where_the_actions_led(bank):
 
 def test_an_unknown_pose_stays_unknown_and_shows_the_first_frame():
     torch.manual_seed(0)
-    kinematics, drawn = Kinematics(2, 7, IMAGE_SIZE), EmbodimentMap(2, 4, 6)
+    kinematics, drawn = Kinematics(2, 7, IMAGE_SIZE, 1), EmbodimentMap(2, 4, 6)
     anchor, proprio = torch.randn(2, 4, 6, 6), torch.randn(2, 3, 2)
     proprio[0, 1, 1] = torch.nan
     with torch.no_grad():

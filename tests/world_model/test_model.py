@@ -119,7 +119,7 @@ def test_reward_head_gives_one_scalar_a_frame(model):
 
 def untrained(architecture, bank):
     autoencoder = FrameAutoencoder(autoencoder_config(architecture))
-    body = Embodiment(embodiment_config(autoencoder, bank.proprio.shape[1], bank.actions.shape[1], IMAGE_SIZE))
+    body = Embodiment(embodiment_config(autoencoder, bank.proprio.shape[1], bank.actions.shape[1], IMAGE_SIZE, 1))
     return assemble(autoencoder, body, architecture, CHUNK)
 
 

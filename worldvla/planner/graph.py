@@ -134,7 +134,7 @@ NODES: tuple[Node, ...] = (
         "embodiment",
         "campaign",
         ("base_policy", "raw_episodes", "autoencoder"),
-        "3",
+        "4",
         ("seed", "curation", "world_model.embodiment", _AVERAGED),
         "training",
     ),

@@ -7,19 +7,21 @@ a picture of the episode's first frame: the keypoints of the base policy, which 
 chunks have taught to the millimetre. Keypoints learned from the closings alone, of which there are
 some thousands, are not as exact: docs/experiments.md.
 
-Some thousands are few for a network, and what one learns of them is chance's choice as well. So
-several learn apart, and their mean is taken (Lakshminarayanan et al. 2017, arXiv 1612.01474).
+Some thousands are few for a network, too. So it is told how far the hand is from where things are
+held (`grasp_points.py`), which it would learn by heart instead; and what one network learns is
+chance's choice, so several learn apart, and their mean is taken (Lakshminarayanan et al. 2017,
+arXiv 1612.01474).
 
-Shapes: B batch, P proprioception, A action, S scene.
+Shapes: B batch, P proprioception, A action, S scene, T tasks.
 """
 
 from collections.abc import Callable
-from functools import partial
 
 import torch
 from torch import nn
 
 from worldvla.policy.keypoints import KEYPOINTS, Sight
+from worldvla.world_model.grasp_points import GraspPoints
 
 SCENE = 2 * KEYPOINTS
 PLACES = 32  # numbers that say what matters of a scene
@@ -36,11 +38,12 @@ class Contact(nn.Module):
     Buffers `scene_mean` and `scene_std` [S] are those of the training episodes' keypoints.
     """
 
-    def __init__(self, proprio_dim: int, action_dim: int, sight_size: int):
+    def __init__(self, proprio_dim: int, action_dim: int, sight_size: int, tasks: int):
         super().__init__()
         self.sight = Sight(sight_size).requires_grad_(False)
         self.register_buffer("scene_mean", torch.zeros(SCENE))
         self.register_buffer("scene_std", torch.ones(SCENE))
+        self.grasp_points = GraspPoints(tasks, SCENE, proprio_dim)
         self.members = nn.ModuleList(Member(proprio_dim, action_dim) for _ in range(MEMBERS))
 
     def look(self, pictures: torch.Tensor) -> torch.Tensor:
@@ -57,17 +60,29 @@ class Contact(nn.Module):
         return (keypoints - self.scene_mean) / self.scene_std
 
     def within(self, scene: torch.Tensor) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-        """What is met in scenes [B, S], as `Kinematics.rollout` asks for it."""
-        return partial(self.forward, scene=scene)
+        """What is met in scenes [B, S], as `Kinematics.rollout` asks for it: the mean of what the members say."""
+        points = self.grasp_points(scene)
 
-    def forward(self, normalized: torch.Tensor, action: torch.Tensor, scene: torch.Tensor) -> torch.Tensor:
-        """The change [B, P] to the kinematics' step at normalized proprioception [B, P], in its units."""
-        return torch.stack([member(normalized, action, scene) for member in self.members]).mean(0)
+        def met(normalized: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+            away = self.grasp_points.away(normalized, points)
+            return torch.stack([member(normalized, action, scene, away) for member in self.members]).mean(0)
 
-    def apart(self, normalized: torch.Tensor, action: torch.Tensor, scene: torch.Tensor) -> torch.Tensor:
-        """As `forward`, but each member alone says it of its own of MEMBERS equal shares of the rows."""
-        shares = (rows.chunk(MEMBERS) for rows in (normalized, action, scene))
-        return torch.cat([member(*share) for member, *share in zip(self.members, *shares, strict=True)])
+        return met
+
+    def apart_within(
+        self, scene: torch.Tensor, misread: torch.Tensor
+    ) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+        """As `within`, but each member alone says it of its own of MEMBERS equal shares of the rows, and poses are told
+        wrongly by `misread` [B, P]."""
+        points = self.grasp_points(scene)
+
+        def met(normalized: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+            told = normalized + misread
+            away = self.grasp_points.away(told, points)
+            shares = (rows.chunk(MEMBERS) for rows in (told, action, scene, away))
+            return torch.cat([member(*share) for member, *share in zip(self.members, *shares, strict=True)])
+
+        return met
 
 
 class Member(nn.Module):
@@ -77,7 +92,7 @@ class Member(nn.Module):
         super().__init__()
         self.places = nn.Linear(SCENE, PLACES)
         self.step = nn.Sequential(
-            nn.Linear(proprio_dim + action_dim + PLACES, WIDTH),
+            nn.Linear(2 * proprio_dim + action_dim + PLACES, WIDTH),
             nn.SiLU(),
             nn.Linear(WIDTH, WIDTH),
             nn.SiLU(),
@@ -86,6 +101,9 @@ class Member(nn.Module):
         nn.init.zeros_(self.step[-1].weight)
         nn.init.zeros_(self.step[-1].bias)
 
-    def forward(self, normalized: torch.Tensor, action: torch.Tensor, scene: torch.Tensor) -> torch.Tensor:
-        """The change [B, P] at normalized proprioception [B, P], after action [B, A], in scene [B, S]."""
-        return self.step(torch.cat([normalized, action, self.places(scene)], dim=-1))
+    def forward(
+        self, normalized: torch.Tensor, action: torch.Tensor, scene: torch.Tensor, away: torch.Tensor
+    ) -> torch.Tensor:
+        """The change [B, P] to the kinematics' step, in its units, at normalized proprioception [B, P], so far `away`
+        [B, P] from where things are held, after action [B, A], in scene [B, S]."""
+        return self.step(torch.cat([normalized, action, self.places(scene), away], dim=-1))

@@ -23,6 +23,7 @@ from worldvla.world_model.embodiment_training import kinematic_loss, rollout_beg
 from worldvla.world_model.optimization import optimize
 
 BEFORE_CLOSING = 4  # actions, at most, that a rollout begins before fingers are told to close
+KEPT = 6  # actions that fingers stay closed for, where they may have held something
 MISREAD = 0.05  # standard deviations of a pose that contact is told wrongly
 
 
@@ -52,6 +53,7 @@ def train_contact(
         torch.from_numpy(poses).to(where) for poses in (bank.proprio, rolled_out(kinematics, bank, bank.proprio))
     )
     actions, scenes = torch.from_numpy(bank.actions).to(where), contact.accustom(keypoints.to(where))
+    _fit_grasp_points(kinematics, bank, scenes)
     episode = torch.from_numpy(bank.episode_of_frame()).to(where)
     steps_ahead = torch.arange(horizon, device=where)
     half = settings.batch_size // 2 if len(closing) else 0
@@ -70,9 +72,7 @@ def train_contact(
         ahead, scene = begun[:, None] + steps_ahead, scenes[episode[begun]]
         misread = MISREAD * torch.randn(pose.shape, generator=random).to(where)
 
-        def met(normalized: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
-            return contact.apart(normalized + misread, action, scene)
-
+        met = contact.apart_within(scene, misread)
         error = (kinematics.rollout(pose, actions[ahead], met) - recorded[ahead + 1]) / kinematics.std
         # Each member's own mean, so that none learns slower for the others.
         loss = MEMBERS * (kinematic_loss(error) + error.square().mean())
@@ -94,6 +94,17 @@ def train_contact(
     kinematics.step.requires_grad_(True)
 
 
+def _fit_grasp_points(kinematics: Kinematics, bank: FrameBank, scenes: torch.Tensor) -> None:
+    """On the pose at the first closing of every success that was kept for a while."""
+    names = sorted(set(bank.tasks))
+    task = torch.tensor([names.index(one) for one in bank.tasks], device=scenes.device)
+    frames = _kept_closings(bank)
+    episode = bank.episode_of_frame()[frames]
+    held = bank.success[episode] & np.isfinite(bank.proprio[frames]).all(1)
+    pose = (torch.from_numpy(bank.proprio[frames[held]]).to(scenes.device) - kinematics.mean) / kinematics.std
+    kinematics.contact.grasp_points.fit(scenes, task, torch.from_numpy(episode[held]).to(scenes.device), pose)
+
+
 def rolled_out(
     kinematics: Kinematics, bank: FrameBank, proprio: np.ndarray, scenes: torch.Tensor | None = None
 ) -> np.ndarray:
@@ -110,9 +121,28 @@ def rolled_out(
 
 def _before_closing(bank: FrameBank) -> np.ndarray:
     """Frames int64 shortly before fingers first close in an episode of which the first pose is known."""
-    episode, closed = bank.episode_of_frame(), bank.actions[:, -1] < 0
-    turns = np.flatnonzero(closed[1:] & ~closed[:-1] & (episode[1:] == episode[:-1])) + 1
-    _, firsts = np.unique(episode[turns], return_index=True)
-    first, start = turns[firsts], bank.starts[episode[turns[firsts]]]
+    first = _first_of_episodes(bank, _closings(bank))
+    start = bank.starts[bank.episode_of_frame()[first]]
     before = first[:, None] - np.arange(1, BEFORE_CLOSING + 1)
     return before[(before >= start[:, None]) & np.isfinite(bank.proprio[start]).all(1)[:, None]]
+
+
+def _kept_closings(bank: FrameBank) -> np.ndarray:
+    """Frames int64 at which an episode's fingers are first told to close for KEPT actions or more."""
+    turns, episode = _closings(bank), bank.episode_of_frame()
+    ends = bank.starts + bank.lengths - 1
+    turns = turns[turns + KEPT <= ends[episode[turns]]]
+    kept = (bank.actions[turns[:, None] + np.arange(KEPT), -1] < 0).all(1)
+    return _first_of_episodes(bank, turns[kept])
+
+
+def _closings(bank: FrameBank) -> np.ndarray:
+    """Frames int64 at which fingers that were told to be open are told to close."""
+    episode, closed = bank.episode_of_frame(), bank.actions[:, -1] < 0
+    return np.flatnonzero(closed[1:] & ~closed[:-1] & (episode[1:] == episode[:-1])) + 1
+
+
+def _first_of_episodes(bank: FrameBank, frames: np.ndarray) -> np.ndarray:
+    """Of ascending frames the first of every episode."""
+    _, firsts = np.unique(bank.episode_of_frame()[frames], return_index=True)
+    return frames[firsts]

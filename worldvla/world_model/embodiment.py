@@ -38,9 +38,9 @@ CHANNELS = (128, 64, 48)  # of the map, at a quarter, a half and the whole of it
 class Kinematics(nn.Module):
     """Proprioception one action later. Buffers `mean` and `std` [P] are those of the training frames."""
 
-    def __init__(self, proprio_dim: int, action_dim: int, sight_size: int):
+    def __init__(self, proprio_dim: int, action_dim: int, sight_size: int, tasks: int):
         super().__init__()
-        self.contact = Contact(proprio_dim, action_dim, sight_size)
+        self.contact = Contact(proprio_dim, action_dim, sight_size, tasks)
         self.step = Response(proprio_dim, action_dim)
         self.register_buffer("mean", torch.zeros(proprio_dim))
         self.register_buffer("std", torch.ones(proprio_dim))
@@ -151,7 +151,7 @@ class Embodiment(nn.Module):
     """Kinematics and map of one robot before one camera; both are None where no proprioception is recorded.
 
     `config` is all that is needed to build it again: `proprio_dim`, `action_dim`, `sight_size` (pixels a side of what
-    contact sees), `latent_channels` and `latent_size`.
+    contact sees), `tasks` (in how many it knows where things are held), `latent_channels` and `latent_size`.
     """
 
     def __init__(self, config: dict[str, Any]):
@@ -160,7 +160,7 @@ class Embodiment(nn.Module):
         proprio_dim, latent_size = config["proprio_dim"], config["latent_size"]
         self.kinematics, self.map = None, None
         if proprio_dim:
-            self.kinematics = Kinematics(proprio_dim, config["action_dim"], config["sight_size"])
+            self.kinematics = Kinematics(proprio_dim, config["action_dim"], config["sight_size"], config["tasks"])
             self.map = EmbodimentMap(proprio_dim, config["latent_channels"], latent_size)
 
     def to_bytes(self) -> bytes:

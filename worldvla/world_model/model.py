@@ -139,13 +139,15 @@ def autoencoder_config(architecture: WorldModelArchitecture) -> dict[str, Any]:
 
 
 def embodiment_config(
-    autoencoder: FrameAutoencoder, proprio_dim: int, action_dim: int, sight_size: int
+    autoencoder: FrameAutoencoder, proprio_dim: int, action_dim: int, sight_size: int, tasks: int
 ) -> dict[str, Any]:
-    """The configuration of a new embodiment of a robot of so many senses and actions, seen by this autoencoder."""
+    """The configuration of a new embodiment of a robot of so many senses and actions, seen by this autoencoder in so
+    many tasks."""
     return {
         "proprio_dim": proprio_dim,
         "action_dim": action_dim,
         "sight_size": sight_size,
+        "tasks": tasks,
         "latent_channels": autoencoder.config["latent_channels"],
         "latent_size": autoencoder.latent_size,
     }

@@ -127,7 +127,8 @@ def pretrain_embodiment(
     `sight`, the base policy's, stays as it is; `latents` are float16 [N, C, h, w] of the bank's frames. Resumable, as
     stages `kinematics`, `contact` and `embodiment_map`.
     """
-    config = embodiment_config(autoencoder, bank.proprio.shape[1], bank.actions.shape[1], sight.image_size)
+    senses, tasks = bank.proprio.shape[1], len(set(bank.tasks))
+    config = embodiment_config(autoencoder, senses, bank.actions.shape[1], sight.image_size, tasks)
     embodiment = _drawn(lambda: Embodiment(config), seed, "embodiment").to(device())
     if embodiment.kinematics is not None and embodiment.map is not None:
         settings, decay = architecture.embodiment, architecture.training.ema_decay
