@@ -9,6 +9,7 @@ from assets.metadata import line_plot, table
 from assets.publication import Content, Step, loop_asset
 from assets.sans import sans_rows, training_rows
 from assets.trained import model_metadata, store, tracked
+from worldvla.episodes.episode import Source
 from worldvla.lake.digests import rows_version
 from worldvla.lake.episodes import episode_rows, load_bank, load_images, write_set
 from worldvla.lake.models import Model, read_membership, read_model
@@ -212,9 +213,10 @@ def policies_among_parents(base: Model, begun: Model) -> dict[str, str]:
 
 
 def _successes(step: Step, keyframes: pl.DataFrame) -> list[str]:
-    """Of the episodes that imagination starts from those that succeed; every training episode has a keyframe."""
+    """Of the episodes that imagination starts from those that succeed, every training episode having a keyframe; but
+    no blind replays, whose actions never answered what their pictures show."""
     rows = episode_rows(step.lake, keyframes["episode_id"].unique().sort().to_list())
-    return rows.filter("success")["episode_id"].to_list()
+    return rows.filter(pl.col("success"), pl.col("source") != Source.OPEN_LOOP)["episode_id"].to_list()
 
 
 ASSETS: list[dg.AssetsDefinition] = [loop_asset(base_policy), loop_asset(keyframes), loop_asset(rl_policy)]

@@ -83,7 +83,7 @@ def world_model(step: Step) -> Content:
     Which step's weights are kept, and what counts as success in them, is chosen on validation episodes.
     """
     from worldvla.alignment.calibration import calibrate, outcome_area
-    from worldvla.alignment.selection import choose
+    from worldvla.alignment.selection import choose_deciding
     from worldvla.world_model.model import WorldModel
     from worldvla.world_model.training import fine_tune
 
@@ -94,7 +94,7 @@ def world_model(step: Step) -> Content:
     with tracked(step, "sans", version, len(rows)) as run:
         bank = load_bank(step.lake, rows["episode_id"].to_list(), image_size=None)
         candidates = episode_rows(step.lake, unseen["episode_id"].to_list())
-        chosen = choose(candidates.iter_rows(named=True), config.fine_tuning.calibration_episodes)
+        chosen = choose_deciding(candidates.to_dicts(), config.fine_tuning.calibration_episodes)
         pretrained = WorldModel.from_bytes(parent.config, parent.weights)
         validation = load_bank(step.lake, chosen, pretrained.image_size)
         model = fine_tune(

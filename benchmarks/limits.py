@@ -16,7 +16,7 @@ from benchmarks.limits_world_model import world_model_limits
 from benchmarks.result import write
 from worldvla import campaigns
 from worldvla.alignment.judge import Judge
-from worldvla.alignment.selection import choose
+from worldvla.alignment.selection import choose, choose_deciding
 from worldvla.config import Campaign
 from worldvla.episodes.episode import Source
 from worldvla.episodes.frame_bank import FrameBank
@@ -119,7 +119,7 @@ def validation(
     which weights the world model has and what counts as success: none, where there are others."""
     split = lake.frame("sans", ["episode_id"], f"sans_version = {quoted(sans.data_version)} AND split = 'validation'")
     rows = episode_rows(lake, split["episode_id"].to_list())
-    deciding = choose(rows.iter_rows(named=True), config.fine_tuning.calibration_episodes)
+    deciding = choose_deciding(rows.to_dicts(), config.fine_tuning.calibration_episodes)
     # A foreign recording's seed is not the suite's: nobody could begin there.
     rows = rows.filter(rows["source"] != Source.IMPORT, rows["suite"] == config.scene.suite)
     others = rows.filter(~rows["episode_id"].is_in(deciding))

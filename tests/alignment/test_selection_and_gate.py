@@ -3,7 +3,7 @@ from collections import Counter
 
 from worldvla.alignment.gate import check
 from worldvla.alignment.intervals import proportion
-from worldvla.alignment.selection import choose
+from worldvla.alignment.selection import choose, choose_deciding
 from worldvla.config import Gate
 
 GATE = Gate(psnr_db=20, ssim=0.7, visual_alignment=0.6, reward_alignment=0.6)
@@ -45,6 +45,19 @@ def test_the_order_given_is_no_matter_and_a_new_episode_displaces_at_most_one():
     new = {"episode_id": "new", "task": "a", "success": True}
     for state in ("new", "0"):
         assert len(set(chosen) - set(choose([*held, new | {"initial_state_digest": state}], 12))) <= 1
+
+
+def test_scripted_episodes_decide_only_where_the_others_do_not_suffice():
+    acted = [one | {"source": "policy"} for one in episodes({("a", True): 5, ("a", False): 40})]
+    scripted = [
+        one | {"source": source, "episode_id": f"{source}-{one['episode_id']}"}
+        for one in episodes({("a", True): 20, ("a", False): 20})
+        for source in ("expert", "perturbed")
+    ]
+    assert set(choose_deciding([*scripted, *acted], 8)) <= {one["episode_id"] for one in acted}
+    filled = choose_deciding([*scripted, *acted], 16)
+    assert len(filled) == 16 and len({one["episode_id"] for one in acted} & set(filled)) == 10
+    assert len(choose_deciding(scripted, 8)) == 8
 
 
 def test_what_begins_alike_is_chosen_twice_only_when_every_start_was_once():

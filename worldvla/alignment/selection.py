@@ -1,11 +1,13 @@
-"""Selection: which episodes alignment is measured on, and the success threshold calibrated on."""
+"""Selection: which episodes alignment is measured on, and which decide on weights and thresholds."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from worldvla.curation.splits import unit_hash
+from worldvla.episodes.episode import Source
 
 SALT = "worldvla alignment 1"
+SCRIPTED = (Source.EXPERT, Source.PERTURBED)
 
 
 def choose(episodes: Iterable[Mapping], count: int) -> list[str]:
@@ -25,6 +27,17 @@ def choose(episodes: Iterable[Mapping], count: int) -> list[str]:
     longest = max(map(len, pairs.values()), default=0)
     turns = [of_task[place] for place in range(longest) for of_task in pairs.values() if place < len(of_task)]
     return [episode for pair in turns[: count // 2] for episode in pair]
+
+
+def choose_deciding(episodes: Sequence[Mapping], count: int) -> list[str]:
+    """As `choose`, of episodes that have a `source`, too; scripted ones fill up what the others leave.
+
+    Experts hardly fail and grasp where a policy never would, so what parts successes from failures among scripted
+    episodes also parts experts from policies, and policies alone are imagined.
+    """
+    chosen = choose((one for one in episodes if one["source"] not in SCRIPTED), count)
+    scripted = choose((one for one in episodes if one["source"] in SCRIPTED), count - len(chosen))
+    return chosen + scripted
 
 
 def _in_turn(episodes: list[Mapping]) -> list[str]:
