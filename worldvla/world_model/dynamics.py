@@ -119,8 +119,8 @@ class ChunkTransformer(CosmosTransformer3DModel):
         self._initialize(width)
 
     def _initialize(self, width: int) -> None:
-        """Every block starts as the identity (adaLN-Zero, Peebles and Xie 2023, arXiv 2212.09748): shift, scale and gate
-        0; the embedding that modulates it starts at 1."""
+        """Every block starts as the identity (adaLN-Zero, Peebles and Xie 2023, arXiv 2212.09748): shift, scale and
+        gate 0. What modulates it starts at 1."""
         for block in self.transformer_blocks:
             for norm in (block.norm1, block.norm2, block.norm3):
                 nn.init.zeros_(norm.linear_2.weight)
