@@ -15,14 +15,15 @@ from tests.factories import synthetic_episode
 from tests.lake.published import published_lake
 from worldvla.errors import UserError
 from worldvla.lake.commit import Commit
-from worldvla.lake.episodes import episode_rows, load_bank, write_episodes
+from worldvla.lake.episodes import episode_rows, load_bank, write_episodes, write_set
 from worldvla.lake.faults import file_sizes
-from worldvla.lake.materializations import latest, publish
+from worldvla.lake.materializations import Materialization, latest, publish
 from worldvla.lake.models import has_model, write_model
 from worldvla.lake.store import Lake
-from worldvla.upkeep import references
+from worldvla.upkeep import files, references
 from worldvla.upkeep.doctor import examine, repair, steps
 from worldvla.upkeep.finding import Finding
+from worldvla.upkeep.retention import make_plan
 
 COMMIT = Commit("run", "demonstrations", "demo")
 
@@ -235,3 +236,25 @@ def test_the_lock_of_a_killed_run_is_a_note_and_that_of_a_living_one_is_not(lake
     os.utime(lock, (time.time() - 7200,) * 2)
     assert all(one.repaired for one in repair(lake, examine(lake, home(lake))))
     assert not lock.exists() and examine(lake, home(lake)) == []
+
+
+def test_looking_at_a_lake_of_demonstrations_alone_makes_no_table(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    version = write_set(lake, write_episodes(lake, [synthetic_episode(1)], COMMIT), COMMIT)
+    node = ("demonstrations", "demo", "")
+    publish(lake, Materialization(*node, version, "1", "", {}, "fingerprint", "run"), COMMIT)
+    before = sorted(tmp_path.rglob("*"))
+    assert errors(lake, deep=True) == []
+    make_plan(lake, [], timedelta(0))
+    assert not has_model(lake, "none") and set(latest(lake)) == {node}
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_versions_of_a_table_are_read_once_however_many_iterations_name_it(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    numbers = files.version_numbers
+    monkeypatch.setattr(files, "version_numbers", lambda of, table: asked.append(table) or numbers(of, table))
+    assert list(files.versions(lake)) == []
+    assert sorted(asked) == sorted(set(asked)) and "episodes" in asked

@@ -92,7 +92,7 @@ def read_model(lake: Lake, model_id: str) -> Model:
 
 def has_model(lake: Lake, model_id: str) -> bool:
     """Whether the model's row is there."""
-    return lake.open("models").count_rows(f"model_id = {quoted(model_id)}") > 0
+    return lake.read("models", ["model_id"], f"model_id = {quoted(model_id)}").num_rows > 0
 
 
 def read_membership(lake: Lake, model_id: str) -> tuple[list[tuple[str, str | None]], str]:

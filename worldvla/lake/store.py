@@ -13,7 +13,7 @@ see no such lock: `worldvla.lake.object_store`.
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +76,19 @@ class Lake:
                     object_store.create(str(self.path(table)), TABLES[table].empty())
                 elif not self.exists(table):
                     lance.write_dataset(TABLES[table].empty(), self.path(table), mode="create")
+        return self._newest(table)
+
+    def _newest(self, table: str) -> lance.LanceDataset:
+        """The newest version of a table that is there, with all of its columns."""
         with explained(self.path(table), table):
             dataset = lance.dataset(self.path(table))
             return self._with_all_columns(dataset, table) if _lacking(dataset, table) else dataset
 
     def _has(self, table: str, folder: str, suffix: str) -> bool:
         place = Path(self.path(table)) / folder
-        return place.is_dir() and any(entry.name.endswith(suffix) for entry in os.scandir(place))
+        with explained(self.path(table), table), suppress(FileNotFoundError), os.scandir(place) as entries:
+            return any(entry.name.endswith(suffix) for entry in entries)
+        return False
 
     def version(self, table: str) -> int:
         """The number of the newest version."""
@@ -184,8 +190,11 @@ class Lake:
             yield dataset
 
     def read(self, table: str, columns: list[str] | None = None, where: str | None = None) -> pa.Table:
-        """Rows of the newest version; without `columns`, all but the heavy ones."""
-        dataset = self.open(table)
+        """Rows of the newest version; without `columns`, all but the heavy ones. A table not in use has none, and is
+        not made by this."""
+        if not self.exists(table):
+            return TABLES[table].empty().select(columns or TABLES[table].light)
+        dataset = self._newest(table)
         with explained(self.path(table), table):
             return dataset.to_table(columns=columns or TABLES[table].light, filter=where)
 

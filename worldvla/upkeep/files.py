@@ -80,8 +80,9 @@ def versions(lake: Lake) -> Iterator[Finding]:
             trained.join(models, on="model_id").group_by("model_id").agg(pl.min("lance_version")).rows()
         ):
             wanted["episodes", f"model-{model}"] = version
-    tagged = {table: lake.tags(table) for table, _ in wanted}
-    numbers = {table: version_numbers(lake, table) for table, _ in wanted}
+    involved = {table for table, _ in wanted}
+    tagged = {table: lake.tags(table) for table in involved}
+    numbers = {table: version_numbers(lake, table) for table in involved}
     for (table, tag), version in sorted(wanted.items()):
         if version not in numbers[table]:
             problem = f"version {version}, which {tag} names, has been cleaned up"

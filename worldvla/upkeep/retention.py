@@ -169,8 +169,7 @@ def _roots(lake: Lake, lineage: Lineage, champions: Iterable[str], since: dateti
     roots.episodes |= set(lake.frame("retractions", ["episode_id"])["episode_id"])
     roots.episodes |= set(_recent(lake, "frames", "episode_id", since))
     roots.models |= set(_recent(lake, "models", "model_id", since))
-    if lake.exists("latents"):
-        roots.autoencoders |= set(_recent(lake, "latents", "autoencoder", since))
+    roots.autoencoders |= set(_recent(lake, "latents", "autoencoder", since))
     for table in TABLES:
         for tag, version in tags(lake, table).items() if lake.exists(table) else ():
             if tag.kind == "pinned model":
@@ -201,6 +200,8 @@ def _pinned(lake: Lake, lineage: Lineage, table: str, version: int) -> Needed:
 
 def _recent(lake: Lake, table: str, column: str, since: datetime) -> list[str]:
     """Keys in data files written since a moment; tables of payload are never rewritten."""
+    if not lake.exists(table):
+        return []
     dataset = lake.open(table)
     files = dataset.all_files().read_all()
     young = {
