@@ -9,17 +9,21 @@ from datetime import timedelta
 from pathlib import Path
 
 import lance
+import numpy as np
 import pytest
 
 from tests.factories import synthetic_episode
 from tests.lake.published import published_lake
 from worldvla.errors import UserError
 from worldvla.lake.commit import Commit
-from worldvla.lake.episodes import episode_rows, load_bank, write_episodes, write_set
+from worldvla.lake.episodes import episode_rows, load_bank, load_images, write_episodes, write_set
 from worldvla.lake.faults import file_sizes
+from worldvla.lake.loading import WindowLoader
 from worldvla.lake.materializations import Materialization, latest, publish
 from worldvla.lake.models import has_model, write_model
+from worldvla.lake.query import asking
 from worldvla.lake.store import Lake
+from worldvla.lake.tables import TABLES
 from worldvla.upkeep import files, references
 from worldvla.upkeep.doctor import examine, repair, steps
 from worldvla.upkeep.finding import Finding
@@ -69,6 +73,72 @@ def test_a_truncated_file_is_named_with_its_table(lake: Lake, table: str) -> Non
     with pytest.raises(UserError, match=f"table {table} cannot be read: .*{victim.name} has .* bytes") as raised:
         lake.read(table)
     assert "worldvla doctor" in str(raised.value)
+
+
+def overwrite(victim: Path, count: int, at: int | None = None) -> None:
+    """Changes `count` bytes in place, the last ones by default."""
+    data = bytearray(victim.read_bytes())
+    first = len(data) - count if at is None else at
+    data[first : first + count] = bytes(255 - byte for byte in data[first : first + count])
+    victim.write_bytes(data)
+
+
+@pytest.mark.parametrize("count", [40, 400])
+@pytest.mark.parametrize("table", ["episodes", "frames", "models", "materializations"])
+def test_a_file_whose_bytes_changed_at_equal_size_is_named_with_its_table(lake: Lake, table: str, count: int) -> None:
+    victim = biggest(lake, table)
+    overwrite(victim, count)
+    for deep in (False, True):
+        [finding] = errors(lake, deep)
+        assert (finding.check, finding.table) == ("files", table)
+        assert (
+            finding.subject == f"data/{victim.name}"
+            and f"{victim} has" in finding.problem
+            and "cannot be decoded" in finding.problem
+        )
+    named = f"table {table} cannot be read: {victim} "
+    with pytest.raises(UserError, match=named):
+        lake.read(table)
+    with pytest.raises(UserError, match=f"damaged lake: {named}"):
+        make_plan(lake, [], timedelta(0))
+    with pytest.raises(UserError, match=named), asking(lake) as connection:
+        connection.sql(f"SELECT * FROM {table}").fetchall()
+
+
+def test_an_audit_of_a_night_names_the_file_of_that_night(lake: Lake) -> None:
+    victim = biggest(lake, "episodes")
+    night = {"episodes": lake.version("episodes")}
+    overwrite(victim, 40)
+    lance.write_dataset(TABLES["episodes"].empty(), lake.path("episodes"), mode="overwrite")
+    assert list(files.tables(lake)) == []
+    with pytest.raises(UserError, match=f"table episodes cannot be read: {victim} "), asking(lake, None, night) as sql:
+        sql.sql("SELECT * FROM episodes").fetchall()
+
+
+def test_damaged_pictures_are_found_deep_and_by_who_reads_them(lake: Lake) -> None:
+    victim = biggest(lake, "frames")
+    data, pictures = victim.read_bytes(), lake.read("frames", ["image"])["image"].to_pylist()
+    # What lies before the first picture tells where each picture ends.
+    overwrite(victim, 40, min(at for at in map(data.find, pictures) if at > 0) - 40)
+    assert errors(lake) == []
+    [finding] = errors(lake, deep=True)
+    assert (finding.check, finding.table, finding.subject) == ("files", "frames", f"data/{victim.name}")
+    ids = lake.frame("episodes", ["episode_id"], "length = 20")["episode_id"].to_list()
+    bank = load_bank(lake, ids, None)
+    for read in (
+        lambda: load_bank(lake, ids, 8),
+        lambda: load_images(lake, bank, np.arange(len(bank.reward)), 8),
+        lambda: list(WindowLoader(lake, ids, 1, 2, 4).epoch(0)),
+    ):
+        with pytest.raises(UserError, match=f"table frames cannot be read: {victim} "):
+            read()
+
+
+def test_a_damaged_deletion_file_is_named_and_not_the_rows_beside_it(lake: Lake) -> None:
+    lake.delete("sans", "label = 'success'")
+    victim = min((Path(lake.path("sans")) / "_deletions").iterdir())
+    overwrite(victim, victim.stat().st_size, 0)
+    assert [finding.subject for finding in errors(lake)] == [f"_deletions/{victim.name}"]
 
 
 def test_a_missing_file_and_a_damaged_manifest_are_named(lake: Lake) -> None:

@@ -23,6 +23,7 @@ from worldvla.episodes.images import decode_image, resize
 from worldvla.errors import UserError
 from worldvla.lake.commit import Commit
 from worldvla.lake.digests import canonical_json, set_version
+from worldvla.lake.faults import explained
 from worldvla.lake.store import Lake, is_in, quoted
 from worldvla.lake.tables import TABLES
 
@@ -108,8 +109,8 @@ def load_images(lake: Lake, bank: FrameBank, frames: np.ndarray, image_size: int
     episode = bank.episode_of_frame()[frames]
     steps = (frames - bank.starts[episode]).tolist()
     names = [bank.episode_ids[index] for index in episode]
-    dataset = lake.open("frames")
-    there = pl.DataFrame(pl.from_arrow(dataset.to_table(columns=["episode_id", "step"]))).with_row_index("place")
+    with lake.reading("frames") as dataset:
+        there = pl.DataFrame(pl.from_arrow(dataset.to_table(columns=["episode_id", "step"]))).with_row_index("place")
     wanted = pl.DataFrame({"episode_id": names, "step": steps}, schema={"episode_id": pl.String, "step": pl.Int32})
     places = wanted.join(there, on=["episode_id", "step"], how="left", maintain_order="left")["place"]
     if places.null_count():
@@ -119,7 +120,8 @@ def load_images(lake: Lake, bank: FrameBank, frames: np.ndarray, image_size: int
     with ThreadPoolExecutor(DECODING_THREADS) as pool:
         for begin in range(0, len(frames), IMAGES_BATCH):
             rows = np.arange(begin, min(begin + IMAGES_BATCH, len(frames)))
-            encoded = dataset.take(places[rows].to_list(), columns=["image"])["image"].to_pylist()
+            with explained(lake.path("frames"), "frames"):
+                encoded = dataset.take(places[rows].to_list(), columns=["image"])["image"].to_pylist()
             _decode_all(pool, images, rows, encoded, [names[row] for row in rows], [steps[row] for row in rows])
     return images
 

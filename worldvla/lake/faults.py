@@ -1,14 +1,16 @@
 """What a storage error means to a person: which file system is full, which file of which table is damaged.
 
-Lance says neither the table nor the file of a short read, and a full disk is one sentence
+Lance says neither the table nor the file of a short read or of bytes that changed, and a full disk is one sentence
 inside another. Here its errors become `UserError`; what is neither is passed on as it came.
 """
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import lance
 import pyarrow as pa
@@ -23,6 +25,11 @@ REFUSED = ("os error 1)", "os error 13", "os error 20", "os error 30")
 
 # In the ValueErrors that Lance makes of a damaged table; the second of one that has lost its versions.
 DAMAGED = ("LanceError", "was not found")
+
+# What is wrong with a file of the right size that does not decode.
+CHANGED = "has as many bytes as were written, and not those: it cannot be decoded"
+# Rows decoded at once to see whether they can be: bounds the pictures or latents in memory.
+DECODED_AT_ONCE = 256
 
 # With more bytes than this free, it is not the file system that refused.
 PLENTY = 2**30
@@ -82,39 +89,101 @@ def full_disk(path: Path, table: str) -> str:
     )
 
 
-def damaged_table(table: str, damaged: list[str]) -> str:
+@dataclass(frozen=True)
+class Damage:
+    """A file of a table and what is wrong with it. `fragment` is the Lance fragment whose rows it holds, if any."""
+
+    file: str
+    problem: str
+    fragment: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.file} {self.problem}"
+
+
+def damaged_table(table: str, damaged: list[Damage]) -> str:
     """The damaged files, and what to do."""
     more = f" and {len(damaged) - 3} more" if len(damaged) > 3 else ""
     return (
-        f"table {table} cannot be read: {'; '.join(damaged[:3])}{more}. Put the file back from a backup, or run "
-        "`worldvla doctor` to see what is lost with it"
+        f"table {table} cannot be read: {'; '.join(map(str, damaged[:3]))}{more}. Put the file back from a backup, or "
+        "run `worldvla doctor` to see what is lost with it"
     )
 
 
-def damaged_files(path: Path) -> list[str]:
-    """Files of the table's newest version that are missing or of another size than committed; empty when whole."""
+def damaged_files(path: Path | str, columns: Collection[str] | None = None, version: int | None = None) -> list[Damage]:
+    """Files of a table's version, the newest by default, that are missing, of another size than committed, or do not
+    give these columns, all by default; empty when whole.
+
+    Bytes that changed and still decode are found by no reading, only by the digests of content.
+    """
     try:
-        dataset = lance.dataset(path)
+        dataset = lance.dataset(path, version=version)
     except (OSError, ValueError):
+        if isinstance(path, str):
+            raise
         return _unreadable_manifests(path)
-    return [f"{path}/{one}" for one in misfits(dataset)]
+    found = _misfits(dataset) or _undecodable(dataset, columns)
+    return [replace(one, file=f"{path}/{one.file}") for one in found]
 
 
-def misfits(dataset: lance.LanceDataset) -> list[str]:
-    """Files of an opened version that are missing or of another size than committed: its name, then what is wrong."""
+def _misfits(dataset: lance.LanceDataset) -> list[Damage]:
+    """Files of an opened version that are missing or of another size than committed, named from the table's folder."""
     there = file_sizes(dataset)
     found = []
     for fragment in dataset.get_fragments():
         for file in fragment.data_files():
             name = f"data/{file.path}"
             if name not in there:
-                found.append(f"{name} is missing")
+                found.append(Damage(name, "is missing", fragment.fragment_id))
             elif file.file_size_bytes and there[name] != file.file_size_bytes:
-                found.append(f"{name} has {there[name]} bytes, {file.file_size_bytes} were written")
-        deletion = fragment.metadata.deletion_file
-        if deletion is not None and (name := deletion.path(fragment.fragment_id)) not in there:
-            found.append(f"{name} is missing")
+                problem = f"has {there[name]} bytes, {file.file_size_bytes} were written"
+                found.append(Damage(name, problem, fragment.fragment_id))
+        if (name := _deletion_file(fragment)) is not None and name not in there:
+            found.append(Damage(name, "is missing", fragment.fragment_id))
     return found
+
+
+def _undecodable(dataset: lance.LanceDataset, columns: Collection[str] | None) -> list[Damage]:
+    """Files of an opened version that cannot be decoded, named from the table's folder; of a fragment whose deletions
+    cannot, that file alone."""
+    there = [name for name in dataset.schema.names if columns is None or name in columns]
+    fragments = dataset.get_fragments()
+    if _decodes(dataset, fragments, there):
+        return []
+    found = []
+    for fragment in fragments:
+        deletions = _deletion_file(fragment)
+        if deletions is not None and not _decodes(dataset, [fragment], []):
+            found.append(Damage(deletions, CHANGED, fragment.fragment_id))
+            continue
+        for file in fragment.data_files():
+            stored = [field.name() for field in dataset.lance_schema.fields() if _ids(field) & set(file.fields)]
+            if not _decodes(dataset, [fragment], [name for name in stored if name in there]):
+                found.append(Damage(f"data/{file.path}", CHANGED, fragment.fragment_id))
+    return found
+
+
+def _decodes(dataset: lance.LanceDataset, fragments: list[lance.LanceFragment], columns: list[str]) -> bool:
+    """Whether these columns of the fragments can be read, some rows at a time, texts as UTF-8 included."""
+    scanner = dataset.scanner(
+        columns=columns, fragments=fragments, with_row_id=True, batch_size=DECODED_AT_ONCE, batch_readahead=2
+    )
+    try:
+        for batch in scanner.to_batches():
+            batch.validate(full=True)
+    except (OSError, ValueError, pa.ArrowException):
+        return False
+    return True
+
+
+def _ids(field: Any) -> set[int]:
+    """The ids of a column and of what is nested in it: a data file names those that it stores."""
+    return {field.id()}.union(*map(_ids, field.children()))
+
+
+def _deletion_file(fragment: lance.LanceFragment) -> str | None:
+    deletion = fragment.metadata.deletion_file
+    return None if deletion is None else deletion.path(fragment.fragment_id)
 
 
 def file_sizes(dataset: lance.LanceDataset) -> dict[str, int]:
@@ -123,7 +192,7 @@ def file_sizes(dataset: lance.LanceDataset) -> dict[str, int]:
     return dict(zip(files["path"].to_pylist(), files["size_bytes"].to_pylist(), strict=True))
 
 
-def _unreadable_manifests(path: Path) -> list[str]:
+def _unreadable_manifests(path: Path) -> list[Damage]:
     """The newest manifest when it cannot be read, with the newest one that can."""
     manifests = sorted((path / "_versions").glob("*.manifest"))
     numbers = sorted((_version(file) for file in manifests), reverse=True)
@@ -132,10 +201,10 @@ def _unreadable_manifests(path: Path) -> list[str]:
             lance.dataset(path, version=number)
         except (OSError, ValueError):
             continue
-        return [f"{manifests[0]} is damaged (the newest version that can be read is {number})"]
+        return [Damage(str(manifests[0]), f"is damaged (the newest version that can be read is {number})")]
     if not path.exists():
         return []
-    return [f"{manifests[0]} is damaged"] if manifests else [f"{path} holds no version"]
+    return [Damage(str(manifests[0]), "is damaged") if manifests else Damage(str(path), "holds no version")]
 
 
 def _version(manifest: Path) -> int:

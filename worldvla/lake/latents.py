@@ -4,9 +4,10 @@ A pure function of the autoencoder and the episode, so the key is the autoencode
 the episode's id. Where rows are lost, the next training that asks makes them again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
+import pyarrow as pa
 
 from worldvla.episodes.frame_bank import FrameBank
 from worldvla.errors import UserError
@@ -72,10 +73,7 @@ def read_latents(lake: Lake, autoencoder: str, bank: FrameBank) -> np.ndarray:
         where += f" AND {is_in('episode_id', bank.episode_ids)}"
     index = {episode: position for position, episode in enumerate(bank.episode_ids)}
     latents, lacking = np.zeros((bank.frame_count, 0, 0, 0), np.float16), set(index)
-    scanner = lake.open("latents").scanner(
-        columns=["episode_id", *SHAPE, "latents"], filter=where, batch_size=READ_AT_ONCE
-    )
-    for batch in scanner.to_batches():
+    for batch in _batches(lake, where):
         names, data = batch["episode_id"].to_pylist(), batch["latents"]
         shapes = zip(*(batch[name].to_pylist() for name in SHAPE), strict=True)
         for row, (name, shape) in enumerate(zip(names, shapes, strict=True)):
@@ -96,3 +94,10 @@ def read_latents(lake: Lake, autoencoder: str, bank: FrameBank) -> np.ndarray:
     if lacking:
         raise UserError(f"episode {min(lacking)} and {len(lacking) - 1} more have no latents of {autoencoder}")
     return latents
+
+
+def _batches(lake: Lake, where: str) -> Iterator[pa.RecordBatch]:
+    """The rows for which the predicate holds, with their latents, READ_AT_ONCE at a time."""
+    columns = ["episode_id", *SHAPE, "latents"]
+    with lake.reading("latents") as dataset:
+        yield from dataset.scanner(columns=columns, filter=where, batch_size=READ_AT_ONCE).to_batches()

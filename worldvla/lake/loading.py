@@ -24,6 +24,7 @@ import pyarrow as pa
 from worldvla.episodes.images import decode_image
 from worldvla.errors import UserError
 from worldvla.lake.episodes import camera_strides, episode_rows
+from worldvla.lake.faults import explained
 from worldvla.lake.store import Lake
 
 # Batches made ahead, besides those that the threads are at.
@@ -74,11 +75,12 @@ class WindowLoader:
                 f"episode {sparse[0]} and {len(sparse) - 1} more have pictures of some states alone, and a window asks "
                 "for each: choose others, or record with scene.camera_stride 1"
             )
-        self._dataset = lake.open("frames")
+        self._path, self._dataset = lake.path("frames"), lake.open("frames")
         lengths = rows["length"].to_numpy().astype(np.int64)
         self._starts = np.cumsum(lengths + 1) - (lengths + 1)
         # Of each frame of the loader, episodes end to end: its row in the table, and its action.
-        self._rows, self._actions = self._located(lengths)
+        with explained(self._path, "frames"):
+            self._rows, self._actions = self._located(lengths)
         windows = np.maximum(lengths - chunk + 1, 0)
         if not windows.sum():
             raise UserError(f"no episode has the {chunk} actions of one chunk: nothing to train on")
@@ -159,9 +161,14 @@ class WindowLoader:
             raise UserError(f"frames are missing of episode {episode}: record it again")
         return rows, actions
 
+    def _pictures(self, rows: np.ndarray) -> pa.ChunkedArray:
+        """The encoded pictures of these rows int64 [M] of the table."""
+        with explained(self._path, "frames"):
+            return self._dataset.take(rows, columns=["image"])["image"]
+
     def _first_size(self) -> tuple[int, int, int]:
         """Height, width, 3 of the first frame; the others must have it too."""
-        [encoded] = self._dataset.take(self._rows[:1], columns=["image"])["image"].to_pylist()
+        [encoded] = self._pictures(self._rows[:1]).to_pylist()
         if encoded is None:
             raise UserError(f"episode {self.ids[0]} was recorded without images")
         try:
@@ -172,8 +179,7 @@ class WindowLoader:
     def _decoded(self, frames: np.ndarray, pixels: np.ndarray, at: np.ndarray | None = None) -> np.ndarray:
         """Decodes these frames, ascending, into `pixels`, one after the other or at these places."""
         order = np.argsort(self._rows[frames], kind="stable")
-        table = self._dataset.take(self._rows[frames[order]], columns=["image"])
-        column = table["image"].combine_chunks()
+        column = self._pictures(self._rows[frames[order]]).combine_chunks()
         for number, place in enumerate(order.tolist()):
             target = pixels[place if at is None else at[place]]
             encoded = column[number].as_py()

@@ -62,9 +62,9 @@ def read_model(lake: Lake, model_id: str) -> Model:
     """The model with its weights; raises `UserError` where there is none or its bytes have changed."""
     from worldvla.training.weights import model_digest
 
-    dataset = lake.open("models")
     columns = ["kind", "config", "parents", "metrics", "mlflow_run_id", "mlflow_model"]
-    found = dataset.to_table(columns=columns, filter=f"model_id = {quoted(model_id)}", with_row_id=True).to_pylist()
+    with lake.reading("models") as dataset:
+        found = dataset.to_table(columns=columns, filter=f"model_id = {quoted(model_id)}", with_row_id=True).to_pylist()
     if not found:
         raise UserError(f"the lake has no model {model_id}: rematerialize the asset that made it")
     row = found[0]

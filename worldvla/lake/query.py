@@ -40,6 +40,8 @@ _COMMENT = re.compile(r"--.*")
 _DEFINED = re.compile(r"^create (?:view|macro) (\w+)", re.MULTILINE)
 # What `refuse` in sql/views puts before its reason, behind DuckDB's own words.
 _REFUSED = re.compile(r"^[\w ]+: refused: ")
+# How DuckDB names the table that `_register` gave it when a scan of it fails.
+_UNREAD = re.compile(r"registered as 'lance_(\w+)' failed")
 
 STATES = "table_states"
 # Small tables of many one-row files, which the views of one audit scan many times.
@@ -102,9 +104,10 @@ def asking(
         with connect(lake, sql, versions) as connection:
             yield connection
     except duckdb.Error as error:
-        for table in sorted(_mentioned(sql, _views()) & TABLES.keys()):
-            path = lake.path(table)
-            if isinstance(path, Path) and lake.exists(table) and (damaged := damaged_files(path)):
+        if failed := _UNREAD.search(str(error)):
+            table = failed[1]
+            version = None if versions is None else versions[table]
+            if damaged := damaged_files(lake.path(table), TABLES[table].light, version):
                 raise UserError(damaged_table(table, damaged)) from error
         raise
 

@@ -43,6 +43,11 @@ class Table:
         return [name for name in self.schema.names if name not in self.heavy]
 
     @property
+    def without_bytes(self) -> list[str]:
+        """The light columns and, of blobs, where they lie: what is read without pictures, latents or weights."""
+        return [*self.light, *self.blobs]
+
+    @property
     def blobs(self) -> list[str]:
         """The columns stored out of line as Lance blobs."""
         return [field.name for field in self.schema if isinstance(field.type, lance.blob.BlobType)]

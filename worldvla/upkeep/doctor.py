@@ -49,11 +49,11 @@ CHECKS: dict[str, Callable[[Lake], object]] = {
 def examine(lake: Lake, home: Path, deep: bool = False, step: Callable[[str], None] = lambda _: None) -> list[Finding]:
     """Everything that is wrong or wasteful in the lake and the home's leftovers; changes nothing.
 
-    `deep` reads every frame and every weight and computes their digests anew. A lake with a
+    `deep` decodes every column of bytes, and computes the digests of frames and weights anew. A lake with a
     damaged table is looked at no further: what its rows name cannot be told.
     """
     step("files")
-    found = list(files.tables(lake))
+    found = list(files.tables(lake, deep))
     if found:
         return found
     blobs = [table for table, spec in TABLES.items() if spec.blobs and lake.exists(table)]

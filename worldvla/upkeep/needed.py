@@ -73,7 +73,8 @@ class Lineage:
     """The edges of the lake as it is now, read once; columns of bytes and frames are not read."""
 
     def __init__(self, lake: Lake):
-        published = lake.open("materializations").to_table(columns=MATERIALIZATIONS, with_row_id=True)
+        with lake.reading("materializations") as dataset:
+            published = dataset.to_table(columns=MATERIALIZATIONS, with_row_id=True)
         self.publications = pl.DataFrame(pl.from_arrow(published)).rename({"_rowid": "row"})
         models = lake.frame("models", ["model_id", "parents", "config"])
         self.models = {model: json.loads(parents) for model, parents, _ in models.iter_rows()}

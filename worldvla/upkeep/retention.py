@@ -21,7 +21,7 @@ import polars as pl
 from worldvla.errors import UserError
 from worldvla.lake.commit import Commit
 from worldvla.lake.digests import canonical_json
-from worldvla.lake.faults import damaged_table, misfits
+from worldvla.lake.faults import damaged_files, damaged_table
 from worldvla.lake.store import Lake, is_in, quoted
 from worldvla.lake.tables import TABLES
 from worldvla.lake.tags import Tag, tag_iteration, tags, vectors
@@ -91,7 +91,7 @@ def make_plan(
         return Plan([], {}, [])
     there = [table for table in TABLES if lake.exists(table)]
     for table in there:
-        if damaged := misfits(lake.open(table)):
+        if damaged := damaged_files(lake.path(table), TABLES[table].without_bytes):
             raise UserError(f"nothing is removed from a damaged lake: {damaged_table(table, damaged)}")
     progress("what is needed")
     lineage = Lineage(lake)
