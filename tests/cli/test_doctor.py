@@ -41,6 +41,7 @@ def test_the_exit_status_says_whether_the_lake_is_sound(lake: Lake) -> None:
     victim.write_bytes(victim.read_bytes()[:100])
     status, out, err = run()
     assert status == 1 and "frames" in out and "backup" in out
+    assert "1 errors, 0 notes; looked at files alone" in err
     status, out, err = run("--repair", "--json")
     [finding] = json.loads(out)
     assert status == 1 and not finding["repaired"] and finding["subject"] == f"data/{victim.name}"

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import shutil
 import time
 from dataclasses import replace
@@ -13,15 +14,16 @@ import numpy as np
 import pytest
 
 from tests.factories import synthetic_episode
-from tests.lake.published import published_lake
+from tests.lake.published import published_lake, recorded
 from worldvla.errors import UserError
 from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import episode_rows, load_bank, load_images, write_episodes, write_set
 from worldvla.lake.faults import file_sizes
+from worldvla.lake.latents import encoded, write_latents
 from worldvla.lake.loading import WindowLoader
 from worldvla.lake.materializations import Materialization, latest, publish
 from worldvla.lake.models import has_model, write_model
-from worldvla.lake.query import asking
+from worldvla.lake.query import asking, run_audit
 from worldvla.lake.store import Lake
 from worldvla.lake.tables import TABLES
 from worldvla.upkeep import files, references
@@ -94,8 +96,10 @@ def test_a_file_whose_bytes_changed_at_equal_size_is_named_with_its_table(lake: 
         assert (
             finding.subject == f"data/{victim.name}"
             and f"{victim} has" in finding.problem
-            and "cannot be decoded" in finding.problem
+            and "cannot be decoded; " in finding.problem
         )
+        assert re.search(r"; \d+ rows lie in it", finding.problem) and "worldvla" not in finding.problem
+        assert f"the whole folder {lake.path(table)} from an older backup" in finding.fix
     named = f"table {table} cannot be read: {victim} "
     with pytest.raises(UserError, match=named):
         lake.read(table)
@@ -123,6 +127,7 @@ def test_damaged_pictures_are_found_deep_and_by_who_reads_them(lake: Lake) -> No
     assert errors(lake) == []
     [finding] = errors(lake, deep=True)
     assert (finding.check, finding.table, finding.subject) == ("files", "frames", f"data/{victim.name}")
+    assert re.search(r"; 336 rows lie in it, of episode_id (\w{32}, ){2}\w{32} and 13 more$", finding.problem)
     ids = lake.frame("episodes", ["episode_id"], "length = 20")["episode_id"].to_list()
     bank = load_bank(lake, ids, None)
     for read in (
@@ -132,6 +137,45 @@ def test_damaged_pictures_are_found_deep_and_by_who_reads_them(lake: Lake) -> No
     ):
         with pytest.raises(UserError, match=f"table frames cannot be read: {victim} "):
             read()
+
+
+def test_damaged_latents_are_mended_by_removing_their_folder(lake: Lake) -> None:
+    config = {"autoencoder": {"digest": "had"}}
+    write_model(lake, "judge", config, b"weights", {}, {}, None, None, COMMIT)
+    ids = lake.frame("episodes", ["episode_id"])["episode_id"].to_list()[:3]
+    made = {one: np.zeros((2, 4, 2, 2), np.float16) for one in ids}
+    for one in ids:
+        write_latents(lake, "had", {one: made[one]}, COMMIT)
+    recorded(lake, "0002")
+    folder = Path(lake.path("latents"))
+    overwrite(biggest(lake, "latents"), 40)
+    assert [finding.fix for finding in errors(lake)] == [
+        f"Remove the folder {folder}: it holds only what trainings encode again"
+    ]
+    with pytest.raises(UserError, match=f"table latents cannot be read: .* Remove the folder {folder}"):
+        encoded(lake, "had")
+    shutil.rmtree(folder)
+    assert errors(lake, deep=True) == [] and encoded(lake, "had") == set()
+    write_latents(lake, "had", made, COMMIT)
+    assert encoded(lake, "had") == set(ids) and errors(lake, deep=True) == []
+    make_plan(lake, [], timedelta(0))
+    assert "latents" not in run_audit(lake, "tables", {}, "demo/2")["table_name"]
+
+
+def test_the_doctor_names_what_an_older_backup_of_a_table_lacks(lake: Lake) -> None:
+    folder = Path(lake.path("models"))
+    shutil.copytree(folder, home(lake) / "backup")
+    model = write_model(lake, "judge", {}, b"later", {}, {}, None, None, COMMIT)
+    node = ("judge", "later", "")
+    publish(lake, Materialization(*node, model, "1", "", {}, "fingerprint", "run"), COMMIT)
+    overwrite(biggest(lake, "models"), 40)
+    assert [finding.check for finding in errors(lake)] == ["files"]
+    shutil.rmtree(folder)
+    shutil.copytree(home(lake) / "backup", folder)
+    [finding] = errors(lake)
+    assert (finding.check, finding.subject) == ("publications", "later/judge")
+    repair(lake, [finding])
+    assert node not in latest(lake) and errors(lake) == []
 
 
 def test_a_damaged_deletion_file_is_named_and_not_the_rows_beside_it(lake: Lake) -> None:

@@ -40,6 +40,8 @@ def doctor(
     open_errors = [finding for finding in found if finding.severity == "error" and not finding.repaired]
     notes = sum(finding.severity == "note" for finding in found)
     looked = "every digest" if deep else "everything but digests; --deep computes those"
+    if any(finding.check == "files" for finding in found):
+        looked = "files alone: while one is damaged, what the rows name cannot be told"
     output.say(f"{len(found) - notes} errors, {notes} notes; looked at {looked}")
     if open_errors:
         raise typer.Exit(EXIT_ILL)

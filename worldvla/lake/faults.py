@@ -16,6 +16,7 @@ import lance
 import pyarrow as pa
 
 from worldvla.errors import UserError
+from worldvla.lake.tables import DERIVED
 
 # As Rust writes errno into Lance's messages: ENOSPC, EDQUOT, EFBIG.
 FULL = ("os error 28", "os error 122", "os error 27", "No space left on device")
@@ -53,7 +54,7 @@ def explained(path: Path | str, table: str) -> Iterator[None]:
             raise UserError(f"table {table}: {refused(path)}") from error
         if isinstance(error, OSError | pa.ArrowException) or any(sign in str(error) for sign in DAMAGED):
             if damaged := damaged_files(path):
-                raise UserError(damaged_table(table, damaged)) from error
+                raise UserError(damaged_table(table, path, damaged)) from error
         raise
 
 
@@ -101,12 +102,20 @@ class Damage:
         return f"{self.file} {self.problem}"
 
 
-def damaged_table(table: str, damaged: list[Damage]) -> str:
+def damaged_table(table: str, path: Path | str, damaged: list[Damage]) -> str:
     """The damaged files, and what to do."""
     more = f" and {len(damaged) - 3} more" if len(damaged) > 3 else ""
+    counted = "" if table in DERIVED else " (`worldvla doctor --deep` counts the rows that lie in it)"
+    return f"table {table} cannot be read: {'; '.join(map(str, damaged[:3]))}{more}{counted}. {remedy(table, path)}"
+
+
+def remedy(table: str, path: Path | str) -> str:
+    """What to do about damaged files of a table in this folder."""
+    if table in DERIVED:
+        return f"Remove the folder {path}: it holds only what trainings encode again"
     return (
-        f"table {table} cannot be read: {'; '.join(map(str, damaged[:3]))}{more}. Put the file back from a backup, or "
-        "run `worldvla doctor` to see what is lost with it"
+        "Put the file back from a backup, without which its rows are lost; or the whole folder "
+        f"{path} from an older backup: `worldvla doctor` then names what needs rows written since, and how to mend it"
     )
 
 

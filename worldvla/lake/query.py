@@ -107,8 +107,8 @@ def asking(
         if failed := _UNREAD.search(str(error)):
             table = failed[1]
             version = None if versions is None else versions[table]
-            if damaged := damaged_files(lake.path(table), TABLES[table].light, version):
-                raise UserError(damaged_table(table, damaged)) from error
+            if damaged := damaged_files(path := lake.path(table), TABLES[table].light, version):
+                raise UserError(damaged_table(table, path, damaged)) from error
         raise
 
 

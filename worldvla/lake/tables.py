@@ -346,4 +346,7 @@ _ALL = (
     ),
 )
 
+# Tables that hold nothing but what trainings make again from the others.
+DERIVED = ("latents",)
+
 TABLES: dict[str, Table] = {table.name: table for table in _ALL}

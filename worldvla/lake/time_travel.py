@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from worldvla.errors import UserError
 from worldvla.lake.store import Lake, quoted
-from worldvla.lake.tables import INSTANT, TABLES
+from worldvla.lake.tables import DERIVED, INSTANT, TABLES
 from worldvla.partitions import iteration_key
 
 SHOWN = 8
@@ -53,7 +53,8 @@ def versions_at(lake: Lake, place: str) -> dict[str, int]:
 
 
 def opened(lake: Lake, table: str, versions: Mapping[str, int] | None) -> lance.LanceDataset | None:
-    """The table's newest version, or the one that `versions` names; None where there is none.
+    """The table's newest version, or the one that `versions` names; None where there is none, or where it was one of a
+    derived table, whose folder may have been removed and made again.
 
     Raises `UserError` where that version has been cleaned up.
     """
@@ -65,6 +66,8 @@ def opened(lake: Lake, table: str, versions: Mapping[str, int] | None) -> lance.
     try:
         return dataset.checkout_version(versions[table])
     except (OSError, ValueError) as error:
+        if table in DERIVED:
+            return None
         raise UserError(
             f"version {versions[table]} of table {table} is gone: it was cleaned up, so that night cannot be read"
         ) from error

@@ -6,25 +6,29 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import lance
 import polars as pl
+import pyarrow as pa
 
-from worldvla.lake.faults import damaged_files, file_sizes
+from worldvla.lake.faults import Damage, damaged_files, file_sizes, remedy
 from worldvla.lake.store import Lake
-from worldvla.lake.tables import TABLES
+from worldvla.lake.tables import DERIVED, TABLES, Table
 from worldvla.lake.tags import vectors
 from worldvla.upkeep.finding import Finding
 from worldvla.upkeep.footprint import orphans
 from worldvla.upkeep.retention import version_numbers
 
-BACKUP = "put the file back from a backup; without one, what its rows held must be made again"
 REPAIR = "worldvla doctor --repair"
 UNMENDED = "nothing brings it back; what it held is in the newest version still, where nobody removed it"
+# Keys that a finding names of the rows in a damaged file.
+SHOWN = 3
 # A save or a start that takes longer than this was killed.
 ABANDONED_SECONDS = 3600.0
 
 
 def tables(lake: Lake, deep: bool = False) -> Iterator[Finding]:
-    """Files of tables' newest versions that are missing, of another size, or cannot be decoded.
+    """Files of tables' newest versions that are missing, of another size, or cannot be decoded, and whose rows these
+    held.
 
     Pictures, latents and other columns of bytes are decoded only where `deep`.
     """
@@ -32,7 +36,25 @@ def tables(lake: Lake, deep: bool = False) -> Iterator[Finding]:
         if lake.exists(table):
             path = lake.path(table)
             for one in damaged_files(path, None if deep else spec.without_bytes):
-                yield Finding("files", "error", table, one.file.removeprefix(f"{path}/"), str(one), BACKUP)
+                problem = f"{one}{_rows_in(path, spec, one)}"
+                yield Finding("files", "error", table, one.file.removeprefix(f"{path}/"), problem, remedy(table, path))
+
+
+def _rows_in(path: Path | str, spec: Table, damage: Damage) -> str:
+    """How many rows lie in a damaged file, and whose they are where the column that says so can still be read."""
+    if damage.fragment is None:
+        return ""
+    fragment = lance.dataset(path).get_fragment(damage.fragment)
+    rows = f"; {fragment.count_rows()} rows lie in it"
+    if not spec.keys:
+        return rows
+    column = "episode_id" if "episode_id" in spec.keys else spec.keys[0]
+    try:
+        found = sorted(set(fragment.to_table(columns=[column])[column].to_pylist()))
+    except (OSError, ValueError, pa.ArrowException):
+        return rows
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return f"{rows}, of {column} {', '.join(found[:SHOWN])}{more}"
 
 
 def blobs(lake: Lake, table: str) -> Iterator[Finding]:
@@ -64,11 +86,14 @@ def _without_blob(lake: Lake, table: str, column: str, ids: list[str]) -> Iterat
 
 
 def versions(lake: Lake) -> Iterator[Finding]:
-    """Versions that a model or an iteration names and that no tag keeps, or that are gone."""
+    """Versions that a model or an iteration names and that no tag keeps, or that are gone.
+
+    Those of a derived table are nobody's loss: its folder may have been removed and made again.
+    """
     wanted: dict[tuple[str, str], int] = {}
     for (campaign, iteration), named in vectors(lake).items():
         for table, version in named.items():
-            if table in TABLES and lake.exists(table):
+            if table in TABLES and table not in DERIVED and lake.exists(table):
                 wanted[table, f"iteration.{campaign}.{iteration}"] = version
     if lake.exists("training_membership") and lake.exists("models"):
         models = lake.frame("models", ["model_id"])

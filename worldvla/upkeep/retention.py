@@ -91,8 +91,8 @@ def make_plan(
         return Plan([], {}, [])
     there = [table for table in TABLES if lake.exists(table)]
     for table in there:
-        if damaged := damaged_files(lake.path(table), TABLES[table].without_bytes):
-            raise UserError(f"nothing is removed from a damaged lake: {damaged_table(table, damaged)}")
+        if damaged := damaged_files(path := lake.path(table), TABLES[table].without_bytes):
+            raise UserError(f"nothing is removed from a damaged lake: {damaged_table(table, path, damaged)}")
     progress("what is needed")
     lineage = Lineage(lake)
     needed = lineage.reach(_roots(lake, lineage, champions, datetime.now(UTC) - keep))
