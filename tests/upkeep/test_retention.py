@@ -17,6 +17,7 @@ from tests.lake.published import COMMIT, MEBIBYTE, abandon, published_lake, reco
 from tests.quality import damage
 from worldvla.errors import UserError
 from worldvla.lake.commit import Commit
+from worldvla.lake.digests import digest
 from worldvla.lake.episodes import load_bank, set_members
 from worldvla.lake.faults import file_sizes
 from worldvla.lake.latents import read_latents, write_latents
@@ -208,9 +209,9 @@ def test_latents_that_a_version_holds_are_given_back(lake: Lake) -> None:
 
 
 def test_a_training_that_can_go_on_keeps_what_it_read(lake: Lake) -> None:
-    tag_training(lake, "episodes", "killed")
-    assert "training-killed" not in make_plan(lake, [], NOW, unfinished=["killed"]).stale_tags["episodes"]
-    assert "training-killed" in make_plan(lake, [], NOW).stale_tags["episodes"]
+    tag_training(lake, "episodes", killed := digest("killed"))
+    assert f"training-{killed}" not in make_plan(lake, [], NOW, unfinished=[killed]).stale_tags["episodes"]
+    assert f"training-{killed}" in make_plan(lake, [], NOW).stale_tags["episodes"]
 
 
 def test_a_quarantined_record_keeps_its_facts(lake: Lake) -> None:
