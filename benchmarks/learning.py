@@ -44,8 +44,8 @@ LEAST_GAIN = 0.0
 
 
 def report(evidence: Evidence) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The protocol's own part, and the figures; the table and the picture are written beside them, and removed where
-    there is nothing to show."""
+    """The protocol's own part, and the figures; the table and the picture are written beside them, the latter
+    removed where there is nothing to show."""
     figures = world_model_figures(evidence, CAMPAIGN)
     policies = evidence.evaluations(CAMPAIGN)
     if policies:

@@ -17,18 +17,10 @@ with recorded as (
     from current
 ),
 
--- What each evaluation published. Table evaluations may hold more of its policies: what one that was killed had got to.
 iterations_evaluated as (
-    select
-        campaign,
-        iteration,
-        parents ->> 'base_policy' as base_policy,
-        left(sha256(details ->> 'protocol'), 32) as protocol,
-        details -> 'base' as base,
-        details -> 'new' as new,
-        details -> 'difference' as difference
-    from current
-    where asset = 'evaluation'
+    from comparisons
+    semi join (select campaign, iteration, materialized_at from current where asset = 'evaluation') as newest
+        using (campaign, iteration, materialized_at)
 ),
 
 spent as (
@@ -52,12 +44,12 @@ select
     real_steps,
     imagined_steps,
     evaluation_steps,
-    (new ->> 'n')::int as n,
-    (base ->> 'rate')::double as base_success,
-    (new ->> 'rate')::double as new_success,
-    (difference ->> 'difference')::double as difference,
-    (difference ->> 'low')::double as difference_low,
-    (difference ->> 'high')::double as difference_high,
+    n,
+    base_success,
+    new_success,
+    difference,
+    difference_low,
+    difference_high,
     protocol,
     base_policy
 from iterations_evaluated

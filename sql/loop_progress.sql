@@ -13,19 +13,10 @@ with mine as materialized (from current where campaign = $campaign and iteration
 
 iterations_begun as (select distinct iteration from mine),
 
--- What each evaluation published. Table evaluations may hold more of its policies: what one that was killed had got to.
 compared as (
-    select
-        iteration,
-        -- Rows are keyed by the digest of the protocol that the publication spells out.
-        left(sha256(details ->> 'protocol'), 32) as protocol,
-        details -> 'base' as base,
-        details -> 'new' as new,
-        details -> 'difference' as difference,
-        (details -> 'exploitation' ->> 'imagined_gain')::double as imagined_gain,
-        (details -> 'exploitation' ->> 'exploited')::boolean as exploited
-    from mine
-    where asset = 'evaluation'
+    from comparisons
+    semi join (select campaign, iteration, materialized_at from mine where asset = 'evaluation') as newest
+        using (campaign, iteration, materialized_at)
 ),
 
 aligned as (
@@ -87,18 +78,18 @@ budgets as (
 
 select
     iteration,
-    (new ->> 'n')::int as evaluated,
-    (base ->> 'successes')::int as base_successes,
-    (base ->> 'rate')::double as base_success,
-    (base ->> 'low')::double as base_low,
-    (base ->> 'high')::double as base_high,
-    (new ->> 'successes')::int as new_successes,
-    (new ->> 'rate')::double as new_success,
-    (new ->> 'low')::double as new_low,
-    (new ->> 'high')::double as new_high,
-    (difference ->> 'difference')::double as difference,
-    (difference ->> 'low')::double as difference_low,
-    (difference ->> 'high')::double as difference_high,
+    compared.n as evaluated,
+    base_successes,
+    base_success,
+    base_low,
+    base_high,
+    new_successes,
+    new_success,
+    new_low,
+    new_high,
+    difference,
+    difference_low,
+    difference_high,
     imagined_gain,
     exploited,
     aligned.n as aligned,

@@ -2,16 +2,9 @@
 -- was killed had got to, of some tasks more than of others. One takes the first seeds of its split, so what it published
 -- of a task are the first rows.
 create view published_evaluations as
-with compared as (
-    select
-        left(sha256(details ->> 'protocol'), 32) as protocol,
-        unnest([parents ->> 'base_policy', parents ->> 'rl_policy']) as policy_id,
-        details -> 'tasks' as tasks
-    from materializations
-    where asset = 'evaluation'
-),
+with of_policy as (select protocol, unnest([base_policy, rl_policy]) as policy_id, tasks from comparisons),
 
-of_task as (select protocol, policy_id, tasks, unnest(json_keys(tasks)) as task from compared),
+of_task as (select protocol, policy_id, tasks, unnest(json_keys(tasks)) as task from of_policy),
 
 published as (
     select protocol, policy_id, task, max((tasks -> task -> 'new' ->> 'n')::int) as n
