@@ -1,5 +1,7 @@
 """The bundle: shapes, bytes, and what its parts read."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from tests.world_model.conftest import CHUNK, FRAMES, IMAGE_SIZE, toy_architectu
 from worldvla.errors import UserError
 from worldvla.world_model.autoencoder import FrameAutoencoder, autoencoder_digest, bank_latents, episode_latents
 from worldvla.world_model.autoencoder_training import median_pictures, salient_pixels, spread
+from worldvla.world_model.contact import SCENE
 from worldvla.world_model.embodiment import Embodiment
 from worldvla.world_model.model import WorldModel, assemble, autoencoder_config, embodiment_config
 from worldvla.world_model.reward_head import worth
@@ -91,6 +94,7 @@ def test_every_input_of_the_transformer_matters(model, bank):
         "travelled": torch.randn(1, 7),
         "body": torch.randn(1, 1 + FRAMES, 4, size, size),
         "poses": torch.randn(1, 1 + FRAMES, model.config["embodiment"]["proprio_dim"]),
+        "scene": torch.randn(1, SCENE),
     }
     with torch.no_grad():
         output = model.denoise(**inputs)
@@ -103,7 +107,11 @@ def test_every_input_of_the_transformer_matters(model, bank):
         last = inputs["actions"].clone()
         last[:, -1] += 1
         moved = (model.denoise(**inputs | {"actions": last}) - output).abs().mean((0, 2, 3, 4))
-    assert moved.argmax() == FRAMES - 1
+        assert moved.argmax() == FRAMES - 1
+        for landmarks in ("success_points", "embodiment.kinematics.contact.grasp_points"):
+            told = copy.deepcopy(model)
+            told.get_submodule(landmarks).is_known.logical_not_()
+            assert not torch.allclose(output, told.denoise(**inputs)), landmarks
 
 
 def test_what_is_almost_done_is_worth_much_less_than_what_is_done():

@@ -142,7 +142,7 @@ NODES: tuple[Node, ...] = (
         "pretrained_world_model",
         "campaign",
         ("raw_episodes", "autoencoder", "embodiment"),
-        "16",
+        "17",
         (
             "seed",
             "scene",

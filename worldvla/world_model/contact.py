@@ -8,7 +8,7 @@ chunks have taught to the millimetre. Keypoints learned from the closings alone,
 some thousands, are not as exact: docs/experiments.md.
 
 Some thousands are few for a network, too. So it is told how far the hand is from where things are
-held (`grasp_points.py`), which it would learn by heart instead; and what one network learns is
+held (`landmarks.py`), which it would learn by heart instead; and what one network learns is
 chance's choice, so several learn apart, and their mean is taken (Lakshminarayanan et al. 2017,
 arXiv 1612.01474).
 
@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from worldvla.policy.keypoints import KEYPOINTS, Sight
-from worldvla.world_model.grasp_points import GraspPoints
+from worldvla.world_model.landmarks import Landmarks
 
 SCENE = 2 * KEYPOINTS
 PLACES = 32  # numbers that say what matters of a scene
@@ -43,7 +43,7 @@ class Contact(nn.Module):
         self.sight = Sight(sight_size).requires_grad_(False)
         self.register_buffer("scene_mean", torch.zeros(SCENE))
         self.register_buffer("scene_std", torch.ones(SCENE))
-        self.grasp_points = GraspPoints(tasks, SCENE, proprio_dim)
+        self.grasp_points = Landmarks(tasks, SCENE, proprio_dim)
         self.members = nn.ModuleList(Member(proprio_dim, action_dim) for _ in range(MEMBERS))
 
     def look(self, pictures: torch.Tensor) -> torch.Tensor:

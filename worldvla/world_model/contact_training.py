@@ -20,6 +20,7 @@ from worldvla.training.progress import Log
 from worldvla.world_model.contact import MEMBERS
 from worldvla.world_model.embodiment import Kinematics
 from worldvla.world_model.embodiment_training import kinematic_loss, rollout_begins
+from worldvla.world_model.landmarks import Landmarks
 from worldvla.world_model.optimization import optimize
 
 BEFORE_CLOSING = 4  # actions, at most, that a rollout begins before fingers are told to close
@@ -53,7 +54,7 @@ def train_contact(
         torch.from_numpy(poses).to(where) for poses in (bank.proprio, rolled_out(kinematics, bank, bank.proprio))
     )
     actions, scenes = torch.from_numpy(bank.actions).to(where), contact.accustom(keypoints.to(where))
-    _fit_grasp_points(kinematics, bank, scenes)
+    fit_landmarks(contact.grasp_points, kinematics, bank, scenes, _kept_closings(bank))
     episode = torch.from_numpy(bank.episode_of_frame()).to(where)
     steps_ahead = torch.arange(horizon, device=where)
     half = settings.batch_size // 2 if len(closing) else 0
@@ -94,15 +95,16 @@ def train_contact(
     kinematics.step.requires_grad_(True)
 
 
-def _fit_grasp_points(kinematics: Kinematics, bank: FrameBank, scenes: torch.Tensor) -> None:
-    """On the pose at the first closing of every success that was kept for a while."""
+def fit_landmarks(
+    landmarks: Landmarks, kinematics: Kinematics, bank: FrameBank, scenes: torch.Tensor, frames: np.ndarray
+) -> None:
+    """On the poses at these frames int64 [N], as far as their episodes succeed, in scenes [E, S]."""
     names = sorted(set(bank.tasks))
     task = torch.tensor([names.index(one) for one in bank.tasks], device=scenes.device)
-    frames = _kept_closings(bank)
-    episode = bank.episode_of_frame()[frames]
-    held = bank.success[episode] & np.isfinite(bank.proprio[frames]).all(1)
-    pose = (torch.from_numpy(bank.proprio[frames[held]]).to(scenes.device) - kinematics.mean) / kinematics.std
-    kinematics.contact.grasp_points.fit(scenes, task, torch.from_numpy(episode[held]).to(scenes.device), pose)
+    frames = frames[bank.success[bank.episode_of_frame()[frames]] & np.isfinite(bank.proprio[frames]).all(1)]
+    episode = torch.from_numpy(bank.episode_of_frame()[frames]).to(scenes.device)
+    pose = (torch.from_numpy(bank.proprio[frames]).to(scenes.device) - kinematics.mean) / kinematics.std
+    landmarks.fit(scenes, task, episode, pose)
 
 
 def rolled_out(
@@ -121,7 +123,7 @@ def rolled_out(
 
 def _before_closing(bank: FrameBank) -> np.ndarray:
     """Frames int64 shortly before fingers first close in an episode of which the first pose is known."""
-    first = _first_of_episodes(bank, _closings(bank))
+    first = first_of_episodes(bank, _closings(bank))
     start = bank.starts[bank.episode_of_frame()[first]]
     before = first[:, None] - np.arange(1, BEFORE_CLOSING + 1)
     return before[(before >= start[:, None]) & np.isfinite(bank.proprio[start]).all(1)[:, None]]
@@ -133,7 +135,7 @@ def _kept_closings(bank: FrameBank) -> np.ndarray:
     ends = bank.starts + bank.lengths - 1
     turns = turns[turns + KEPT <= ends[episode[turns]]]
     kept = (bank.actions[turns[:, None] + np.arange(KEPT), -1] < 0).all(1)
-    return _first_of_episodes(bank, turns[kept])
+    return first_of_episodes(bank, turns[kept])
 
 
 def _closings(bank: FrameBank) -> np.ndarray:
@@ -142,7 +144,7 @@ def _closings(bank: FrameBank) -> np.ndarray:
     return np.flatnonzero(closed[1:] & ~closed[:-1] & (episode[1:] == episode[:-1])) + 1
 
 
-def _first_of_episodes(bank: FrameBank, frames: np.ndarray) -> np.ndarray:
+def first_of_episodes(bank: FrameBank, frames: np.ndarray) -> np.ndarray:
     """Of ascending frames the first of every episode."""
     _, firsts = np.unique(bank.episode_of_frame()[frames], return_index=True)
     return frames[firsts]

@@ -12,8 +12,9 @@ on the history is one more channel.
 What the robot's body will look like stands there, too (`embodiment.py`). Around the tokens stand
 convolutions that look and draw latent by latent (`convolutions.py`).
 
-Poses enter as the actions do. The picture of the body says where the arm is to a latent; whether
-fingers close on a thing or beside it is a matter of less.
+Poses enter as the actions do, and so does the scene: where things lie in the first frame, by the
+base policy's keypoints (`contact.py`). The pictures of both say it to a latent; whether fingers close
+on a thing or beside it, and whether a hand pushes a cube or passes it, is a matter of less.
 
 Actions enter twice (WoVR, arXiv 2602.13977): added to each frame's timestep embedding
 (AdaLN), and as cross-attention tokens: for each frame the s actions that lead to it from the
@@ -84,6 +85,7 @@ class ChunkTransformer(CosmosTransformer3DModel):
         patch: int,
         history: int,
         pose_dim: int,
+        scene_dim: int,
     ):
         width, frames = heads * head_dim, chunk // frame_stride
         super().__init__(
@@ -104,7 +106,7 @@ class ChunkTransformer(CosmosTransformer3DModel):
         self.look = Look(latent_channels * (4 + history) + 1, width)
         self.draw = Draw(latent_channels)
         self.position = nn.Parameter(torch.randn(1, frames, (latent_size // patch) ** 2, width) * 0.02)
-        features = (frame_stride + 2) * action_dim + 2 * pose_dim
+        features = (frame_stride + 2) * action_dim + 2 * pose_dim + scene_dim
         self.action_modulation = nn.Sequential(
             nn.Linear(features, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 4 * width)
         )
@@ -141,19 +143,21 @@ class ChunkTransformer(CosmosTransformer3DModel):
         travelled: torch.Tensor,
         body: torch.Tensor,
         poses: torch.Tensor,
+        scene: torch.Tensor,
     ) -> torch.Tensor:
         """The network's output for noisy latents [B, F, C, h, w] at noise levels `sigma` [B].
 
         `context` [B, 1 + history, C, h, w] is the anchor, which has no noise, and the latest frames,
         noised to `context_sigma` [B]; `actions` [B, K, A] lead to the F frames, `travelled` [B, A] is the
         sum of all actions before them since the anchor; `body` [B, 1 + F, C, h, w] shows the robot
-        now and in the F frames, and `poses` [B, 1 + F, pose_dim] says where it is, to about unit size.
+        now and in the F frames, `poses` [B, 1 + F, pose_dim] says where it is, and `scene` [B, scene_dim]
+        where things lie in the anchor, both to about unit size.
         """
         batch, frames, _, height, width = noisy.shape
         taken = actions.unflatten(1, (frames, self.frame_stride))
         moved = taken.sum(2).cumsum(1)
         features = [taken.flatten(2), moved / CHUNK_SCALE, (travelled[:, None] + moved) / TRAVEL_SCALE]
-        features += [poses[:, :1].expand(-1, frames, -1), poses[:, 1:]]
+        features += [one[:, None].expand(-1, frames, -1) for one in (poses[:, 0], scene)] + [poses[:, 1:]]
         features = torch.cat(features, dim=-1)
         modulation, embedding = self.action_modulation(features).split([3 * self.width, self.width], dim=-1)
         time_modulation, time_embedding = self.time_embed(noisy, sigma * SIGMA_SCALE)

@@ -139,7 +139,9 @@ class Imagination:
         body, poses = model.body_ahead(state.anchor, state.scene, state.proprio, actions_BKA)
         for sigma, next_sigma in zip(self.sigmas, self.sigmas[1:], strict=False):
             level = torch.full((batch,), sigma, device=self.device)
-            denoised = model.denoise(residual, level, context, context_sigma, actions_BKA, state.travelled, body, poses)
+            denoised = model.denoise(
+                residual, level, context, context_sigma, actions_BKA, state.travelled, body, poses, state.scene
+            )
             residual = residual + (next_sigma - sigma) * (residual - denoised) / sigma
         latents = residual * model.residual_std + state.recent[:, -1:]
         reward = model.reward_head(latents, state.anchor).clamp(0, 1)

@@ -10,9 +10,11 @@ from worldvla.config import WorldModelArchitecture
 from worldvla.errors import UserError
 from worldvla.training import weights
 from worldvla.world_model.autoencoder import NORM_GROUPS, FrameAutoencoder
+from worldvla.world_model.contact import SCENE
 from worldvla.world_model.dynamics import ChunkTransformer
 from worldvla.world_model.embodiment import Embodiment
 from worldvla.world_model.flow import preconditioning
+from worldvla.world_model.landmarks import Landmarks
 from worldvla.world_model.reward_head import RewardHead
 
 DEFAULT_SUCCESS_THRESHOLD = 0.8  # of the predicted reward, where nothing was calibrated
@@ -25,6 +27,7 @@ class WorldModel(nn.Module):
     `config` is all that is needed to build it again; it holds the calibrated success
     thresholds, too. The flow runs over residuals: latents minus those of the latest history
     frame, divided by `residual_std` [1, 1, C, 1, 1], so that what does not move is zero.
+    `success_points` are the poses at which tasks first succeed; None for a robot without proprioception.
     """
 
     def __init__(self, config: dict[str, Any]):
@@ -43,10 +46,12 @@ class WorldModel(nn.Module):
             self.chunk,
             self.frame_stride,
             config["embodiment"]["action_dim"],
-            pose_dim=proprio_dim + 1 if proprio_dim else 0,
+            pose_dim=3 * proprio_dim + 1 if proprio_dim else 0,
+            scene_dim=SCENE if proprio_dim else 0,
             **config["transformer"],
         )
         self.reward_head = RewardHead(latent_channels, config["reward_stride"])
+        self.success_points = Landmarks(config["embodiment"]["tasks"], SCENE, proprio_dim) if proprio_dim else None
         self.register_buffer("residual_std", torch.ones(1, 1, latent_channels, 1, 1))
 
     def success_threshold(self, task: str) -> float:
@@ -93,23 +98,29 @@ class WorldModel(nn.Module):
         travelled: torch.Tensor,
         body: torch.Tensor,
         poses: torch.Tensor,
+        scene: torch.Tensor,
     ) -> torch.Tensor:
-        """x̂0 of noisy residuals [B, F, C, h, w] at noise levels [B]; `body` and `poses` as of `body_ahead`, the other
-        arguments as the transformer's."""
+        """x̂0 of noisy residuals [B, F, C, h, w] at noise levels [B]; `body` and `poses` as of `body_ahead`, `scene` as
+        of `see`, the other arguments as the transformer's."""
         c_in, c_skip, c_out = (scale.view(-1, 1, 1, 1, 1) for scale in preconditioning(sigma))
         output = self.dynamics(
-            c_in * noisy, sigma, context, context_sigma, actions, travelled, body, self._standing(poses)
+            c_in * noisy, sigma, context, context_sigma, actions, travelled, body, self._standing(poses, scene), scene
         )
         return c_skip * noisy + c_out * output.float()
 
-    def _standing(self, poses: torch.Tensor) -> torch.Tensor:
-        """Poses [B, 1 + F, P] to about unit size, and whether they are known: [B, 1 + F, P + 1]; P = 0 stays 0."""
+    def _standing(self, poses: torch.Tensor, scene: torch.Tensor) -> torch.Tensor:
+        """Poses [B, 1 + F, P] to about unit size, how far they are from where things are held in scenes [B, S] and
+        from where tasks succeed, and whether they are known: [B, 1 + F, 3 P + 1]; P = 0 stays 0."""
         kinematics = self.embodiment.kinematics
-        if kinematics is None:
+        if kinematics is None or self.success_points is None:
             return poses
         known = poses.isfinite().all(-1, keepdim=True)
         normalized = ((poses - kinematics.mean) / kinematics.std).nan_to_num()
-        return torch.cat([normalized * known, known.to(normalized.dtype)], dim=-1)
+        away = [
+            landmarks.away(normalized, landmarks(scene)[:, None])
+            for landmarks in (kinematics.contact.grasp_points, self.success_points)
+        ]
+        return torch.cat([torch.cat([normalized, *away], dim=-1) * known, known.to(normalized.dtype)], dim=-1)
 
     def to_bytes(self) -> bytes:
         """All weights and buffers as safetensors."""

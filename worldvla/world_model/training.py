@@ -13,9 +13,10 @@ pure noise, σ = 1, as in imagination, and rewarded as there: their λ is 1. The
 others is real, noised (noisy context of WoVR). Each window is moved by up to `training.shift`
 latent cells (`augmentation.py`).
 
-The robot's body (`embodiment.py`) is trained before and stays as it is. A window reads it as
-imagination will: rolled out from the recorded pose of its latest frame, or, where a rollout goes
-on, from that of the episode's first.
+The robot's body (`embodiment.py`) is trained before and stays as it is; where tasks succeed
+(`landmarks.py`) is fitted before the first step. A window reads the body as imagination will:
+rolled out from the recorded pose of its latest frame, or, where a rollout goes on, from that of
+the episode's first.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,7 +35,7 @@ from worldvla.training.progress import Log
 from worldvla.world_model.augmentation import draw_offsets, shift
 from worldvla.world_model.autoencoder import FrameAutoencoder, autoencoder_digest, bank_latents
 from worldvla.world_model.autoencoder_training import spread, train_autoencoder
-from worldvla.world_model.contact_training import rolled_out, train_contact
+from worldvla.world_model.contact_training import first_of_episodes, fit_landmarks, rolled_out, train_contact
 from worldvla.world_model.embodiment import Embodiment
 from worldvla.world_model.embodiment_training import train_embodiment_map, train_kinematics
 from worldvla.world_model.flow import CONTEXT_SIGMA, flow_weight, reward_weight, sample_sigma
@@ -159,6 +160,10 @@ def pretrain_dynamics(
     """
     model = _drawn(lambda: assemble(autoencoder, embodiment, architecture, chunk), seed, "dynamics").to(device())
     windows = windows_of(bank, model.chunk, model.history, model.frame_stride)
+    scenes = _of_first_frames(model.see, bank, latents)
+    if model.embodiment.kinematics is not None and model.success_points is not None:
+        succeeding = first_of_episodes(bank, np.flatnonzero(bank.reward > 0.5))
+        fit_landmarks(model.success_points, model.embodiment.kinematics, bank, scenes, succeeding)
     model.residual_std.copy_(_residual_std(torch.from_numpy(latents), windows))
     everywhere = np.ones(len(windows), dtype=bool)
     probabilities = mixture([(everywhere, 1 - SUCCESS_SHARE), (windows.succeeds, SUCCESS_SHARE)], windows.weight)
@@ -166,6 +171,7 @@ def pretrain_dynamics(
         model,
         latents,
         bank,
+        scenes,
         windows,
         probabilities,
         architecture,
@@ -210,6 +216,7 @@ def fine_tune(
         tuned,
         latents,
         bank,
+        _of_first_frames(tuned.see, bank, latents),
         windows,
         (1 - SUCCESS_SHARE) * by_group + SUCCESS_SHARE * success,
         architecture,
@@ -227,6 +234,7 @@ def _train_dynamics(
     model: WorldModel,
     latents: np.ndarray,
     bank: FrameBank,
+    scenes: torch.Tensor,
     windows: Windows,
     probabilities: np.ndarray,
     architecture: WorldModelArchitecture,
@@ -237,13 +245,13 @@ def _train_dynamics(
     log: Log,
     validation: Validation | None = None,
 ) -> None:
-    """Trains the transformer and the reward head in place on latents float16 [N, C, h, w] of the bank's frames."""
+    """Trains the transformer and the reward head in place on latents float16 [N, C, h, w] of the bank's frames, in
+    scenes [E, S] of its episodes."""
     settings = architecture.training
     where = device()
     dtype = fast_dtype(where)
     actions = torch.from_numpy(bank.actions).to(where)
     travelled = torch.from_numpy(bank.travelled()).to(where)
-    scenes = _of_first_frames(model.see, bank, latents)
     proprio, drifted = (torch.from_numpy(poses).to(where) for poses in _poses(model, bank, scenes))
     rollouts = Rollouts(windows, round(ROLLOUT_SHARE * settings.batch_size))
     reward = torch.from_numpy(worth(bank.highest(bank.progress, model.frame_stride))).to(where)
@@ -269,8 +277,9 @@ def _train_dynamics(
         future, reached = at(windows.targets[index], encoded), at(windows.targets[index], reward)
         recent = recent + _wide(context_sigma) * torch.randn(recent.shape, generator=random).to(where)
         taken, before = at(windows.actions(index), actions), at(latest, travelled)
+        scene = scenes[windows.episode[index]]
         with torch.autocast(where.type, dtype, enabled=dtype != torch.float32):
-            body, poses = model.body_ahead(anchor, scenes[windows.episode[index]], pose, taken)
+            body, poses = model.body_ahead(anchor, scene, pose, taken)
         frames = shift(torch.cat([anchor[:, None], recent, future, body], dim=1), offsets)
         anchor, recent, future, body = frames.split([1, model.history, future.shape[1], body.shape[1]], dim=1)
         anchor = anchor[:, 0]
@@ -282,7 +291,7 @@ def _train_dynamics(
         noisy = (1 - _wide(sigma)) * clean + _wide(sigma) * noise
         with torch.autocast(where.type, dtype, enabled=dtype != torch.float32):
             context = torch.cat([anchor[:, None], recent], dim=1)
-            denoised = model.denoise(noisy, sigma, context, context_sigma, taken, before, body, poses)
+            denoised = model.denoise(noisy, sigma, context, context_sigma, taken, before, body, poses, scene)
             imagined = denoised * model.residual_std + recent[:, -1:]
             reward_error = (model.reward_head(imagined, anchor) - reached) ** 2
             clean_reward_error = (model.reward_head(future, anchor) - reached) ** 2

@@ -1,13 +1,13 @@
-"""Where things are held is found from where they lie, in the right scene, and from closings that held alone."""
+"""Landmarks are found from where things lie, in the right scene, and from episodes that succeed alone."""
 
 import numpy as np
 import pytest
 import torch
 
 from tests.world_model.test_contact import LENGTH, SIZE, grasps
-from worldvla.world_model.contact_training import _fit_grasp_points, _kept_closings
+from worldvla.world_model.contact_training import _kept_closings, fit_landmarks
 from worldvla.world_model.embodiment import Kinematics
-from worldvla.world_model.grasp_points import FEWEST, REACH, SMALLEST_SPREAD, GraspPoints
+from worldvla.world_model.landmarks import FEWEST, REACH, SMALLEST_SPREAD, Landmarks
 
 KEYPOINTS, POSE = 8, 5
 
@@ -27,18 +27,18 @@ def held_at(task: int, seen: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.fixture
-def fitted() -> GraspPoints:
+def fitted() -> Landmarks:
     """Of three tasks; in the third nothing was ever held."""
     keypoints = torch.cat([scenes(task, 200, task) for task in range(3)])
     task = torch.arange(3).repeat_interleave(200)
     episode = torch.arange(400)
     pose = torch.cat([held_at(one, keypoints[task == one]) for one in range(2)])
-    points = GraspPoints(3, KEYPOINTS, POSE)
+    points = Landmarks(3, KEYPOINTS, POSE)
     points.fit(keypoints, task, episode, pose)
     return points
 
 
-def test_a_scene_tells_where_its_thing_is_held(fitted: GraspPoints) -> None:
+def test_a_scene_tells_where_its_thing_is_held(fitted: Landmarks) -> None:
     for task in range(2):
         unseen = scenes(task, 50, 10 + task)
         points = fitted(unseen)
@@ -49,7 +49,7 @@ def test_a_scene_tells_where_its_thing_is_held(fitted: GraspPoints) -> None:
         assert fitted.spread[task, 4] == pytest.approx(1, abs=0.2), "what varies as it likes says little"
 
 
-def test_how_far_the_hand_is_has_a_sign_and_an_end(fitted: GraspPoints) -> None:
+def test_how_far_the_hand_is_has_a_sign_and_an_end(fitted: Landmarks) -> None:
     unseen = scenes(0, 4, 20)
     pose = held_at(0, unseen)
     pose[:, 4] = 0
@@ -59,7 +59,15 @@ def test_how_far_the_hand_is_has_a_sign_and_an_end(fitted: GraspPoints) -> None:
     assert away[:, 1:4].abs().max() < 1
 
 
-def test_where_nothing_is_known_the_hand_is_nowhere_near_nor_far(fitted: GraspPoints) -> None:
+def test_poses_of_several_frames_are_as_far_as_each_by_itself(fitted: Landmarks) -> None:
+    unseen = scenes(1, 4, 21)
+    poses, points = torch.randn(4, 3, POSE), fitted(unseen)
+    away = fitted.away(poses, points[:, None])
+    for frame in range(3):
+        assert torch.equal(away[:, frame], fitted.away(poses[:, frame], points))
+
+
+def test_where_nothing_is_known_the_hand_is_nowhere_near_nor_far(fitted: Landmarks) -> None:
     pose = torch.randn(4, POSE, requires_grad=True)
     away = fitted.away(pose, fitted(scenes(2, 4, 30)))
     assert (away == 0).all()
@@ -72,7 +80,7 @@ def test_of_two_tasks_of_one_scene_the_nearest_point_counts() -> None:
     task = torch.arange(2).repeat_interleave(200)
     pose = torch.zeros(400, POSE)
     pose[:, 0] = torch.where(task == 0, -1.0, 1.0)
-    points = GraspPoints(2, KEYPOINTS, POSE)
+    points = Landmarks(2, KEYPOINTS, POSE)
     points.fit(keypoints, task, torch.arange(400), pose)
     hand = torch.zeros(2, POSE)
     hand[:, 0] = torch.tensor([-0.9, 0.8])
@@ -82,7 +90,7 @@ def test_of_two_tasks_of_one_scene_the_nearest_point_counts() -> None:
 
 def test_too_few_closings_tell_nothing() -> None:
     keypoints = scenes(0, 100, 1)
-    points = GraspPoints(1, KEYPOINTS, POSE)
+    points = Landmarks(1, KEYPOINTS, POSE)
     for count, known in ((FEWEST - 1, False), (FEWEST, True)):
         points.fit(keypoints, torch.zeros(100, dtype=torch.int64), torch.arange(count), held_at(0, keypoints[:count]))
         assert bool(points.is_known) == known == bool(points(keypoints).isfinite().all())
@@ -99,6 +107,6 @@ def test_closings_count_that_last_and_succeed() -> None:
     assert ((frames - bank.starts[episodes]) == 4).all()
     kinematics = Kinematics(3, 7, SIZE, 1)
     scene = torch.randn(len(bank), 64)
-    _fit_grasp_points(kinematics, bank, scene)
+    fit_landmarks(kinematics.contact.grasp_points, kinematics, bank, scene, frames)
     assert bool(kinematics.contact.grasp_points.is_known) == (bank.success.sum() - 1 >= FEWEST)
     assert LENGTH - 1 - 4 >= 6

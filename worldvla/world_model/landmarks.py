@@ -1,20 +1,21 @@
-"""Where things are held: the pose at which fingers closed on them, read from where they lie.
+"""Landmarks: poses that a task turns on, read from where things lie. Where they are held, where it succeeds.
 
-A hand holds what lies between its fingers, so what matters is the difference of two places, to a few
-millimetres. A network that is given both learns some thousands of closings by heart before it finds
-that. Where a hand closes to hold is nearly linear in the keypoints of a picture, so it is a ridge
-regression (Hoerl and Kennard 1970) for each task, on the closings of episodes that succeeded;
-nothing but recorded poses is asked for, so any robot and any proprioception will do. Which tasks a
-picture may be of, linear discriminant analysis tells (Fisher 1936). What it is worth: docs/experiments.md.
+A hand holds what lies between its fingers and pushes what lies before it, so what matters is the difference
+of two places, to a few millimetres. A network that is given both learns thousands of episodes by heart
+before it finds that. Where a hand closes to hold, and where it is when a task succeeds, is nearly linear in
+the keypoints of the first picture, so it is a ridge regression (Hoerl and Kennard 1970) for each task, on
+episodes that succeeded; nothing but recorded poses is asked for, so any robot and any proprioception
+will do. Which tasks a picture may be of, linear discriminant analysis tells (Fisher 1936). What it is
+worth: docs/experiments.md.
 
-Shapes: E episodes, N closings, B batch, T tasks, S keypoints' coordinates, P proprioception; poses
-and keypoints are normalized.
+Shapes: E episodes, N poses, B batch, T tasks, S keypoints' coordinates, P proprioception; poses and
+keypoints are normalized.
 """
 
 import torch
 from torch import nn
 
-FEWEST = 32  # closings that a task's grasp points are fitted on
+FEWEST = 32  # poses that a task's landmark is fitted on
 RIDGE = 1.0
 SMALLEST_SPREAD = 0.1  # standard deviations of a pose: some millimetres of the hand's place
 REACH = 6.0  # spreads; a hand that is farther away is simply away
@@ -22,11 +23,11 @@ LIKELY = 3.0  # nats by which another task may be less likely than the likeliest
 SMALLEST_VARIANCE = 0.01  # of keypoints within a task
 
 
-class GraspPoints(nn.Module):
-    """For each task the pose at which something is held, linear in keypoints, and how far closings that hold spread.
+class Landmarks(nn.Module):
+    """For each task one pose, linear in keypoints, and how far those that it was fitted on spread about it.
 
     Buffers `telling` [T, S + 1], `poses` [T, S + 1, P] and `spread` [T, P]; `is_known` bool [T] where there were
-    closings enough.
+    poses enough.
     """
 
     def __init__(self, tasks: int, keypoints: int, proprio_dim: int):
@@ -37,8 +38,8 @@ class GraspPoints(nn.Module):
         self.register_buffer("is_known", torch.zeros(tasks, dtype=torch.bool))
 
     def fit(self, keypoints: torch.Tensor, task: torch.Tensor, episode: torch.Tensor, pose: torch.Tensor) -> None:
-        """From keypoints [E, S] and the task int64 [E] of all episodes, and closings that held: the `episode` int64 [N]
-        of each, and its `pose` [N, P]."""
+        """From keypoints [E, S] and the task int64 [E] of all episodes, and the poses [N, P] that are the task's
+        landmark in some of them, `episode` int64 [N]."""
         seen = _affine(keypoints.double())
         self.telling.copy_(_discriminant(keypoints.double(), task, len(self.telling)))
         for one in range(len(self.telling)):
@@ -50,8 +51,8 @@ class GraspPoints(nn.Module):
                 self.spread[one] = missed.std(0).clamp(min=SMALLEST_SPREAD)
 
     def forward(self, keypoints: torch.Tensor) -> torch.Tensor:
-        """[B, T, P]: where something is held in scenes of keypoints [B, S]; NaN of tasks that it is not known of, or of
-        which the picture is not."""
+        """[B, T, P]: the landmarks in scenes of keypoints [B, S]; NaN of tasks that have none, or of which the picture
+        is not."""
         with torch.autocast(keypoints.device.type, enabled=False):
             seen = _affine(keypoints.float())
             score = seen @ self.telling.T
@@ -60,13 +61,13 @@ class GraspPoints(nn.Module):
         return points.masked_fill(~may_be[..., None], torch.nan)
 
     def away(self, normalized: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
-        """[B, P]: how far poses [B, P] are from the nearest of points [B, T, P], in spreads and at most REACH; 0 where
-        none is known."""
+        """[..., P]: how far poses [..., P] are from the nearest of points [..., T, P], in spreads and at most REACH; 0
+        where none is known."""
         known = points.isfinite().all(-1)
-        apart = ((normalized[:, None] - points) / self.spread).clamp(-REACH, REACH)
+        apart = ((normalized[..., None, :] - points) / self.spread).clamp(-REACH, REACH)
         apart = torch.where(known[..., None], apart, 0.0)
-        nearest = apart.square().sum(-1).masked_fill(~known, torch.inf).argmin(1)
-        return apart[torch.arange(len(apart), device=apart.device), nearest]
+        nearest = apart.square().sum(-1).masked_fill(~known, torch.inf).argmin(-1)
+        return apart.take_along_dim(nearest[..., None, None], -2).squeeze(-2)
 
 
 def _affine(keypoints: torch.Tensor) -> torch.Tensor:
