@@ -22,6 +22,7 @@ from worldvla.training.checkpoint import Checkpointer
 from worldvla.training.fusion import can_fuse, fusing
 from worldvla.training.progress import ignore
 from worldvla.world_model.autoencoder import bank_latents, episode_latents
+from worldvla.world_model.landmarks import FEWEST
 from worldvla.world_model.optimization import learning_rate_at
 from worldvla.world_model.training import (
     fine_tune,
@@ -208,6 +209,17 @@ def test_a_lake_without_the_pixels_gives_what_a_bank_with_them_gives(tmp_path, f
     version = lake.version("latents")
     assert from_lake().to_bytes() == expected and lake.version("latents") == version
     assert asked == [min(frames, 36)] * 2
+
+
+def test_where_a_task_succeeds_is_where_the_robot_first_was_in_successes():
+    bank = toy_bank(episodes=2 * FEWEST)
+    model = pretrain(bank, untrained_sight(), toy_architecture(1, 1, 1), CHUNK, 0, Checkpointer(None), ignore)
+    kinematics = model.embodiment.kinematics
+    scenes = model.see(torch.from_numpy(bank_latents(model.autoencoder, bank)[bank.starts]).float())
+    found = model.success_points(scenes)[:, 0] * kinematics.std + kinematics.mean
+    succeeding = np.flatnonzero(bank.success)
+    first = [bank.starts[one] + bank.reward[bank.frames_of(one)].argmax() for one in succeeding]
+    np.testing.assert_allclose(found[succeeding].numpy(), bank.proprio[first], atol=1.5 / IMAGE_SIZE)
 
 
 def test_another_seed_gives_other_weights(bank, model):
