@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from tests.world_model.test_contact import LENGTH, SIZE, grasps
-from worldvla.world_model.contact_training import _kept_closings, fit_landmarks
+from worldvla.world_model.contact_training import _kept_closings
 from worldvla.world_model.embodiment import Kinematics
-from worldvla.world_model.landmarks import FEWEST, REACH, SMALLEST_SPREAD, Landmarks
+from worldvla.world_model.landmarks import FEWEST, REACH, SMALLEST_SPREAD, Landmarks, fit_landmarks
 
 KEYPOINTS, POSE = 8, 5
 
@@ -107,6 +107,6 @@ def test_closings_count_that_last_and_succeed() -> None:
     assert ((frames - bank.starts[episodes]) == 4).all()
     kinematics = Kinematics(3, 7, SIZE, 1)
     scene = torch.randn(len(bank), 64)
-    fit_landmarks(kinematics.contact.grasp_points, kinematics, bank, scene, frames)
+    fit_landmarks(kinematics.contact.grasp_points, bank, scene, frames, kinematics.mean, kinematics.std)
     assert bool(kinematics.contact.grasp_points.is_known) == (bank.success.sum() - 1 >= FEWEST)
     assert LENGTH - 1 - 4 >= 6

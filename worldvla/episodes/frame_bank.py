@@ -51,6 +51,11 @@ class FrameBank:
         """int64 [N]: the index of the episode each frame belongs to."""
         return np.repeat(np.arange(len(self)), self.lengths)
 
+    def first_of_episodes(self, frames: np.ndarray) -> np.ndarray:
+        """int64: of ascending frames int64 the first of every episode that has any."""
+        _, firsts = np.unique(self.episode_of_frame()[frames], return_index=True)
+        return frames[firsts]
+
     def drawn_of(self, episode: int) -> np.ndarray:
         """int64: the frames of the episode with this index that have a picture."""
         frames = self.frames_of(episode)

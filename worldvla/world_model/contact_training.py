@@ -20,7 +20,7 @@ from worldvla.training.progress import Log
 from worldvla.world_model.contact import MEMBERS
 from worldvla.world_model.embodiment import Kinematics
 from worldvla.world_model.embodiment_training import kinematic_loss, rollout_begins
-from worldvla.world_model.landmarks import Landmarks
+from worldvla.world_model.landmarks import fit_landmarks
 from worldvla.world_model.optimization import optimize
 
 BEFORE_CLOSING = 4  # actions, at most, that a rollout begins before fingers are told to close
@@ -54,7 +54,7 @@ def train_contact(
         torch.from_numpy(poses).to(where) for poses in (bank.proprio, rolled_out(kinematics, bank, bank.proprio))
     )
     actions, scenes = torch.from_numpy(bank.actions).to(where), contact.accustom(keypoints.to(where))
-    fit_landmarks(contact.grasp_points, kinematics, bank, scenes, _kept_closings(bank))
+    fit_landmarks(contact.grasp_points, bank, scenes, _kept_closings(bank), kinematics.mean, kinematics.std)
     episode = torch.from_numpy(bank.episode_of_frame()).to(where)
     steps_ahead = torch.arange(horizon, device=where)
     half = settings.batch_size // 2 if len(closing) else 0
@@ -95,18 +95,6 @@ def train_contact(
     kinematics.step.requires_grad_(True)
 
 
-def fit_landmarks(
-    landmarks: Landmarks, kinematics: Kinematics, bank: FrameBank, scenes: torch.Tensor, frames: np.ndarray
-) -> None:
-    """On the poses at these frames int64 [N], as far as their episodes succeed, in scenes [E, S]."""
-    names = sorted(set(bank.tasks))
-    task = torch.tensor([names.index(one) for one in bank.tasks], device=scenes.device)
-    frames = frames[bank.success[bank.episode_of_frame()[frames]] & np.isfinite(bank.proprio[frames]).all(1)]
-    episode = torch.from_numpy(bank.episode_of_frame()[frames]).to(scenes.device)
-    pose = (torch.from_numpy(bank.proprio[frames]).to(scenes.device) - kinematics.mean) / kinematics.std
-    landmarks.fit(scenes, task, episode, pose)
-
-
 def rolled_out(
     kinematics: Kinematics, bank: FrameBank, proprio: np.ndarray, scenes: torch.Tensor | None = None
 ) -> np.ndarray:
@@ -123,7 +111,7 @@ def rolled_out(
 
 def _before_closing(bank: FrameBank) -> np.ndarray:
     """Frames int64 shortly before fingers first close in an episode of which the first pose is known."""
-    first = first_of_episodes(bank, _closings(bank))
+    first = bank.first_of_episodes(_closings(bank))
     start = bank.starts[bank.episode_of_frame()[first]]
     before = first[:, None] - np.arange(1, BEFORE_CLOSING + 1)
     return before[(before >= start[:, None]) & np.isfinite(bank.proprio[start]).all(1)[:, None]]
@@ -135,16 +123,10 @@ def _kept_closings(bank: FrameBank) -> np.ndarray:
     ends = bank.starts + bank.lengths - 1
     turns = turns[turns + KEPT <= ends[episode[turns]]]
     kept = (bank.actions[turns[:, None] + np.arange(KEPT), -1] < 0).all(1)
-    return first_of_episodes(bank, turns[kept])
+    return bank.first_of_episodes(turns[kept])
 
 
 def _closings(bank: FrameBank) -> np.ndarray:
     """Frames int64 at which fingers that were told to be open are told to close."""
     episode, closed = bank.episode_of_frame(), bank.actions[:, -1] < 0
     return np.flatnonzero(closed[1:] & ~closed[:-1] & (episode[1:] == episode[:-1])) + 1
-
-
-def first_of_episodes(bank: FrameBank, frames: np.ndarray) -> np.ndarray:
-    """Of ascending frames the first of every episode."""
-    _, firsts = np.unique(bank.episode_of_frame()[frames], return_index=True)
-    return frames[firsts]

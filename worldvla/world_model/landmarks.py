@@ -12,8 +12,11 @@ Shapes: E episodes, N poses, B batch, T tasks, S keypoints' coordinates, P propr
 keypoints are normalized.
 """
 
+import numpy as np
 import torch
 from torch import nn
+
+from worldvla.episodes.frame_bank import FrameBank
 
 FEWEST = 32  # poses that a task's landmark is fitted on
 RIDGE = 1.0
@@ -68,6 +71,25 @@ class Landmarks(nn.Module):
         apart = torch.where(known[..., None], apart, 0.0)
         nearest = apart.square().sum(-1).masked_fill(~known, torch.inf).argmin(-1)
         return apart.take_along_dim(nearest[..., None, None], -2).squeeze(-2)
+
+
+def fit_landmarks(
+    landmarks: Landmarks,
+    bank: FrameBank,
+    scenes: torch.Tensor,
+    frames: np.ndarray,
+    mean: torch.Tensor,
+    std: torch.Tensor,
+) -> None:
+    """On the poses at these frames int64 [N] of the bank, as far as their episodes succeed, in scenes [E, S].
+
+    `mean` and `std` [P] normalize poses.
+    """
+    names = sorted(set(bank.tasks))
+    task = torch.tensor([names.index(one) for one in bank.tasks], device=scenes.device)
+    frames = frames[bank.success[bank.episode_of_frame()[frames]] & np.isfinite(bank.proprio[frames]).all(1)]
+    episode = torch.from_numpy(bank.episode_of_frame()[frames]).to(scenes.device)
+    landmarks.fit(scenes, task, episode, (torch.from_numpy(bank.proprio[frames]).to(scenes.device) - mean) / std)
 
 
 def _affine(keypoints: torch.Tensor) -> torch.Tensor:

@@ -35,10 +35,11 @@ from worldvla.training.progress import Log
 from worldvla.world_model.augmentation import draw_offsets, shift
 from worldvla.world_model.autoencoder import FrameAutoencoder, autoencoder_digest, bank_latents
 from worldvla.world_model.autoencoder_training import spread, train_autoencoder
-from worldvla.world_model.contact_training import first_of_episodes, fit_landmarks, rolled_out, train_contact
+from worldvla.world_model.contact_training import rolled_out, train_contact
 from worldvla.world_model.embodiment import Embodiment
 from worldvla.world_model.embodiment_training import train_embodiment_map, train_kinematics
 from worldvla.world_model.flow import CONTEXT_SIGMA, flow_weight, reward_weight, sample_sigma
+from worldvla.world_model.landmarks import fit_landmarks
 from worldvla.world_model.model import WorldModel, assemble, autoencoder_config, embodiment_config
 from worldvla.world_model.optimization import Validation, optimize
 from worldvla.world_model.reward_head import worth
@@ -161,9 +162,9 @@ def pretrain_dynamics(
     model = _drawn(lambda: assemble(autoencoder, embodiment, architecture, chunk), seed, "dynamics").to(device())
     windows = windows_of(bank, model.chunk, model.history, model.frame_stride)
     scenes = _of_first_frames(model.see, bank, latents)
-    if model.embodiment.kinematics is not None and model.success_points is not None:
-        succeeding = first_of_episodes(bank, np.flatnonzero(bank.reward > 0.5))
-        fit_landmarks(model.success_points, model.embodiment.kinematics, bank, scenes, succeeding)
+    if model.success_points is not None and (body := model.embodiment.kinematics) is not None:
+        succeeding = bank.first_of_episodes(np.flatnonzero(bank.reward > 0.5))
+        fit_landmarks(model.success_points, bank, scenes, succeeding, body.mean, body.std)
     model.residual_std.copy_(_residual_std(torch.from_numpy(latents), windows))
     everywhere = np.ones(len(windows), dtype=bool)
     probabilities = mixture([(everywhere, 1 - SUCCESS_SHARE), (windows.succeeds, SUCCESS_SHARE)], windows.weight)
