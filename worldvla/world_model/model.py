@@ -27,7 +27,7 @@ class WorldModel(nn.Module):
     `config` is all that is needed to build it again; it holds the calibrated success
     thresholds, too. The flow runs over residuals: latents minus those of the latest history
     frame, divided by `residual_std` [1, 1, C, 1, 1], so that what does not move is zero.
-    `success_points` are the poses at which tasks first succeed; None for a robot without proprioception.
+    `success_points` are the poses at which tasks first succeed.
     """
 
     def __init__(self, config: dict[str, Any]):
@@ -51,7 +51,7 @@ class WorldModel(nn.Module):
             **config["transformer"],
         )
         self.reward_head = RewardHead(latent_channels, config["reward_stride"])
-        self.success_points = Landmarks(config["embodiment"]["tasks"], SCENE, proprio_dim) if proprio_dim else None
+        self.success_points = Landmarks(config["embodiment"]["tasks"], SCENE, proprio_dim)
         self.register_buffer("residual_std", torch.ones(1, 1, latent_channels, 1, 1))
 
     def success_threshold(self, task: str) -> float:
@@ -112,7 +112,7 @@ class WorldModel(nn.Module):
         """Poses [B, 1 + F, P] to about unit size, how far they are from where things are held in scenes [B, S] and
         from where tasks succeed, and whether they are known: [B, 1 + F, 3 P + 1]; P = 0 stays 0."""
         kinematics = self.embodiment.kinematics
-        if kinematics is None or self.success_points is None:
+        if kinematics is None:
             return poses
         known = poses.isfinite().all(-1, keepdim=True)
         normalized = ((poses - kinematics.mean) / kinematics.std).nan_to_num()

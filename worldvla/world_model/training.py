@@ -162,7 +162,7 @@ def pretrain_dynamics(
     model = _drawn(lambda: assemble(autoencoder, embodiment, architecture, chunk), seed, "dynamics").to(device())
     windows = windows_of(bank, model.chunk, model.history, model.frame_stride)
     scenes = _of_first_frames(model.see, bank, latents)
-    if model.success_points is not None and (body := model.embodiment.kinematics) is not None:
+    if (body := model.embodiment.kinematics) is not None:
         succeeding = bank.first_of_episodes(np.flatnonzero(bank.reward > 0.5))
         fit_landmarks(model.success_points, bank, scenes, succeeding, body.mean, body.std)
     model.residual_std.copy_(_residual_std(torch.from_numpy(latents), windows))
