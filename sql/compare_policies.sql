@@ -24,28 +24,13 @@ pairs as materialized (
     group by all
 ),
 
-asked as (
-    select
-        (select count(*) from pairs) as comparable,
-        (select coalesce(list(distinct protocol order by protocol), []) from ours) as our_protocols,
-        (select coalesce(list(distinct protocol order by protocol), []) from other) as other_protocols
-),
-
 -- One row; or no answer at all.
 checked as materialized (
-    select case
-        when comparable > 0 then true
-        when len(our_protocols) = 0 then refuse('policy ' || $policy || ' was never evaluated')
-        when len(other_protocols) = 0 then refuse('policy ' || $against || ' was never evaluated')
-        when list_has_any(our_protocols, other_protocols)
-            then refuse('the two policies were evaluated under one protocol, but on no task and seed in common')
-        else refuse('the two policies were measured with unlike protocols ('
-            || list_aggregate(our_protocols, 'string_agg', ', ') || ' against '
-            || list_aggregate(other_protocols, 'string_agg', ', ')
-            || '), so their success rates cannot be compared: '
-            || protocol_difference(our_protocols, other_protocols))
-        end as comparable
-    from asked
+    select comparable(
+        (select count(*) from pairs), 'policy', 'evaluated', 'task and seed', $policy, $against,
+        (select list(distinct protocol order by protocol) from ours),
+        (select list(distinct protocol order by protocol) from other)
+    ) as comparable
 )
 
 select

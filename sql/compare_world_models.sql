@@ -37,28 +37,13 @@ pairs as materialized (
     qualify row_number() over (partition by protocol order by ours.alignment_version) = 1
 ),
 
-asked as (
-    select
-        (select count(*) from pairs) as comparable,
-        (select coalesce(list(distinct protocol order by protocol), []) from ours) as our_protocols,
-        (select coalesce(list(distinct protocol order by protocol), []) from other) as other_protocols
-),
-
 -- One row; or no answer at all.
 checked as materialized (
-    select case
-        when comparable > 0 then true
-        when len(our_protocols) = 0 then refuse('world model ' || $model || ' was never aligned')
-        when len(other_protocols) = 0 then refuse('world model ' || $against || ' was never aligned')
-        when list_has_any(our_protocols, other_protocols)
-            then refuse('the two world models were aligned under one protocol, but on no episode in common')
-        else refuse('the two world models were measured with unlike protocols ('
-            || list_aggregate(our_protocols, 'string_agg', ', ') || ' against '
-            || list_aggregate(other_protocols, 'string_agg', ', ')
-            || '), so their alignment cannot be compared: '
-            || protocol_difference(our_protocols, other_protocols))
-        end as comparable
-    from asked
+    select comparable(
+        (select count(*) from pairs), 'world model', 'aligned', 'episode', $model, $against,
+        (select list(distinct protocol order by protocol) from ours),
+        (select list(distinct protocol order by protocol) from other)
+    ) as comparable
 )
 
 select

@@ -17,12 +17,6 @@ with recorded as (
     from current
 ),
 
-iterations_evaluated as (
-    from comparisons
-    semi join (select campaign, iteration, materialized_at from current where asset = 'evaluation') as newest
-        using (campaign, iteration, materialized_at)
-),
-
 spent as (
     select
         evaluated.campaign,
@@ -33,7 +27,7 @@ spent as (
             as imagined_steps,
         coalesce(sum(real_steps) filter (where asset = 'evaluation' and recorded.iteration <= evaluated.iteration), 0)
             ::bigint as evaluation_steps
-    from iterations_evaluated as evaluated
+    from current_comparisons as evaluated
     join recorded using (campaign)
     group by all
 )
@@ -52,6 +46,6 @@ select
     difference_high,
     protocol,
     base_policy
-from iterations_evaluated
+from current_comparisons
 join spent using (campaign, iteration)
 order by protocol, base_policy, campaign, iteration;

@@ -13,11 +13,7 @@ with mine as materialized (from current where campaign = $campaign and iteration
 
 iterations_begun as (select distinct iteration from mine),
 
-compared as (
-    from comparisons
-    semi join (select campaign, iteration, materialized_at from mine where asset = 'evaluation') as newest
-        using (campaign, iteration, materialized_at)
-),
+compared as (from current_comparisons where campaign = $campaign),
 
 aligned as (
     select

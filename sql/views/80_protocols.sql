@@ -34,3 +34,18 @@ create macro protocol_difference(left_protocols, right_protocols) as (
     )
     where one is distinct from other
 );
+
+-- True where there are pairs of two `kind`s of model that were `measured` under one protocol; else no answer but a refusal.
+-- `one` and `other` name the two, `ours` and `others` list their protocols, pairs are of one and the same `place`.
+create macro comparable(pairs, kind, measured, place, one, other, ours, others) as (
+    case
+        when pairs > 0 then true
+        when ours is null then refuse(kind || ' ' || one || ' was never ' || measured)
+        when others is null then refuse(kind || ' ' || other || ' was never ' || measured)
+        when list_has_any(ours, others)
+            then refuse('the two were ' || measured || ' under one protocol, but on no ' || place || ' in common')
+        else refuse('the two were ' || measured || ' under unlike protocols ('
+            || list_aggregate(ours, 'string_agg', ', ') || ' against ' || list_aggregate(others, 'string_agg', ', ')
+            || '), so they cannot be compared: ' || protocol_difference(ours, others))
+    end
+);

@@ -26,3 +26,9 @@ select
     (details -> 'exploitation' ->> 'exploited')::boolean as exploited
 from materializations
 where asset = 'evaluation';
+
+-- What the newest evaluation of each iteration did.
+create view current_comparisons as
+from comparisons
+semi join (select campaign, iteration, materialized_at from current where asset = 'evaluation') as newest
+    using (campaign, iteration, materialized_at);

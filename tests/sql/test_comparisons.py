@@ -48,7 +48,7 @@ def test_unlike_protocols_are_refused_with_the_fields_that_differ(lake: Lake) ->
     with pytest.raises(UserError) as refusal:
         run_audit(lake, "compare_policies", {"policy": "demo/1", "against": "demo/base_policy"})
     message = str(refusal.value)
-    assert message.startswith("compare_policies: the two policies were measured with unlike protocols (")
+    assert message.startswith("compare_policies: the two were evaluated under unlike protocols (")
     assert message.endswith("cannot be compared: max_steps none against 80; temperature 0.0 against 1.0")
     assert "split" not in message and "error" not in message.lower()
 
@@ -101,7 +101,7 @@ def test_world_models_are_compared_under_one_protocol_alone(lake: Lake) -> None:
         record = latest(lake)["alignment", "demo", iteration]
         details = {"protocol": protocol | {"digest": digest(protocol)}}
         publish(lake, replace(record, details=details, materialized_at=datetime.now(UTC)), COMMIT)
-    with pytest.raises(UserError, match="world models were measured with unlike.*: judge none against another$"):
+    with pytest.raises(UserError, match="the two were aligned under unlike.*: judge none against another$"):
         run_audit(lake, "compare_world_models", {"model": second, "against": first})
 
 
