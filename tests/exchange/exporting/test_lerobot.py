@@ -2,6 +2,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -179,10 +180,43 @@ def test_one_rate_can_be_declared_for_all(tmp_path: Path) -> None:
     assert layout.read_info(tmp_path).fps == 10
 
 
-@pytest.mark.parametrize(("size", "codec"), [(17, "h264"), (16, "av1"), (16, "vp8")])
-def test_what_a_codec_cannot_hold_is_refused(tmp_path: Path, size: int, codec: str) -> None:
-    with pytest.raises(UserError, match="cannot become|there is no such codec"):
-        write(tmp_path, [synthetic_episode(1, size=size)], codec=codec)
+@pytest.mark.parametrize(
+    ("size", "video", "message"),
+    [
+        (17, {"codec": "h264"}, "17 x 17 pixels cannot become h264 video"),
+        (16, {"codec": "av1"}, "16 x 16 pixels cannot become av1 video"),
+        (16, {"codec": "vp8"}, "there is no such codec"),
+        (64, {"codec": "av1", "crf": 0}, "--crf 0: of av1 it is 1 to 63"),
+        (64, {"codec": "h264", "crf": 52}, "--crf 52: of h264 it is 0 to 51"),
+        (64, {"codec": "av1", "fps": 250}, "250 frames/s cannot become av1 video.* at most 240"),
+        (64, {"codec": "h264", "fps": 1e-4}, "0.0001 frames/s cannot become h264 video"),
+    ],
+)
+def test_what_a_codec_cannot_hold_is_refused(tmp_path: Path, size: int, video: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        write(tmp_path, [synthetic_episode(1, size=size)], **video)
+
+
+@pytest.mark.parametrize("fps", [29.9998, 30000 / 1001, 14.98731])
+def test_every_picture_is_shown_when_the_metadata_say_whatever_the_rate(tmp_path: Path, fps: float) -> None:
+    """lerobot takes the picture within 0.1 ms of its time, and refuses where there is none."""
+    write(tmp_path, [filmed(seed, length=60) for seed in range(8)], fps=fps)
+    [path] = (tmp_path / "videos").rglob("*.mp4")
+    with av.open(str(path)) as container:
+        shown = [float(frame.pts * frame.time_base) for frame in container.decode(video=0)]
+    np.testing.assert_allclose(shown, np.arange(8 * 61) / fps, atol=1e-6)
+
+
+def test_numbers_that_are_none_do_not_move_the_statistics(tmp_path: Path) -> None:
+    known, broken, lost = (synthetic_episode(seed) for seed in range(3))
+    broken.proprio[2:] = np.nan
+    lost.proprio[:] = np.nan
+    write(tmp_path, [known, broken, lost])
+    told = json.loads((tmp_path / layout.STATS).read_text())[layout.STATE]
+    rows = np.concatenate([known.proprio, broken.proprio[:2]]).astype(np.float64)
+    assert told["count"] == [len(rows)]
+    np.testing.assert_allclose(told["mean"], rows.mean(0), atol=1e-9)
+    np.testing.assert_allclose(told["min"], rows.min(0))
 
 
 def test_episodes_without_pictures_make_a_dataset_without_video(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from worldvla.exchange.exporting.lerobot_metadata import EpisodesMetadata, open_
 from worldvla.exchange.exporting.pictures import decoded
 from worldvla.exchange.exporting.rate import recorded_rate
 from worldvla.exchange.exporting.run import Video
-from worldvla.exchange.exporting.video import VideoFile, described
+from worldvla.exchange.exporting.video import VideoFile, described, refuse_unknown
 
 MB = 2**20
 
@@ -33,6 +33,7 @@ class LeRobotWriter:
     def __init__(self, folder: Path, video: Video) -> None:
         if video.version not in layout.VERSIONS:
             raise UserError(f"--version {video.version}: the versions are {', '.join(layout.VERSIONS)}")
+        refuse_unknown(video.codec, video.crf)
         self.folder = folder
         self.video = video
         self.is_v30 = video.version == layout.V30
@@ -104,8 +105,8 @@ class LeRobotWriter:
             self.features, self.fps = features, float(fps)
         if float(fps) != self.fps:
             raise UserError(
-                f"episode {episode.episode_id} was recorded at {fps:g} frames/s, others at {self.fps:g}: a LeRobot "
-                "dataset has one rate; export them apart, or say --fps"
+                f"episode {episode.episode_id} was recorded at {fps:.10g} frames/s, others at {self.fps:.10g}: a "
+                "LeRobot dataset has one rate; export them apart, or say --fps"
             )
         for name in dict.fromkeys((*self.features, *features)):
             mine, theirs = self.features.get(name, {}).get("shape"), features.get(name, {}).get("shape")

@@ -1,8 +1,8 @@
 """The statistics that a LeRobot dataset carries, of each episode and of all: what policies normalize with.
 
 Minimum, maximum, mean, standard deviation, count and five quantiles of each component, or, of pictures in [0, 1], of
-each channel. Of the whole dataset, mean and deviation are exact; a quantile is the mean of the episodes' quantiles,
-weighted by their lengths, as lerobot's own `aggregate_stats` defines it.
+each channel. Of the whole dataset, mean and deviation of numbers are exact, those of pictures of the ones looked at;
+a quantile is the mean of the episodes' quantiles, weighted by their lengths, as lerobot's `aggregate_stats` defines it.
 """
 
 from collections.abc import Mapping
@@ -18,9 +18,11 @@ Stats = dict[str, dict[str, np.ndarray]]
 
 
 def of_numbers(values: np.ndarray) -> dict[str, np.ndarray]:
-    """Statistics [D] of float or integer [N, D], or [1] of [N]."""
+    """Statistics [D] of float or integer [N, D], or [1] of [N]: of the rows, of `count`, that hold a number in every
+    column; zeros where there is none."""
     values = np.asarray(values, np.float64).reshape(len(values), -1)
-    return {**_moments(values), "count": np.array([len(values)])}
+    known = values[np.isfinite(values).all(1)]  # JSON knows no other number
+    return {**_moments(known if len(known) else np.zeros((1, values.shape[1]))), "count": np.array([len(known)])}
 
 
 def of_pictures(pictures: np.ndarray) -> dict[str, np.ndarray]:
@@ -52,9 +54,6 @@ def as_lists(stats: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, dict[st
 
 
 def _moments(values: np.ndarray) -> dict[str, np.ndarray]:
-    """Of the rows that hold a number in every column, for JSON knows no other; zeros where there is none."""
-    known = values[np.isfinite(values).all(1)]
-    values = known if len(known) else np.zeros((1, values.shape[1]))
     quantiles = np.quantile(values, list(QUANTILES.values()), axis=0)
     return {
         "min": values.min(0),
@@ -66,6 +65,9 @@ def _moments(values: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _merged(old: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Of both; what counts no row says nothing."""
+    if not new["count"][0] or not old["count"][0]:
+        return dict(new if new["count"][0] else old)
     count = old["count"] + new["count"]
     share = float(new["count"][0] / count[0])
     apart = new["mean"] - old["mean"]
