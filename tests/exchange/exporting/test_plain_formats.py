@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 from pathlib import Path
 
 import h5py
@@ -15,6 +16,7 @@ from worldvla.exchange.exporting import parquet
 from worldvla.exchange.exporting.pictures import decoded
 from worldvla.exchange.exporting.run import Video, make_writer
 from worldvla.lake.episodes import assembled
+from worldvla.lake.faults import is_full
 from worldvla.lake.store import Lake
 
 
@@ -76,6 +78,27 @@ def test_hdf5_keeps_tasks_of_one_name_in_two_suites_apart(tmp_path: Path) -> Non
     writer.close()
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["PushCube-v1_demo.hdf5", "two_PushCube-v1_demo.hdf5"]
+
+
+def test_hdf5_has_a_file_of_a_task_however_long_its_name(tmp_path: Path) -> None:
+    writer = make_writer("hdf5", tmp_path, Video())
+    for seed, task in enumerate(("x" * 300, "x" * 299 + "y")):
+        writer.add(synthetic_episode(seed, task=task), {"episode_id": "a"})
+    writer.finish()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("written", [0, 1])
+def test_hdf5_stops_before_there_is_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int) -> None:
+    """Were it the library that found out, the process would end by a signal, without a word."""
+    writer = make_writer("hdf5", tmp_path / "set", Video())
+    (tmp_path / "set").mkdir()
+    for seed in range(written):
+        writer.add(synthetic_episode(seed), {"episode_id": "a", "split": "train"})
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(2**30, 2**30 - 2**19, 2**19))
+    with pytest.raises(OSError, match="No space left on device") as full:
+        writer.add(synthetic_episode(9), {"episode_id": "b"}) if not written else writer.finish()
+    assert is_full(full.value)
 
 
 def test_hdf5_leaves_no_file_open_however_many_tasks_there_are(tmp_path: Path) -> None:

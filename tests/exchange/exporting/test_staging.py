@@ -1,3 +1,4 @@
+import fcntl
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +67,59 @@ def test_two_cannot_write_one_folder(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="another export is writing it now"), staged(tmp_path / "set"):
             pass
     assert contents(tmp_path / "set") == {"file": b"first"}
+
+
+def test_a_folder_whose_place_cannot_be_taken_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, long = tmp_path / "here", tmp_path / ("x" * 300)
+    here.mkdir()
+    monkeypatch.chdir(here)
+    for target, message in ((here, "this command runs in it"), (Path("/proc/self"), "cannot|file"), (long, "too long")):
+        with pytest.raises(UserError, match=message), staged(target):
+            raise AssertionError("it began")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == here)
+    with pytest.raises(UserError, match="a file system is mounted there.*name one inside"), staged(here):
+        raise AssertionError("it began")
+
+
+def test_an_empty_folder_is_taken_with_its_rights(tmp_path: Path) -> None:
+    target = tmp_path / "set"
+    target.mkdir(mode=0o700)
+    with staged(target):
+        pass
+    assert target.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_lock_on_what_another_process_renamed_or_removed_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: bool
+) -> None:
+    """The other one ends between this one's opening of the folder beside and its locking it."""
+    target, beside = tmp_path / "set", tmp_path / ".set.partial"
+    lock = fcntl.flock
+
+    def late(handle: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock)
+        if finished:
+            (beside / "file").write_text("theirs")
+            beside.rename(target)
+        else:
+            beside.rmdir()
+        lock(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    if finished:
+        with pytest.raises(UserError, match="not empty, and nothing is overwritten"), staged(target):
+            raise AssertionError("it began")
+        assert contents(target) == {"file": b"theirs"}
+    else:
+        with staged(target) as folder:
+            (folder / "file").write_text("mine")
+            with pytest.raises(UserError, match="another export is writing it now"), staged(target):
+                pass
+        assert contents(target) == {"file": b"mine"}
 
 
 @pytest.mark.parametrize("format_name", ["lerobot", "hdf5"])

@@ -17,8 +17,11 @@ LIBERO's own files +1 closes: `data.attrs["gripper"]` says which. Source: robomi
 Contents; LIBERO's `scripts/create_dataset.py` for names of observations and attributes.
 """
 
+import errno
 import json
+import os
 import re
+import shutil
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -34,6 +37,8 @@ from worldvla.sim.libero.tasks import SUITES
 IMAGE, PROPRIO = "agentview_rgb", "proprio"
 EXTRA = "worldvla"
 ROBOSUITE, GYM = 1, 2  # robomimic's EnvType, without which it reads no file
+LONGEST_STEM = 120  # of a file's name, which may have 255 bytes
+MARGIN = 2**20  # bytes that a file takes beside its numbers and pictures
 
 
 class HDF5Writer:
@@ -61,6 +66,7 @@ class HDF5Writer:
         if is_new:
             self._paths[key] = self._free_path(episode)
             self._masks[key] = {}
+        self._refuse_full(_size(episode, pictures))
         with h5py.File(self._paths[key], "w-" if is_new else "r+") as file:
             data = _created(file, episode) if is_new else file["data"]
             name = f"demo_{data.attrs['num_demos']}"
@@ -75,6 +81,7 @@ class HDF5Writer:
 
         for key, masks in self._masks.items():
             if masks:
+                self._refuse_full(0)
                 with h5py.File(self._paths[key], "r+") as file:
                     for split, names in masks.items():
                         file.create_dataset(f"mask/{split}", data=np.array(names, "S"))
@@ -82,12 +89,23 @@ class HDF5Writer:
     def close(self) -> None:
         """Nothing is open."""
 
+    def _refuse_full(self, size: int) -> None:
+        """HDF5 ends the process, by a signal, where a file grows beyond what there is room for."""
+        if shutil.disk_usage(self.folder).free < size + MARGIN:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.folder))
+
     def _free_path(self, episode: Episode) -> Path:
         """Two tasks may be called alike: in two suites, or by letters that a file's name does not keep."""
-        task, suite = (re.sub(r"[^A-Za-z0-9._-]+", "_", one) for one in (episode.task, episode.suite))
+        task, suite = (re.sub(r"[^A-Za-z0-9._-]+", "_", one)[:LONGEST_STEM] for one in (episode.task, episode.suite))
         stems = chain((task, f"{suite}_{task}"), (f"{suite}_{task}_{number}" for number in count(2)))
         taken = set(self._paths.values())
         return next(path for stem in stems if (path := self.folder / f"{stem}_demo.hdf5") not in taken)
+
+
+def _size(episode: Episode, pictures: np.ndarray | None) -> int:
+    """Bytes, generously."""
+    numbers = (episode.actions, episode.proprio, episode.initial_state, episode.reward, episode.progress)
+    return (0 if pictures is None else pictures.nbytes) + 4 * sum(one.nbytes for one in numbers)
 
 
 def _form(episode: Episode, pictures: np.ndarray | None) -> dict[str, Any]:
@@ -101,7 +119,7 @@ def _form(episode: Episode, pictures: np.ndarray | None) -> dict[str, Any]:
 
 
 def _told(value: Any) -> str:
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return "none" if value is None else f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
 def _created(file: Any, episode: Episode) -> Any:
