@@ -127,8 +127,11 @@ def audits() -> dict[str, Audit]:
     return found
 
 
-def run_audit(lake: Lake, name: str, parameters: dict[str, str], as_of: str | None = None) -> pl.DataFrame:
-    """Answers an audit's question, over the tables as they were on the night of `as_of`, CAMPAIGN/ITERATION.
+def run_audit(
+    lake: Lake, name: str, parameters: dict[str, str], as_of: str | Mapping[str, int] | None = None
+) -> pl.DataFrame:
+    """Answers an audit's question, over the tables as they were on the night of `as_of`, CAMPAIGN/ITERATION, or at
+    these versions of theirs.
 
     Raises `UserError` on an audit or parameter that does not exist or is missing, and where
     the audit refuses to answer.
@@ -138,7 +141,7 @@ def run_audit(lake: Lake, name: str, parameters: dict[str, str], as_of: str | No
         raise UserError(f"there is no audit {name!r}{did_you_mean(name, known)}; there are: {', '.join(known)}")
     audit = known[name]
     given = _complete(audit, parameters)
-    versions = None if as_of is None else versions_at(lake, as_of)
+    versions = versions_at(lake, as_of) if isinstance(as_of, str) else as_of
     try:
         with asking(lake, " ".join((audit.sql, *tables_read(given))), versions) as connection:
             values = resolve(connection, given)

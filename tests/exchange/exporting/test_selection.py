@@ -62,6 +62,18 @@ def test_the_tables_are_those_that_answered(tmp_path: Path) -> None:
     assert chosen(lake, asked).tables == asked.tables != lake.versions()
 
 
+def test_what_comes_while_an_export_chooses_is_not_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The versions that worldvla.json names are those that answered."""
+    lake = synthetic_lake(tmp_path / "lake")
+    before = lake.versions()
+    monkeypatch.setattr(Lake, "versions", lambda _: before)
+    asked = of_audit(lake, "near_success", {"campaign": "demo", "iteration": "1"})
+    first = asked.rows[0]["episode_id"]
+    lake.delete("sans", f"episode_id = '{first}'")
+    again = of_audit(lake, "near_success", {"campaign": "demo", "iteration": "1"})
+    assert again == asked and again.tables == before
+
+
 def test_retracted_episodes_are_left_out_and_counted(tmp_path: Path) -> None:
     lake = synthetic_lake(tmp_path / "lake")
     gone = of_sans(lake, "demo/1").rows[0]["episode_id"]

@@ -40,7 +40,8 @@ class Writer(Protocol):
 
 @dataclass(frozen=True)
 class Video:
-    """How pictures become video. `crf` is the encoder's constant rate factor: smaller is closer to the original.
+    """How pictures become video. `crf` is the encoder's constant rate factor: smaller is closer to the original;
+    0 to 51 of h264, 1 to 63 of av1.
 
     `fps` is the rate to declare; None takes the recordings' own. Every second picture is a key frame, as in
     LeRobot's own datasets: a window anywhere is decoded from near its beginning.
@@ -70,7 +71,8 @@ def export(
 ) -> Exported:
     """Writes the chosen episodes to the folder `to`, which appears when it is complete; `step` hears of each one.
 
-    Raises `UserError` where the folder is there, an episode has lost frames, or the format cannot hold one.
+    Raises `UserError` where the folder is there, an episode has lost frames, or the format cannot hold one; of the
+    rest of what a file system may refuse, `OSError`.
     """
     begin = time.monotonic()
     frames = 0
@@ -85,7 +87,7 @@ def export(
         finally:
             writer.close()
         about = {"format": format_name, "selection": chosen.described, "tables": chosen.tables}
-        about |= {"seldom_drawn": chosen.seldom_drawn}
+        about |= {"seldom_drawn": chosen.seldom_drawn, "left_out": chosen.left_out}
         (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n")
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return Exported(to, format_name, len(chosen.rows), frames, size, time.monotonic() - begin, chosen.left_out)

@@ -68,7 +68,7 @@ class Chosen:
 def of_audit(lake: Lake, name: str, parameters: Mapping[str, str], as_of: str | None = None) -> Selection:
     """The episodes that an audit's result names, each once; raises `UserError` where it names none."""
     tables = versions_at(lake, as_of) if as_of else lake.versions()
-    answer = run_audit(lake, name, dict(parameters), as_of)
+    answer = run_audit(lake, name, dict(parameters), tables)
     if "episode_id" not in answer.columns:
         has = ", ".join(answer.columns)
         raise UserError(f"audit {name} does not name episodes: it has no column episode_id, only {has}")
@@ -81,7 +81,7 @@ def of_sans(lake: Lake, place: str) -> Selection:
     """The SANS of CAMPAIGN/ITERATION, or one split of it; raises `UserError` where there is none."""
     campaign, iteration, split = _place(place)
     tables = lake.versions()
-    with asking(lake, _SANS + _PLACES) as connection:
+    with asking(lake, _SANS + _PLACES, tables) as connection:
         values = {"campaign": campaign, "iteration": iteration, "split": split}
         rows = pl.DataFrame(pl.from_arrow(connection.sql(_SANS, params=values).to_arrow_table())).to_dicts()
         where = f"{campaign}/{iteration}"
