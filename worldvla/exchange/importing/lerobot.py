@@ -21,6 +21,7 @@ from worldvla.errors import UserError
 from worldvla.exchange import lerobot_layout as layout
 from worldvla.exchange.importing import video
 from worldvla.exchange.importing.hub import Place, place
+from worldvla.exchange.importing.mapping import exactly
 from worldvla.exchange.importing.record import Broken, Field, Unmappable, exported_stride, own_digest
 from worldvla.exchange.importing.runs import ROWS, column, runs
 
@@ -140,7 +141,7 @@ class Archive:
             "actions": layout.ACTION if layout.ACTION in features else None,
             "success": next((one for one in SUCCESS if one in features), None),
             "timestamp": "timestamp" if "timestamp" in features else None,
-            "fps": f"{self.info.fps:g}",
+            "fps": exactly(self.info.fps),
         }
         if is_own:
             clock = layout.CLOCK if layout.CLOCK in features else None

@@ -32,7 +32,7 @@ from worldvla.exchange.importing.hdf5 import (
     picture_fields,
     text,
 )
-from worldvla.exchange.importing.mapping import UNKNOWN
+from worldvla.exchange.importing.mapping import UNKNOWN, exactly
 from worldvla.exchange.importing.record import Broken, Field, Unmappable, exported_stride
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Archive:
             "gripper": "-1:1",
             "success": "rewards" if convention.is_libero else None,
             "state": "states" if "states" in fields else None,
-            "fps": f"{convention.rate:g}" if convention.rate else None,
+            "fps": exactly(convention.rate) if convention.rate else None,
             "observed": "after" if convention.is_libero else "before",
             "turn": UNKNOWN if is_libero_like else "vertical" if convention.upside_down else "none",
         }

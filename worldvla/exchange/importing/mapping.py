@@ -210,6 +210,11 @@ def _check_numbers(entries: Pairs[str, str]) -> None:
         raise UserError(f"--success {entries['success']}: give all, none, FIELD, FIELD>=NUMBER or FIELD@state")
 
 
+def exactly(rate: float) -> str:
+    """Frames/s with every digit, as the entry `fps` holds them."""
+    return str(int(rate)) if float(rate).is_integer() else repr(float(rate))
+
+
 def _check_field(key: str, name: str, fields: Pairs[str, Field]) -> None:
     if name not in fields:
         raise UserError(f"{key}: the dataset has no field {name!r}; it has: {_listed(fields)}. --map {key}=FIELD")

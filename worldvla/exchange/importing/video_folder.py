@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from worldvla.errors import UserError
 from worldvla.exchange.importing import video
+from worldvla.exchange.importing.mapping import exactly
 from worldvla.exchange.importing.record import Broken, Field, Unmappable, own_digest
 from worldvla.exchange.importing.runs import ROWS, column, runs
 
@@ -82,7 +83,7 @@ class Archive:
             "actions": "+".join(numbered["action"]) if len(numbered["action"]) == 7 else None,
             "proprio": "+".join(numbered["state"]),
             **{name: name for name in ("success", "instruction", "timestamp") if name in names},
-            "fps": f"{self._rate:g}" if self._rate else None,
+            "fps": exactly(self._rate) if self._rate else None,
         }
         return {key: value for key, value in entries.items() if value}
 
