@@ -27,7 +27,7 @@ def project_root() -> Path:
 
 def home() -> Path:
     value = os.environ.get("WORLDVLA_HOME")
-    return Path(value).resolve() if value else project_root() / "var"
+    return (Path(value) if value else project_root() / "var").resolve()
 
 
 def lake_root() -> Path | str:
