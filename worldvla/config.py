@@ -370,6 +370,11 @@ class Nightly(Section):
     def check_deadline(self) -> "Nightly":
         if self.deadline == self.start:
             raise ValueError("deadline is the start: give another time, or null for none")
+        if self.deadline is None and self.at_deadline == "terminate":
+            raise ValueError(
+                "deadline: terminate needs one; with null a run would be ended just after the next night had found it "
+                "at work and started nothing"
+            )
         return self
 
 

@@ -58,6 +58,11 @@ def test_the_clock_that_counts_is_the_campaigns():
     # On 29 March 2026 the clocks go from 2 to 3: the night is an hour shorter, and still ends at seven.
     short = tonight(berlin, utc("2026-03-28T12:00"))
     assert short.deadline - short.start == timedelta(hours=5)
+    # On 25 October 2026 London has one o'clock twice: the night starts at the second, as its schedule does.
+    london = settings(start="01:00", deadline="07:00", time_zone="Europe/London")
+    assert tonight(london, utc("2026-10-24T12:00")).start == utc("2026-10-25T01:00")
+    # And on 29 March none: it starts an hour after midnight, which is two.
+    assert tonight(london, utc("2026-03-28T12:00")).start == utc("2026-03-29T01:00")
 
 
 def test_a_missed_night_is_skipped_or_caught_up():
@@ -66,6 +71,9 @@ def test_a_missed_night_is_skipped_or_caught_up():
     assert "missed" in opening(settings(), scheduled, utc("2026-07-01T07:00"))
     late = opening(settings(missed="catch_up"), scheduled, utc("2026-07-03T10:00"))
     assert (late.name, late.start, late.deadline) == ("2026-07-01", utc("2026-07-03T10:00"), utc("2026-07-03T16:00"))
+    # Six hours would end in the next night, which finds this one's run at work and starts none.
+    evening = opening(settings(missed="catch_up"), scheduled, utc("2026-07-03T20:00"))
+    assert (evening.name, evening.deadline) == ("2026-07-01", utc("2026-07-04T07:00"))
 
 
 @pytest.mark.parametrize(
@@ -76,6 +84,7 @@ def test_a_missed_night_is_skipped_or_caught_up():
         ({"start": 60}, "valid string"),
         ({"start": "25:00"}, "match pattern"),
         ({"deadline": "01:00"}, "deadline is the start"),
+        ({"deadline": None, "at_deadline": "terminate"}, "terminate needs one"),
     ],
 )
 def test_settings_that_make_no_night_are_refused(values, problem):

@@ -1,7 +1,8 @@
 """One night of the schedule: when it starts, when it ends, and what becomes of one that was missed.
 
 Times of day are a campaign's own, in its time zone; everything else is compared as moments.
-A time that a change of clocks skips is taken as the same number of hours after midnight.
+A time that a change of clocks skips is taken as the same number of hours after midnight, and
+of one that it brings twice the second is meant, as Dagster does.
 """
 
 from dataclasses import dataclass
@@ -38,7 +39,8 @@ def opening(settings: Nightly, scheduled: datetime, now: datetime) -> Night | st
 
     `scheduled` is when the tick was due, `now` when it is evaluated: much later, where the
     machine or the scheduler was off. Late in its night is not missed. A missed night is
-    caught up at once, with as many hours as it would have had, or skipped.
+    caught up at once, with as many hours as it would have had, or skipped; where these reach
+    into the next night, which its run keeps from starting another, it has that one's deadline.
     """
     zone = ZoneInfo(settings.time_zone)
     night = _night(settings, scheduled.astimezone(zone).date())
@@ -49,7 +51,11 @@ def opening(settings: Nightly, scheduled: datetime, now: datetime) -> Night | st
             f"the night of {night.name} was missed: nothing started it between {_local(night.start, zone)} and "
             f"{_local(night.deadline, zone)}; nightly.missed is skip"
         )
-    return Night(night.name, now.astimezone(UTC), now.astimezone(UTC) + (night.deadline - night.start))
+    begun = now.astimezone(UTC)
+    end = begun + (night.deadline - night.start)
+    today = now.astimezone(zone).date()
+    following = next(one for one in (_night(settings, today + days * DAY) for days in (0, 1, 2)) if one.start > begun)
+    return Night(night.name, begun, following.deadline if end > following.start else end)
 
 
 def _night(settings: Nightly, day: date) -> Night:
@@ -62,7 +68,8 @@ def _night(settings: Nightly, day: date) -> Night:
 
 
 def _moment(day: date, time_of_day: str, zone: ZoneInfo) -> datetime:
-    return datetime.combine(day, time.fromisoformat(time_of_day), zone).astimezone(UTC)
+    first = datetime.combine(day, time.fromisoformat(time_of_day), zone)
+    return max(first.astimezone(UTC), first.replace(fold=1).astimezone(UTC))
 
 
 def _local(moment: datetime, zone: ZoneInfo) -> str:
