@@ -68,6 +68,10 @@ def rematerialize(
         output.say(sentence)
     names = sorted({run.campaign for run in plan.runs})
     again = _command(assets, campaign, iteration, upstream, downstream, only_cause)
+    if only_cause:
+        # What it chose may be stale by another cause once what that reads has been made.
+        planned = list(dict.fromkeys(asset for run in plan.runs for asset in run.assets))
+        again = _command(planned, names, iteration, upstream, downstream, ["missing"] if missing else None)
     _, status = carry_out({name: seen.iterations[name] for name in names}, selection, again, via)
     touched = {key for run in plan.runs for key in run.keys}
     after = [row(state) for state in snapshot(lake, names).assess() if state.key in touched]
