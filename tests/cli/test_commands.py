@@ -12,14 +12,19 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from tests.planner import lakes
+from worldvla.cli import rematerialize
+from worldvla.cli.main import app
+from worldvla.home import home as home_of_project
 from worldvla.home import project_root
 from worldvla.lake.commit import Commit
 from worldvla.lake.episodes import set_members
 from worldvla.lake.materializations import latest, publish
 from worldvla.lake.store import Lake
 from worldvla.locks import campaign_lock
+from worldvla.planner.execute import Outcome
 from worldvla.planner.graph import GRAPH
 from worldvla.planner.plan import Run
 
@@ -117,6 +122,44 @@ def test_a_named_asset_that_was_never_made_is_said(home):
     assert planned[-1]["asset"] == "base_policy"
 
 
+def test_to_go_on_is_the_command_that_finds_what_was_chosen(lake, monkeypatch):
+    """What a cause chose may be stale by another one by then: what it reads has been made."""
+    record = latest(lake)["keyframes", "test", "0001"]
+    publish(lake, replace(record, code_version="0", materialized_at=datetime.now(UTC)), Commit("run", "keyframes"))
+    told = []
+
+    def failed(iterations, selection, again, via):
+        told.append(again)
+        return Outcome("failed", []), 1
+
+    monkeypatch.setattr(rematerialize, "carry_out", failed)
+    for words in (["--only-cause", "code"], ["keyframes", "--campaign", "test"]):
+        assert CliRunner().invoke(app, ["rematerialize", *words]).exit_code == 1
+    assert told[0].startswith("worldvla rematerialize keyframes ") and told[0].endswith(" --campaign test")
+    assert "--only-cause" not in told[0]
+    assert told[1] == "worldvla rematerialize keyframes --campaign test"
+
+
+def test_a_home_that_is_a_file_is_named_in_one_line(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("WORLDVLA_HOME", str(tmp_path / "file"))
+    for words in (("status",), ("tonight",), ("loop", "--campaign", "test")):
+        status, out, err = run(*words)
+        assert (status, out) == (2, "") and "Traceback" not in err, err
+        assert "file" in err.splitlines()[-1] and "WORLDVLA_HOME" in err.splitlines()[-1], err
+
+
+def test_a_home_that_is_a_link_is_one_home(tmp_path, monkeypatch):
+    """As where `var` leads to a larger disk."""
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "pipelines" / "campaigns.yaml").write_text("")
+    (tmp_path / "large").mkdir()
+    (tmp_path / "var").symlink_to(tmp_path / "large")
+    monkeypatch.delenv("WORLDVLA_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert home_of_project() == tmp_path / "large"
+
+
 def test_campaigns_lists_the_file_and_the_variants(home):
     (home / "campaigns").mkdir()
     (home / "campaigns" / "slow.yaml").write_text(yaml.safe_dump({"campaign": "test", "set": {"seed": 7}}))
@@ -210,7 +253,7 @@ def test_ctrl_c_ends_a_loop_with_a_word_on_how_to_go_on(home):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to all processes of the command
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
-    assert err.splitlines()[-1] == "stopped; the same command goes on from here"
+    assert err.splitlines()[-1] == "stopped; the same command takes it up again"
     assert not _lives(run_pid)
 
 

@@ -52,23 +52,17 @@ def main() -> None:
     """Runs the command; a mistake of the user's is one line on standard error and exit status 2."""
     try:
         app()
-    except UserError as error:
-        say(f"error: {_shortened(str(error))}")
-        sys.exit(EXIT_USER_ERROR)
-    except OSError as error:
-        from worldvla.lake.faults import is_full, is_refused, refused
+    except (UserError, OSError) as error:
+        from worldvla.lake.faults import in_words
 
-        if is_full(error):
-            say(f"error: no room left: {error}. `worldvla retain` says what can go; then give the same command again")
-        elif is_refused(error) and error.filename:
-            say(f"error: {refused(error.filename)}")
-        else:
+        if (words := in_words(error)) is None:
             raise
+        say(f"error: {_shortened(words)}")
         sys.exit(EXIT_USER_ERROR)
     except SystemExit as end:
         # Typer makes this of Ctrl-C, and says nothing.
         if end.code == EXIT_INTERRUPTED:
-            say("stopped; the same command goes on from here")
+            say("stopped; the same command takes it up again")
         raise
 
 

@@ -76,6 +76,15 @@ def refused(path: Path | str) -> str:
     )
 
 
+def in_words(error: UserError | OSError) -> str | None:
+    """What a person is told of an error that a person can mend; None of any other."""
+    if isinstance(error, UserError):
+        return str(error)
+    if is_full(error):
+        return f"no room left: {error}. `worldvla retain` says what can go; then give the same command again"
+    return refused(error.filename) if is_refused(error) and error.filename else None
+
+
 def full_disk(path: Path, table: str) -> str:
     """The file system that holds the table, what is free on it, and what to do."""
     mount = _mount_point(path)
