@@ -14,6 +14,8 @@ from pipelines.runs import AUTOMATION_TAG, run_request, unsettled_run
 from worldvla.lake.digests import digest
 from worldvla.lake.store import Lake
 from worldvla.planner.execute import first_run
+from worldvla.planner.fingerprints import config_digest
+from worldvla.planner.graph import GRAPH
 from worldvla.planner.observe import Snapshot, snapshot
 from worldvla.planner.plan import Run, Selection
 
@@ -55,7 +57,8 @@ def _decide(instance: dg.DagsterInstance) -> Iterator[dg.RunRequest | str]:
 
 
 def _key(seen: Snapshot, run: Run) -> str:
-    """Equal for equal reasons on equal records: Dagster starts no second run for it."""
+    """Equal for equal reasons on equal records and settings: Dagster starts no second run for it."""
     records = [seen.records.get((asset, run.campaign, run.iteration)) for asset in run.assets]
     made = [record and record.materialized_at.isoformat() for record in records]
-    return f"{NAME}/{run.campaign}/{run.iteration}/{digest([list(run.assets), run.reasons, made])[:16]}"
+    asked = [config_digest(GRAPH[asset], seen.campaigns[run.campaign]) for asset in run.assets]
+    return f"{NAME}/{run.campaign}/{run.iteration}/{digest([list(run.assets), run.reasons, made, asked])[:16]}"

@@ -2,6 +2,7 @@
 
 import dagster as dg
 import pytest
+import yaml
 
 from pipelines.automation import rematerialize_stale
 from tests.pipelines.nights import CAMPAIGN, ask, make_run, outdate, published
@@ -57,7 +58,7 @@ def test_campaigns_do_not_wait_for_each_other(instance):
         outdate("sans", "0000", campaign)
     make_run(instance, dg.DagsterRunStatus.STARTED, campaign="other")
     [request] = evaluate(instance)
-    assert request.tags["worldvla/campaign"] == CAMPAIGN
+    assert request.partition_key == f"{CAMPAIGN}|0000"
 
 
 @pytest.mark.parametrize("status", [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED])
@@ -86,6 +87,21 @@ def test_a_failed_run_waits_for_a_person_and_equal_reasons_have_one_key(instance
     make_run(instance, dg.DagsterRunStatus.FAILURE, "0000", tags=changed.tags)
     message = evaluate(instance).skip_message
     assert f"mend its cause, then `worldvla rematerialize --campaign {CAMPAIGN}` goes on" in message
+
+
+def test_a_section_that_is_changed_twice_is_asked_for_twice(instance, tmp_path):
+    """The first change's run was terminated; the reason, that the section changed, is the same."""
+    loop()
+    file = tmp_path / "campaigns.yaml"
+    keys = []
+    for updates in (3, 3, 4):
+        content = yaml.safe_load(file.read_text())
+        content["campaigns"][CAMPAIGN]["rl"] = {"updates": updates}
+        file.write_text(yaml.safe_dump(content))
+        [request] = evaluate(instance)
+        assert assets(request) == ["rl_policy", "evaluation"]
+        keys.append(request.run_key)
+    assert keys[0] == keys[1] != keys[2]
 
 
 def test_what_a_gate_keeps_back_is_named(instance):
