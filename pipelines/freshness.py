@@ -36,11 +36,12 @@ def on_time() -> dg.AssetCheckResult:
     description="Gives the check `on_time` its verdict when it changes, and tells who is overdue.",
 )
 def freshness_of_campaigns(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-    """The cursor remembers the verdict of each campaign's newest iteration."""
+    """The cursor remembers the verdict of each campaign's newest iteration, also while its settings cannot be read."""
     before = json.loads(context.cursor or "{}")
-    readable, _ = settings_of_all()
+    readable, broken = settings_of_all()
     found = verdicts(readable)
-    after = {one.campaign: [one.iteration, one.on_time] for one in found}
+    after = {name: verdict for name, verdict in before.items() if name in broken}
+    after |= {one.campaign: [one.iteration, one.on_time] for one in found}
     if after == before:
         return dg.SkipReason("no verdict changed")
     for one in found:

@@ -66,6 +66,17 @@ def test_each_partition_has_its_own_verdict_and_people_hear_of_it_once(home, ins
     assert [record.status.value for record in history] == ["SUCCEEDED", "FAILED", "SUCCEEDED"]
 
 
+def test_a_slip_in_the_settings_meanwhile_tells_nobody_twice(home, tmp_path, evaluate):
+    assert not evaluate(37).passed
+    file, told = tmp_path / "campaigns.yaml", home / "logs" / "notifications.jsonl"
+    content, before = file.read_text(), told.read_text()
+    file.write_text(content.replace("slow:", "slow: &slow\n    rl: {updates: many}"))
+    evaluate(38)
+    file.write_text(content)
+    evaluate(39)
+    assert told.read_text() == before
+
+
 def test_nothing_is_promised_once_all_iterations_are_done(tmp_path, monkeypatch, evaluate):
     ask(tmp_path, monkeypatch, every_night={"iterations": 1})
     published_record("every-night", "0000", MADE)

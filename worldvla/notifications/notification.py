@@ -58,6 +58,9 @@ def send_all(notifiers: Sequence[tuple[str, Notifier]], notification: Notificati
     for name, notifier in notifiers:
         try:
             notifier.send(notification)
-        except Exception as error:  # Another's code: none of its errors may keep the next notifier from being asked.
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # Another's code: none of its errors may keep the next notifier from being asked.
             problems.append(f"notifier {name}: {type(error).__name__}: {error}")
     return problems

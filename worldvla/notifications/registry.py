@@ -36,7 +36,10 @@ def notifier(name: str) -> Notifier:
         )
     try:
         found = getattr(importlib.import_module(module), attribute)()
-    except Exception as error:  # Another's code: none of its errors may keep the next notifier from being made.
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # Another's code: none of its errors may keep the next notifier from being made.
         raise UserError(f"nightly.notify: {name!r} cannot be made: {type(error).__name__}: {error}") from None
     if not callable(getattr(found, "send", None)):
         raise UserError(f"nightly.notify: {name!r} has no method send(notification)")
