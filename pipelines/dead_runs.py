@@ -73,14 +73,14 @@ def settle_served_runs(instance: dg.DagsterInstance) -> list[str]:
     """
     settled = []
     for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
-        if TAG not in run.tags and not _is_executed(run):
+        if TAG not in run.tags and not is_executed(run):
             instance.report_run_failed(run, "The server that executed this run ended before the run did.")
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             settled.append(run.run_id)
     return settled
 
 
-def _is_executed(run: dg.DagsterRun) -> bool:
+def is_executed(run: dg.DagsterRun) -> bool:
     """Whether the code server that was given the run is there and at work on it."""
     if GRPC_INFO_TAG not in run.tags:
         return False

@@ -4,7 +4,7 @@ import dagster as dg
 
 from pipelines import clock
 from pipelines.notices import names, tell
-from pipelines.runs import CAMPAIGN_TAG, DEADLINE_TAG, ITERATION_TAG, NIGHT_TAG, UNFINISHED, command_to_go_on
+from pipelines.runs import DEADLINE_TAG, NIGHT_TAG, RETRY_TAG, UNFINISHED, command_to_go_on, is_reexecuted, place_of
 from worldvla import campaigns
 from worldvla.errors import UserError
 from worldvla.notifications.notification import Notification
@@ -12,8 +12,6 @@ from worldvla.planner.night import moment
 
 # Marks a run whose deadline was dealt with, so that people hear of it once.
 PASSED_TAG = "worldvla/deadline_passed"
-# Dagster's, of a run that it starts again; the other tags are those of the one before.
-RETRY_OF_TAG = "dagster/parent_run_id"
 WAITING = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
 
 
@@ -38,24 +36,26 @@ def nightly_deadline(context: dg.SensorEvaluationContext) -> dg.SkipReason:
 def late_runs(instance: dg.DagsterInstance) -> list[dg.RunRecord]:
     """Unfinished runs of nights that have ended, which were not dealt with yet.
 
-    One that Dagster starts again has the tags of the one that died, so it may say that it was.
+    One that Dagster starts again has the tags of the one that died, so it may say that it was. One that a person starts
+    again has them, too, and is no night's.
     """
     now = clock.now()
     return [
         record
         for record in instance.get_run_records(dg.RunsFilter(statuses=list(UNFINISHED)))
         if NIGHT_TAG in (tags := record.dagster_run.tags)
+        and not is_reexecuted(record.dagster_run)
         and now >= moment(tags[DEADLINE_TAG])
-        and (PASSED_TAG not in tags or (RETRY_OF_TAG in tags and moment(tags[PASSED_TAG]) < record.create_timestamp))
+        and (PASSED_TAG not in tags or (RETRY_TAG in tags and moment(tags[PASSED_TAG]) < record.create_timestamp))
     ]
 
 
 def enforce(context: dg.SensorEvaluationContext, record: dg.RunRecord) -> str:
     """Deals with one late run and tells people; returns what was done."""
     instance, run = context.instance, record.dagster_run
-    campaign = run.tags[CAMPAIGN_TAG]
+    campaign, iteration = place_of(run)
     # In place of one whose process died: Dagster knows of no deadline.
-    again = RETRY_OF_TAG in run.tags and record.create_timestamp >= moment(run.tags[DEADLINE_TAG])
+    again = RETRY_TAG in run.tags and record.create_timestamp >= moment(run.tags[DEADLINE_TAG])
     waiting, ends = run.status in WAITING or again, _policy(campaign) == "terminate"
     if waiting or ends:
         instance.run_coordinator.cancel_run(run.run_id)
@@ -70,7 +70,6 @@ def enforce(context: dg.SensorEvaluationContext, record: dg.RunRecord) -> str:
     else:
         reason = "It was still running when its night ended, and goes on. Nothing more of that night starts."
     command = command_to_go_on(run) if waiting or ends else f"worldvla status --campaign {campaign}"
-    iteration = run.tags.get(ITERATION_TAG, "")
     notification = Notification("deadline", campaign, iteration, reason, command, run_id=run.run_id)
     tell(context.log, names(campaign), notification)
     return f"{campaign}, run {run.run_id}: {reason}"

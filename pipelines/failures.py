@@ -8,6 +8,8 @@ import dagster as dg
 
 # A blocking check that fails is, to Dagster, an error of the step that the check belongs to.
 CHECK_FAILED = "DagsterAssetCheckFailedError"
+# Of a step that was at work when its run was stopped: nothing is wrong with the asset.
+STOPPED = "DagsterExecutionInterruptedError"
 # Errors whose message was written for a person: a stack trace would add nothing.
 SAID = ("Failure", "UserError")
 PREFIX = re.compile(r"^(?:[\w]+\.)*(?:Failure|UserError): ")
@@ -53,10 +55,13 @@ class Step:
 
 
 def problems(steps: Iterable[Step], checks: Iterable[Check]) -> list[Problem]:
-    """One problem a failed step; a step that only failed a check speaks with the check's description."""
+    """One problem a failed step, none of one that was stopped; a step that only failed a check speaks with the check's
+    description."""
     failed = list(checks)
     found = []
     for step in steps:
+        if step.error == STOPPED:
+            continue
         if step.error == CHECK_FAILED:
             why = [f"check {check.name}: {check.description}" for check in failed if check.asset == step.asset]
             found.append(Problem(step.asset, "\n".join(why) or step.message, gate=True))

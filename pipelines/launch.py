@@ -46,8 +46,12 @@ def main() -> int:
         with open_instance() as instance:
             settle_dead_runs(instance)  # the server would have this command wait for a run that a killed one left
         return report(*execute(arguments.via, arguments.campaign, arguments.iteration, assets))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (UserError, OSError) as error:
+        from worldvla.lake.faults import in_words
+
+        if (words := in_words(error)) is None:
+            raise
+        print(f"error: {words}", file=sys.stderr)
         return EXIT_USER_ERROR
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -73,7 +77,7 @@ def _here(campaign: str, iteration: str, assets: list[str]) -> "tuple[str, bool,
     from pipelines.failures import of_events
     from pipelines.instance import add_partitions, open_instance
     from pipelines.no_pickle import RESOURCES
-    from pipelines.runs import run_tags, served_run
+    from pipelines.runs import served_run
 
     with open_instance() as instance, this_process(instance) as process:
         settle_dead_runs(instance)
@@ -92,7 +96,7 @@ def _here(campaign: str, iteration: str, assets: list[str]) -> "tuple[str, bool,
             resources=RESOURCES,
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags={**run_tags(campaign, iteration), **process},
+            tags=process,
         )
     return result.run_id, result.success, of_events(result.all_events)
 

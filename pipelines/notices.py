@@ -11,7 +11,7 @@ import dagster as dg
 
 from pipelines.failures import Problem, of_run
 from pipelines.jobs import campaign_job, iteration_job
-from pipelines.runs import AUTOMATION_TAG, CAMPAIGN_TAG, ITERATION_TAG, NIGHT_TAG, command_to_go_on
+from pipelines.runs import command_to_go_on, place_of, unattended
 from worldvla import campaigns
 from worldvla.errors import UserError
 from worldvla.notifications.notification import Notification, send_all
@@ -27,26 +27,23 @@ WILL_RETRY_TAG = "dagster/will_retry"
 )
 def notify_failure(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
     run = context.dagster_run
-    if CAMPAIGN_TAG not in run.tags or not unattended(run):
+    if not unattended(run):
         return dg.SkipReason("a person started this run")
     if run.tags.get(WILL_RETRY_TAG) == "true":
         return dg.SkipReason("its process died; Dagster starts it again")
-    tell(context.log, names(run.tags[CAMPAIGN_TAG]), failure_notification(run, of_run(context.instance, run.run_id)))
+    tell(context.log, names(place_of(run)[0]), failure_notification(run, of_run(context.instance, run.run_id)))
     return None
-
-
-def unattended(run: dg.DagsterRun) -> bool:
-    return NIGHT_TAG in run.tags or AUTOMATION_TAG in run.tags
 
 
 def failure_notification(run: dg.DagsterRun, problems: list[Problem]) -> Notification:
     """What the first failed asset says; a gate is named only where nothing else failed."""
+    campaign, iteration = place_of(run)
     errors = [problem for problem in problems if not problem.gate]
     first = next(iter(errors or problems), Problem("", "the run broke off without an error of an asset"))
     return Notification(
         kind="gate" if first.gate else "failed",
-        campaign=run.tags[CAMPAIGN_TAG],
-        iteration=run.tags.get(ITERATION_TAG, ""),
+        campaign=campaign,
+        iteration=iteration,
         reason=first.text,
         command=command_to_go_on(run),
         asset=first.asset or None,
@@ -55,9 +52,14 @@ def failure_notification(run: dg.DagsterRun, problems: list[Problem]) -> Notific
 
 
 def names(campaign: str) -> list[str]:
-    """The notifiers a campaign asks for; `log` where its configuration cannot be read any more."""
+    """The notifiers a campaign asks for; where its configuration cannot be read any more, those of the defaults, or
+    `log`."""
     try:
         return campaigns.load(campaign).nightly.notify
+    except UserError:
+        pass
+    try:
+        return campaigns.default("nightly").get("notify", ["log"])
     except UserError:
         return ["log"]
 

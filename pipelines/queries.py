@@ -22,7 +22,7 @@ query {
 RUNS = """
 query ($filter: RunsFilter!) {
   runsOrError(filter: $filter) {
-    ... on Runs { results { runId status tags { key value } assetSelection { path } } }
+    ... on Runs { results { runId status creationTime tags { key value } assetSelection { path } } }
   }
 }
 """

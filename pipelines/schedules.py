@@ -14,7 +14,7 @@ import dagster as dg
 from pipelines import clock
 from pipelines.jobs import campaign_job, iteration_job
 from pipelines.notices import names, tell
-from pipelines.runs import CAMPAIGN_TAG, DEADLINE_TAG, NIGHT_TAG, night_tags, run_request, unsettled_run
+from pipelines.runs import DEADLINE_TAG, NIGHT_TAG, night_tags, place_of, run_request, unsettled_run
 from worldvla import campaigns
 from worldvla.config import Nightly
 from worldvla.errors import UserError
@@ -49,13 +49,16 @@ def windows() -> list[Window]:
 def schedules() -> list[dg.ScheduleDefinition]:
     """Two for each start: a schedule starts runs of one job, and a campaign's own assets and its iterations are two."""
     return [
-        _schedule(start, time_zone, job, suffix, for_iterations)
-        for start, time_zone in windows()
+        _schedule(start, time_zone, job, suffix, for_iterations, tells=for_iterations and not number)
+        for number, (start, time_zone) in enumerate(windows())
         for job, suffix, for_iterations in ((iteration_job, "", True), (campaign_job, "_campaigns", False))
     ]
 
 
-def _schedule(start: str, time_zone: str, job: Any, suffix: str, for_iterations: bool) -> dg.ScheduleDefinition:
+def _schedule(
+    start: str, time_zone: str, job: Any, suffix: str, for_iterations: bool, tells: bool
+) -> dg.ScheduleDefinition:
+    """The one that `tells` does so of what cannot be read: who starts when is not known then."""
     what = "the next iteration of each campaign" if for_iterations else "what a campaign needs once, for each"
     hour, minute = start.split(":")
 
@@ -67,7 +70,7 @@ def _schedule(start: str, time_zone: str, job: Any, suffix: str, for_iterations:
         description=f"Starts {what} with `nightly.enabled` whose night starts at {start} {time_zone}.",
     )
     def schedule(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | list[dg.RunRequest]:
-        decided = list(_decide(context, (start, time_zone), for_iterations))
+        decided = list(_decide(context, (start, time_zone), for_iterations, tells))
         requests = [one for one in decided if isinstance(one, dg.RunRequest)]
         reasons = [one for one in decided if isinstance(one, str)]
         return requests or dg.SkipReason(
@@ -77,12 +80,21 @@ def _schedule(start: str, time_zone: str, job: Any, suffix: str, for_iterations:
     return schedule
 
 
-def _decide(context: dg.ScheduleEvaluationContext, own: Window, for_iterations: bool) -> Iterator[dg.RunRequest | str]:
+def _decide(
+    context: dg.ScheduleEvaluationContext, own: Window, for_iterations: bool, tells: bool
+) -> Iterator[dg.RunRequest | str]:
     """A run for each campaign of this start that is due one of this job, and reasons for the others."""
-    readable, broken = settings_of_all()
+    try:
+        readable, broken = settings_of_all()
+    except UserError as error:  # the file as a whole
+        yield str(error)
+        if tells:
+            told = Notification("missed", "every campaign", "", str(error), "worldvla campaigns")
+            tell(context.log, names("every campaign"), told)
+        return
     for campaign, reason in broken.items():
         yield reason
-        if for_iterations:
+        if tells:
             _report_undecided(context, campaign, reason)
     for campaign, settings in readable.items():
         if not settings.enabled or window(settings) != own:
@@ -93,7 +105,7 @@ def _decide(context: dg.ScheduleEvaluationContext, own: Window, for_iterations: 
             due = night if isinstance(night, str) else _due(context.instance, campaign)
             if isinstance(night, str) and for_iterations:
                 _report_missed(context, campaign, settings, night)
-        except UserError as error:
+        except (UserError, OSError) as error:  # the others start all the same
             due = str(error)
             if for_iterations:
                 _report_undecided(context, campaign, due)
@@ -137,9 +149,9 @@ def _report_missed(context: dg.ScheduleEvaluationContext, campaign: str, setting
 )
 def iteration_after_campaign(context: dg.RunStatusSensorContext) -> dg.SkipReason | dg.RunRequest:
     tags = context.dagster_run.tags
-    campaign = tags.get(CAMPAIGN_TAG)
-    if campaign is None or NIGHT_TAG not in tags:
+    if NIGHT_TAG not in tags:
         return dg.SkipReason("no night started this run")
+    campaign, _ = place_of(context.dagster_run)
     deadline = moment(tags[DEADLINE_TAG])
     if clock.now() >= deadline:
         return dg.SkipReason(f"{campaign}: the deadline of the night has passed; the next night goes on")

@@ -22,7 +22,7 @@ from assets.partitions import CAMPAIGNS, ITERATIONS, LOOP, partition_key
 from pipelines import queries
 from pipelines.failures import Check, Problem, Step, problems
 from pipelines.jobs import PLACES, campaign_job, iteration_job, places
-from pipelines.runs import CAMPAIGN_TAG, ITERATION_TAG, UNFINISHED, run_tags
+from pipelines.runs import UNFINISHED, place, tags_of
 from worldvla.errors import UserError
 from worldvla.planner.graph import GRAPH
 
@@ -36,7 +36,8 @@ def execute(url: str, campaign: str, iteration: str, assets: list[str]) -> tuple
     """The id of the run that made these assets of one partition, whether it succeeded, and what failed."""
     server = Server(url)
     for run in server.unfinished(campaign):
-        same = run["iteration"] == iteration and run["assets"] == sorted(assets)
+        # What it has published by now is not asked for any more.
+        same = run["iteration"] == iteration and set(assets) <= set(run["assets"])
         say(f"  run {run['id']} is under way ({run['status'].lower()}): waiting for it, {server.run_page(run['id'])}")
         outcome = server.follow(run["id"], len(run["assets"]))
         if same:
@@ -67,16 +68,18 @@ class Server:
     def unfinished(self, campaign: str) -> list[dict[str, Any]]:
         """Runs of the campaign that are queued or under way, oldest first: id, status, iteration, assets."""
         statuses = [status.value for status in UNFINISHED]
-        filters = {"tags": [{"key": CAMPAIGN_TAG, "value": campaign}], "statuses": statuses}
-        found = self._ask(queries.RUNS, filter=filters)["runsOrError"]["results"]
+        found = []
+        for tags in tags_of(campaign):
+            asked = [{"key": key, "value": value} for key, value in tags.items()]
+            found += self._ask(queries.RUNS, filter={"tags": asked, "statuses": statuses})["runsOrError"]["results"]
         return [
             {
                 "id": run["runId"],
                 "status": run["status"],
-                "iteration": next((tag["value"] for tag in run["tags"] if tag["key"] == ITERATION_TAG), ""),
+                "iteration": (place({tag["key"]: tag["value"] for tag in run["tags"]}) or ("", ""))[1],
                 "assets": sorted("/".join(key["path"]) for key in run["assetSelection"] or ()),
             }
-            for run in reversed(found)
+            for run in sorted(found, key=lambda run: run["creationTime"])
         ]
 
     def submit(self, campaign: str, iteration: str, assets: list[str]) -> str:
@@ -92,7 +95,7 @@ class Server:
                 (iteration_job if iteration else campaign_job).name,
                 repository_location_name=self._repository["repositoryLocationName"],
                 repository_name=self._repository["repositoryName"],
-                tags={**tags, **run_tags(campaign, iteration)},
+                tags=tags,
                 asset_selection=assets,
             )
         except DagsterGraphQLClientError as error:

@@ -8,8 +8,10 @@ import json
 import os
 import sys
 import warnings
+from contextlib import redirect_stdout
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 
@@ -17,10 +19,11 @@ from pipelines import clock
 from pipelines.daemon import daemon_is_alive
 from pipelines.failures import of_run
 from pipelines.instance import open_instance
-from pipelines.runs import last_run, unsettled_run
+from pipelines.runs import in_flight, last_run, unsettled_run
 from pipelines.schedules import schedule_name
 from worldvla.config import Nightly
 from worldvla.errors import EXIT_USER_ERROR, UserError
+from worldvla.lake.faults import in_words
 from worldvla.lake.store import Lake
 from worldvla.notifications.registry import notifiers
 from worldvla.partitions import CAMPAIGN_SCOPE
@@ -59,8 +62,9 @@ def _of_campaign(instance: dg.DagsterInstance, campaign: str, settings: Nightly)
         notes.append(f"as things stand nothing follows these: {stops}")
     if due and night.start < now:
         command = f"worldvla loop --campaign {campaign} --iterations {int(due[-1].iteration or 0) + 1}"
+        began = night.start.astimezone(ZoneInfo(settings.time_zone))
         notes.append(
-            f"this night began at {night.start:%H:%M}: what its schedule did not start then waits for the next one, "
+            f"this night began at {began:%H:%M %Z}: what its schedule did not start then waits for the next one, "
             f"unless no daemon ran; at once: {command}"
         )
     heard, problems = notifiers(settings.notify)
@@ -118,7 +122,7 @@ def _blocked(instance: dg.DagsterInstance, campaign: str, settings: Nightly, due
     if unsettled := unsettled_run(instance, campaign):
         run = last_run(instance, campaign)
         ended = run is not None and run.status is dg.DagsterRunStatus.FAILURE
-        causes = of_run(instance, run.run_id) if ended else []
+        causes = of_run(instance, run.run_id) if ended and not in_flight(instance, campaign) else []
         why = "; ".join(f"{one.asset}: {one.message}" if one.asset else one.message for one in causes)
         unsettled += f" ({why})" if why else ""
     said = [one for one in (off, unsettled) if one]
@@ -145,12 +149,16 @@ def main() -> int:
     warnings.filterwarnings("ignore")
     parser = argparse.ArgumentParser(prog="python -m pipelines.tonight")
     parser.add_argument("--campaign")
+    # Anybody's notifier may print while it is made.
     try:
-        with open_instance() as instance:
-            print(json.dumps(rows(instance, parser.parse_args().campaign), default=_plain, ensure_ascii=False))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        with redirect_stdout(sys.stderr), open_instance() as instance:
+            found = rows(instance, parser.parse_args().campaign)
+    except (UserError, OSError) as error:
+        if (words := in_words(error)) is None:
+            raise
+        print(f"error: {words}", file=sys.stderr)
         return EXIT_USER_ERROR
+    print(json.dumps(found, default=_plain, ensure_ascii=False))
     return 0
 
 

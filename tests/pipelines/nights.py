@@ -10,10 +10,13 @@ from typing import Any
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.execution.plan.objects import StepFailureData
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._utils.error import SerializableErrorInfo
 
+from assets.partitions import partition_key
 from pipelines.definitions import defs
-from pipelines.runs import CAMPAIGN_TAG, ITERATION_TAG
+from pipelines.runs import PARTITION_TAG
 from worldvla import campaigns
 from worldvla.home import campaigns_file
 from worldvla.lake.commit import Commit
@@ -84,6 +87,22 @@ def outdate(asset: str, iteration: str, campaign: str = CAMPAIGN) -> None:
     publish(lake, replace(record, code_version="0", materialized_at=datetime.now(UTC)), Commit("run", asset))
 
 
+def fail_step(instance: dg.DagsterInstance, run: dg.DagsterRun, asset: str, message: str) -> None:
+    """Writes into a run's events that the asset raised an error."""
+    error = StepFailureData(SerializableErrorInfo(message, [], message.partition(":")[0]), None)
+    failure = dg.DagsterEventType.STEP_FAILURE.value
+    event = dg.DagsterEvent(failure, run.job_name, step_key=asset, event_specific_data=error)
+    instance.report_dagster_event(event, run_id=run.run_id)
+
+
+def partition_tags(campaign: str, iteration: str) -> dict[str, str]:
+    """What Dagster writes on a run of one partition."""
+    key = partition_key(campaign, iteration)
+    if not iteration:
+        return {PARTITION_TAG: campaign}
+    return {PARTITION_TAG: key, **{f"{PARTITION_TAG}/{name}": value for name, value in key.keys_by_dimension.items()}}
+
+
 def make_run(
     instance: dg.DagsterInstance,
     status: dg.DagsterRunStatus,
@@ -93,7 +112,7 @@ def make_run(
     assets: Iterable[str] | None = None,
 ) -> dg.DagsterRun:
     """A run as the schedule would have asked for, in this status, of `assets` alone where they are given."""
-    tags = {CAMPAIGN_TAG: campaign, ITERATION_TAG: iteration, **(tags or {})}
+    tags = {**partition_tags(campaign, iteration), **(tags or {})}
     job = JOBS[bool(iteration)]
     if status is not dg.DagsterRunStatus.QUEUED:
         selection = None if assets is None else frozenset(map(dg.AssetKey, assets))

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines import clock
 from pipelines.deadline import nightly_deadline
-from pipelines.runs import DEADLINE_TAG, NIGHT_TAG
+from pipelines.runs import AGAIN_TAG, DEADLINE_TAG, NIGHT_TAG, RETRY_TAG
 from tests.pipelines.nights import ask, make_run
 
 DEADLINE = datetime(2026, 1, 1, 7, tzinfo=UTC)
@@ -77,11 +77,19 @@ def test_a_run_that_dagster_starts_again_after_it_is_ended_whatever_the_policy(
 ):
     """Its tags are those of the run that died: that one's deadline was dealt with, perhaps, and this one's was not."""
     ask(tmp_path, monkeypatch, every_night={})
-    dealt_with = {"worldvla/deadline_passed": DEADLINE.isoformat(), "dagster/parent_run_id": "dead"}
+    dealt_with = {"worldvla/deadline_passed": DEADLINE.isoformat(), AGAIN_TAG: "dead", RETRY_TAG: "1"}
     run = make_run(instance, dg.DagsterRunStatus.STARTED, "0000", tags=TAGS | dealt_with)
     _, [told] = evaluate(9)
     assert status(instance, run) is dg.DagsterRunStatus.CANCELING
     assert "started again after its night had ended" in told["reason"]
+
+
+def test_a_run_that_a_person_starts_again_is_no_nights(tmp_path, monkeypatch, instance, evaluate):
+    """The UI's button *Re-execute* copies the tags of the run that failed, its night's among them."""
+    ask(tmp_path, monkeypatch, every_night={"at_deadline": "terminate"})
+    run = make_run(instance, dg.DagsterRunStatus.STARTED, "0000", tags=TAGS | {AGAIN_TAG: "failed"})
+    assert evaluate(9) == ("no run is past its deadline", [])
+    assert status(instance, run) is dg.DagsterRunStatus.STARTED
 
 
 def test_a_run_that_could_not_be_ended_is_ended_next_time_and_holds_up_no_other(

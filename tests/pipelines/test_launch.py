@@ -4,7 +4,7 @@ import dagster as dg
 import pytest
 from dagster._daemon.types import DaemonHeartbeat
 
-from pipelines import clock
+from pipelines import clock, runs
 from pipelines.dead_runs import TAG
 from pipelines.failures import Problem
 from pipelines.launch import EXIT_FAILED, EXIT_GATE, report
@@ -41,3 +41,11 @@ def test_a_run_that_a_living_server_sees_to_is_left_to_it(instance):
     instance.wipe()
     make_run(instance, dg.DagsterRunStatus.STARTED, tags={TAG: "a process that launched it itself"})
     assert served_run(instance, CAMPAIGN) is None
+
+
+def test_a_run_of_a_code_server_that_outlived_its_daemon_is_left_to_it(instance, monkeypatch):
+    make_run(instance, dg.DagsterRunStatus.QUEUED)
+    at_work = make_run(instance, dg.DagsterRunStatus.STARTED)
+    assert served_run(instance, CAMPAIGN) is None  # neither has a code server
+    monkeypatch.setattr(runs, "is_executed", lambda run: run.run_id == at_work.run_id)
+    assert served_run(instance, CAMPAIGN).run_id == at_work.run_id

@@ -4,11 +4,12 @@ import json
 
 import dagster as dg
 import pytest
+import yaml
 
 from assets.partitions import CAMPAIGNS, LOOP, partition_key
 from pipelines.failures import of_run
-from pipelines.notices import failure_notification, notify_failure
-from pipelines.runs import AUTOMATION_TAG, CAMPAIGN_TAG, ITERATION_TAG, NIGHT_TAG
+from pipelines.notices import failure_notification, names, notify_failure
+from pipelines.runs import AGAIN_TAG, AUTOMATION_TAG, NIGHT_TAG, RETRY_TAG
 from tests.pipelines.nights import CAMPAIGN, ask
 from worldvla.errors import UserError
 
@@ -54,7 +55,7 @@ def failed(instance: dg.DagsterInstance, assets: list, iteration: str = "", **ta
         partition_key=partition_key(CAMPAIGN, iteration),
         instance=instance,
         raise_on_error=False,
-        tags={CAMPAIGN_TAG: CAMPAIGN, ITERATION_TAG: iteration, **tags},
+        tags=tags,
     )
     assert not result.success
     return instance.get_run_by_id(result.run_id)
@@ -99,9 +100,25 @@ def test_automation_goes_on_by_rematerializing(home, instance):
 
 def test_what_a_person_started_or_dagster_starts_again_is_not_told(home, instance):
     assert "a person started" in evaluate(instance, failed(instance, [judge])).skip_message
+    by_button = failed(instance, [judge], **NIGHT, **{AGAIN_TAG: "failed"})
+    assert "a person started" in evaluate(instance, by_button).skip_message
     again = failed(instance, [judge], **NIGHT, **{"dagster/will_retry": "true"})
     assert "starts it again" in evaluate(instance, again).skip_message
     assert not (home / "logs").exists()
+    evaluate(instance, failed(instance, [judge], **NIGHT, **{AGAIN_TAG: "died", RETRY_TAG: "1"}))
+    assert (home / "logs").exists()
+
+
+def test_where_a_campaigns_settings_cannot_be_read_those_of_the_defaults_say_who(tmp_path, monkeypatch):
+    ask(tmp_path, monkeypatch, every_night={})
+    file = tmp_path / "campaigns.yaml"
+    content = yaml.safe_load(file.read_text())
+    content["defaults"]["nightly"]["notify"] = ["log", "webhook"]
+    content["campaigns"][CAMPAIGN]["rl"] = {"updates": "many"}
+    file.write_text(yaml.safe_dump(content))
+    assert names(CAMPAIGN) == ["log", "webhook"]
+    file.write_text("campaigns: [")
+    assert names(CAMPAIGN) == ["log"]
 
 
 def of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple:

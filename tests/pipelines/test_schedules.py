@@ -5,18 +5,36 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
+from dagster._daemon.types import DaemonHeartbeat
 
+from assets.partitions import LOOP, partition_key
 from pipelines import clock
+from pipelines.dead_runs import TAG
 from pipelines.definitions import defs
-from pipelines.runs import CAMPAIGN_TAG, DEADLINE_TAG, NIGHT_TAG
+from pipelines.instance import add_partitions
+from pipelines.runs import DEADLINE_TAG, NIGHT_TAG, in_flight, last_run, served_run
 from pipelines.schedules import iteration_after_campaign, schedules
-from tests.pipelines.nights import CAMPAIGN, ask, make_run, outdate, published, published_record
+from tests.pipelines.nights import CAMPAIGN, ask, fail_step, make_run, outdate, published, published_record
 from worldvla.errors import UserError
 from worldvla.locks import campaign_lock
 from worldvla.planner.graph import NODES
 
 ONE = datetime(2026, 1, 1, 1, tzinfo=UTC)
 DEADLINE = "2026-01-01T07:00:00+00:00"
+
+
+@dg.asset(partitions_def=LOOP)
+def begun(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    """What the project makes of the run that it is made by."""
+    heartbeat = DaemonHeartbeat(clock.now().timestamp(), "SCHEDULER", "here", [])
+    context.instance.add_daemon_heartbeat(heartbeat)
+    run, at_work = context.run, in_flight(context.instance, CAMPAIGN)
+    found = [
+        one and one.run_id for one in (last_run(context.instance, CAMPAIGN), served_run(context.instance, CAMPAIGN))
+    ]
+    return dg.MaterializeResult(
+        metadata={"seen": [run.run_id in (at_work or ""), *(one == run.run_id for one in found)]}
+    )
 
 
 @pytest.fixture
@@ -127,6 +145,37 @@ def test_a_failed_run_whose_assets_are_all_fresh_does_not_stop_the_next_night(as
     assert request.partition_key == f"{CAMPAIGN}|0000"
 
 
+def test_a_button_in_the_ui_makes_a_run_in_flight_like_any_other(asking, instance):
+    """Such a run has no tags but Dagster's own."""
+    add_partitions(instance, CAMPAIGN, "0000")
+    result = dg.materialize(
+        [begun], partition_key=partition_key(CAMPAIGN, "0000"), instance=instance, raise_on_error=False
+    )
+    [made] = result.asset_materializations_for_node("begun")
+    assert made.metadata["seen"].value == [True, True, True]
+
+
+def test_a_command_that_was_stopped_does_not_stop_the_next_night(asking, instance):
+    """Ctrl-C, or a kill: no asset had failed, and what there was of a training is kept."""
+    interrupted = make_run(instance, dg.DagsterRunStatus.FAILURE, tags={TAG: "a process"})
+    assert len(tick("nightly_campaigns", instance).run_requests) == 1
+    fail_step(instance, interrupted, "judge", "ZeroDivisionError: no frames")
+    assert "mend its cause" in tick("nightly_campaigns", instance).skip_message
+
+
+def test_a_slip_in_the_campaigns_file_is_told_once(asking, tmp_path, monkeypatch, instance):
+    ask(tmp_path, monkeypatch, every_night={}, late={"start": "22:30"})
+    before = schedules()
+    (tmp_path / "campaigns.yaml").write_text("campaigns: [")
+    for schedule in before:
+        context = dg.build_schedule_context(
+            instance=instance, scheduled_execution_time=ONE, repository_def=defs.get_repository_def()
+        )
+        assert "campaigns.yaml" in schedule.evaluate_tick(context).skip_message
+    [told] = map(json.loads, (tmp_path / "home" / "logs" / "notifications.jsonl").read_text().splitlines())
+    assert (told["campaign"], told["command"]) == ("every campaign", "worldvla campaigns")
+
+
 def test_a_terminated_run_does_not_stop_the_next_night(asking, instance):
     make_run(instance, dg.DagsterRunStatus.CANCELED)
     assert len(tick("nightly_campaigns", instance).run_requests) == 1
@@ -162,9 +211,9 @@ def test_every_start_has_its_schedules_in_its_time_zone(tmp_path, monkeypatch, i
         "nightly_2230_Europe_Berlin_campaigns": ("30 22 * * *", "Europe/Berlin"),
     }
     [request] = tick("nightly_2230_Europe_Berlin_campaigns", instance, ONE.replace(hour=21, minute=30)).run_requests
-    assert request.tags[CAMPAIGN_TAG] == "berlin" and request.tags[DEADLINE_TAG] == "2026-01-02T06:00:00+00:00"
+    assert request.partition_key == "berlin" and request.tags[DEADLINE_TAG] == "2026-01-02T06:00:00+00:00"
     [request] = tick("nightly_campaigns", instance).run_requests
-    assert request.tags[CAMPAIGN_TAG] == CAMPAIGN
+    assert request.partition_key == CAMPAIGN
 
 
 def test_zones_that_differ_by_a_sign_have_schedules_of_their_own(tmp_path, monkeypatch, instance):

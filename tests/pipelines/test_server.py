@@ -19,7 +19,7 @@ import pytest
 
 from pipelines.dead_runs import settle_served_runs
 from pipelines.instance import dagster_home
-from pipelines.runs import CAMPAIGN_TAG
+from pipelines.runs import PARTITION_TAG
 from pipelines.server import Server
 from worldvla.errors import UserError
 from worldvla.home import project_root
@@ -121,18 +121,19 @@ def any_web_server() -> Iterator[str]:
 @pytest.mark.slow
 def test_runs_queue_survive_the_command_and_are_waited_for_again(running):
     """Ctrl-C leaves the queued run with the server; with a daemon, the same command sees it through."""
-    first = running.launch("--assets", "demonstrations")
+    first = running.launch("--assets", "demonstrations,perturbed_demonstrations")
     said = ""
     while "goes on at" not in said and "/runs/" not in said and first.poll() is None:
         said += first.stderr.readline()
     [queued] = running.runs()
-    assert queued.status is dg.DagsterRunStatus.QUEUED and queued.tags[CAMPAIGN_TAG] == "test"
+    assert queued.status is dg.DagsterRunStatus.QUEUED and queued.tags[PARTITION_TAG] == "test"
     assert "daemon of" in said and "is not running" in said
     first.send_signal(signal.SIGINT)
     _, rest = first.communicate(timeout=60)
     assert first.returncode == 130 and f"run {queued.run_id} goes on at {running.url}/runs/" in said + rest
 
     running.start("dagster-daemon", "run")
+    # Also where the run has published a part meanwhile, which is not asked for any more.
     again = running.launch("--assets", "demonstrations")
     while running.runs()[0].status is not dg.DagsterRunStatus.STARTED and again.poll() is None:
         time.sleep(0.2)

@@ -1,5 +1,8 @@
 """What the coming night will run, how long it should take, whether in time, and what blocks it."""
 
+import json
+import sys
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -8,12 +11,14 @@ from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, ScheduleInstigatorData
 from dagster._daemon.types import DaemonHeartbeat
 
-from pipelines import clock
+from pipelines import clock, tonight
 from pipelines.definitions import defs
 from pipelines.tonight import rows
-from tests.pipelines.nights import CAMPAIGN, ask, make_run, outdate, published
+from tests.pipelines.nights import CAMPAIGN, ask, fail_step, make_run, outdate, published
 from worldvla.errors import UserError
 from worldvla.locks import campaign_lock
+from worldvla.notifications.log import Log
+from worldvla.notifications.registry import BUILT_IN
 from worldvla.planner.graph import NODES
 
 EVENING = datetime(2026, 1, 1, 20, tzinfo=UTC)
@@ -67,6 +72,25 @@ def test_a_night_under_way_starts_nothing_by_itself_any_more(instance, monkeypat
     monkeypatch.setattr(clock, "now", lambda: EVENING.replace(day=2, hour=4))
     [row] = rows(instance)
     assert any("this night began at 01:00" in one and "--iterations 1" in one for one in row["notes"])
+
+
+def test_when_a_night_began_is_told_by_the_campaigns_clock(instance, evening, monkeypatch):
+    ask(evening, monkeypatch, every_night={"time_zone": "America/Los_Angeles"})
+    monkeypatch.setattr(clock, "now", lambda: EVENING.replace(day=2, hour=10))
+    assert any("this night began at 01:00 PST" in note for note in rows(instance)[0]["notes"])
+
+
+def test_what_a_notifier_prints_is_not_in_the_answer(instance, monkeypatch, capsys):
+    class Talkative(Log):
+        def __init__(self) -> None:
+            print("connected")
+
+    monkeypatch.setitem(BUILT_IN, "log", Talkative)
+    monkeypatch.setattr(tonight, "open_instance", lambda: nullcontext(instance))
+    monkeypatch.setattr(sys, "argv", ["tonight"])
+    assert tonight.main() == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)[0]["campaign"] == CAMPAIGN and "connected" in said.err
 
 
 def test_past_runs_say_how_long_and_whether_before_the_deadline(instance):
@@ -123,6 +147,15 @@ def test_a_failed_run_blocks_with_its_command(instance):
     blocked = rows(instance)[0]["blocked"]
     assert f"run {run.run_id} failed" in blocked
     assert f"`worldvla loop --campaign {CAMPAIGN} --iterations 1` goes on" in blocked
+
+
+def test_what_a_run_failed_of_is_no_reason_once_somebody_goes_on(instance):
+    awake(instance)
+    fail_step(instance, make_run(instance, dg.DagsterRunStatus.FAILURE), "judge", "OSError: the disk was full")
+    assert "(judge: OSError: the disk was full)" in rows(instance)[0]["blocked"]
+    with campaign_lock(CAMPAIGN):
+        blocked = rows(instance)[0]["blocked"]
+    assert "is being run by process" in blocked and "the disk was full" not in blocked
 
 
 def test_a_campaign_that_is_off_tells_its_failure_too(instance, evening, monkeypatch):

@@ -54,12 +54,13 @@ def test_every_episode_has_its_own_numbers_and_pictures(lake, tmp_path, version)
 @pytest.mark.parametrize("version", VERSIONS)
 def test_what_is_exported_comes_back_without_loss_of_numbers(lake, tmp_path, version):
     made = [synthetic_episode(seed, success=seed != 1, size=64, best_progress=None) for seed in range(3)]
-    writer = make_writer("lerobot", tmp_path / "set", Video(version=version, crf=6))
+    writer = make_writer("lerobot", tmp_path / "set", Video(version=version, crf=6, fps=30000 / 1001))
     for episode in made:
         writer.add(episode, {"task": episode.task, "initial_state": episode.initial_state.tolist()})
     writer.finish()
     assert bring(lake, "lerobot", tmp_path / "set").imported == 3
     for episode, original in zip(episodes(lake), made, strict=True):
+        assert episode.settings["fps"] == 30000 / 1001
         for name in ("actions", "proprio", "reward", "progress", "initial_state"):
             assert np.array_equal(getattr(episode, name), getattr(original, name)), name
         assert (episode.task, episode.instruction) == (original.task, original.instruction)
