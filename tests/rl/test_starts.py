@@ -83,6 +83,22 @@ def test_draws_keep_the_share_on_average_and_repeat_nothing_needlessly(bank, sha
     assert np.array_equal(draws[0], starts.draw(4, generator(0, 0)))
 
 
+def test_every_task_has_as_many_groups_however_many_states_it_has(bank):
+    rows = [keyframe("a", step) for step in range(4)] + [keyframe("b", 0)]
+    starts = replace(StartStates.from_bank(bank, rows, 1, 1, 0.0), tasks=["A"] * 3 + ["B", "C"])
+
+    def tasks(groups: int, step: int, without: tuple[str, ...] = ()) -> list[str]:
+        return [starts.tasks[row] for row in starts.draw(groups, generator(0, step), without)]
+
+    assert all(sorted(tasks(9, step)) == ["A"] * 3 + ["B"] * 3 + ["C"] * 3 for step in range(20))
+    assert all(sorted(tasks(9, step, ("B",))) == ["A"] * 3 + ["C"] * 3 for step in range(20))
+    assert len(set(starts.draw(9, generator(0))[:3])) == 3
+    # Of what does not divide every task has its share over draws.
+    drawn = [task for step in range(300) for task in tasks(4, step)]
+    assert all(drawn.count(task) / len(drawn) == pytest.approx(1 / 3, abs=0.03) for task in "ABC")
+    assert {len(tasks(2, step)) for step in range(20)} == {2}
+
+
 def test_a_share_of_keyframes_that_do_not_exist_goes_to_starts(bank):
     starts = StartStates.from_bank(bank, [keyframe("a", 0), keyframe("b", 0)], 1, 1, 0.5)
     assert sorted(starts.draw(4, generator(0))) == [0, 0, 1, 1]

@@ -102,6 +102,16 @@ def slices_of_two(model, monkeypatch):
     monkeypatch.setattr(imagination_module, "CELLS_AT_ONCE", {"cpu": cells, "cuda": cells})
 
 
+def test_rollouts_that_share_a_start_may_share_its_encoding(model, anchors):
+    group = np.repeat(np.arange(3), 4)
+    actions = np.random.default_rng(0).uniform(-1, 1, (12, CHUNK, 7)).astype(np.float32)
+    each, shared = Imagination(model, 2, 0), Imagination(model, 2, 0)
+    one = each.step(each.start(anchors[group], SENSED[group]), actions)
+    other = shared.step(shared.start(anchors, SENSED).select(group), actions)
+    np.testing.assert_allclose(one.reward, other.reward, atol=1e-5)
+    assert np.abs(one.images.astype(int) - other.images).max() <= 1
+
+
 def test_slices_change_nothing(model, anchors, monkeypatch):
     together = rollout(Imagination(model, 2, 0), anchors, chunks(0))
     slices_of_two(model, monkeypatch)

@@ -57,7 +57,7 @@ def fine_tune(
     samples = ChunkSamples(policy, bank, architecture)
     for step in track(range(first, architecture.steps), "policy fine-tuning", architecture.steps, first):
         random = generator(seed, STAGE, step)
-        loss = samples.loss(policy, random)
+        loss = samples.loss(policy, architecture.batch_size, random)
         for group in optimizer.param_groups:
             group["lr"] = architecture.learning_rate * warmed_up_cosine(step, architecture.steps)
         optimizer.zero_grad(set_to_none=True)
@@ -88,11 +88,11 @@ class ChunkSamples:
         episode = bank.episode_of_frame()[frames]
         self._instructions = [bank.instructions[one] for one in episode]
         self._tasks = np.array([bank.tasks[one] for one in episode])
-        self._batch_size, self._smoothing = architecture.batch_size, architecture.label_smoothing
+        self._smoothing = architecture.label_smoothing
 
-    def loss(self, policy: Policy, random: torch.Generator) -> torch.Tensor:
-        """`chunk_loss` of a batch drawn with replacement, its pictures shifted; with gradients."""
-        drawn = torch.randint(len(self._frames), (self._batch_size,), generator=random)
+    def loss(self, policy: Policy, count: int, random: torch.Generator) -> torch.Tensor:
+        """`chunk_loss` of `count` samples drawn with replacement, their pictures shifted; with gradients."""
+        drawn = torch.randint(len(self._frames), (count,), generator=random)
         rows = drawn.to(policy.device)
         pixels = shift(self._images[self._frames[rows]], random)
         logits = policy(pixels, *policy.text([self._instructions[row] for row in drawn.tolist()]))

@@ -154,12 +154,13 @@ def imagine(
     active = np.arange(len(rows))
     images = starts.images[starts.history[rows, -1]]
     draws = Draws(noise, len(rows), policy.chunk, random)
+    # A group's rollouts share their start, which is encoded and seen once.
     state = dynamics.start(
-        starts.images[starts.anchor[rows]],
-        starts.proprio[rows],
-        starts.images[starts.history[rows]],
-        starts.travelled[rows],
-    )
+        starts.images[starts.anchor[drawn]],
+        starts.proprio[drawn],
+        starts.images[starts.history[drawn]],
+        starts.travelled[drawn],
+    ).select(np.repeat(np.arange(len(drawn)), group_size))
     seen, acted, actors, begun = [], [], [], []
     for chunk in range(chunks.max()):
         steps = slice(chunk * policy.chunk, (chunk + 1) * policy.chunk)

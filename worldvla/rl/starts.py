@@ -79,22 +79,27 @@ class StartStates:
         )
 
     def draw(self, groups: int, random: torch.Generator, without: Collection[str] = ()) -> np.ndarray:
-        """int64 [groups]: distinct states as far as there are enough, near-failure ones in their share.
+        """int64 [groups]: distinct states as far as there are enough, as many of each task, near-failure ones in their
+        share.
 
-        A share that is no whole number of groups is met on average over draws. Tasks `without` which to draw take their
-        groups with them: of the others there are as many as ever. Raises ValueError where no task is left.
+        What is no whole number is met on average over draws. Tasks `without` which to draw take their groups with them:
+        of the others there are as many as ever. Raises ValueError where no task is left.
         """
-        tasks = np.array(self.tasks)
-        drawn = ~np.isin(tasks, list(without))
-        if not drawn.any():
+        tasks, is_near = np.array(self.tasks), np.array([kind == NEAR_FAILURE for kind in self.kind])
+        every = set(tasks[~is_near].tolist() if not self.near_failure_share and not is_near.all() else self.tasks)
+        drawn = sorted(every - set(without))
+        if not drawn:
             raise ValueError(f"no task is left without {sorted(without)}")
-        groups = max(1, round(groups * len(np.unique(tasks[drawn])) / len(np.unique(tasks))))
-        near = np.array([kind == NEAR_FAILURE for kind in self.kind])
-        count = int(self.near_failure_share * groups + torch.rand((), generator=random).item())
-        near, other = np.flatnonzero(near & drawn), np.flatnonzero(~near & drawn)
-        count = count if len(near) else 0
-        count = count if len(other) else groups
-        return np.concatenate([_sample(other, groups - count, random), _sample(near, count, random)])
+        groups = max(1, round(groups * len(drawn) / len(every)))
+        share, rest = divmod(groups, len(drawn))
+        counts = share + (torch.randperm(len(drawn), generator=random).numpy() < rest)
+        found = []
+        for task, count in zip(drawn, counts.tolist(), strict=True):
+            near, other = (np.flatnonzero((tasks == task) & kind) for kind in (is_near, ~is_near))
+            nearly = int(self.near_failure_share * count + torch.rand((), generator=random).item()) if len(near) else 0
+            nearly = nearly if len(other) else count
+            found += [_sample(other, count - nearly, random), _sample(near, nearly, random)]
+        return np.concatenate(found)
 
 
 def _sample(pool: np.ndarray, count: int, random: torch.Generator) -> np.ndarray:

@@ -34,9 +34,9 @@ from worldvla.world_model.imagination import Imagination
 from worldvla.world_model.model import WorldModel
 
 STAGE = "rl"
-# The divergence from the reference policy is measured on so many times fewer chunks than a gradient step has, and as
-# many of each task that rests.
-KL_SHARE = 4
+# Divergence from the reference policy is measured, and samples are cloned, on so many times fewer chunks than a
+# gradient step has, and as many of each task that rests: their weights are small, and so is what chance adds to them.
+ASIDE = 4
 # What is averaged over an update's gradient steps; `held` is the divergence in the tasks that rest.
 MEASURED = ("loss", "ratio", "clip_fraction", "entropy", "gradient_norm", "kl", "held", "cloning_loss")
 
@@ -247,7 +247,7 @@ def learn(
     """Gradient steps over the chunks of informative groups, in like minibatches; does nothing where there are none.
 
     Each minibatch's loss is an unbiased estimate of the mean over the kept trajectories. With `samples` each step also
-    clones a batch of them, weighted by `rl.cloning_weight`. With `reference` it also draws the policy back to that one:
+    clones a few of them, weighted by `rl.cloning_weight`. With `reference` it also draws the policy back to that one:
     weighted by `rl.kl_weight` where any of the rollouts came by, since groups that are alike say nothing against what
     the others unlearn, and by `rl.probe.hold_weight` on samples of the `resting` tasks, of which there are no rollouts.
     """
@@ -262,7 +262,7 @@ def learn(
     weight = grpo.step_weights(rollouts.valid_length[rollouts.trajectory], rollouts.first_step, chunk)
     weight /= kept.sum() * group_size
     chunks = torch.nonzero(kept[rollouts.trajectory // group_size])[:, 0]
-    where, few = policy.device, max(1, rl.minibatch // KL_SHARE)
+    where, few = policy.device, max(1, rl.minibatch // ASIDE)
 
     def drawn_back(images: np.ndarray, instructions: list[str], weight: float) -> float:
         if not len(images):
@@ -298,7 +298,7 @@ def learn(
             if reference is not None and samples is not None and resting and rl.probe.hold_weight:
                 held = drawn_back(*samples.pictures(few * len(resting), resting, random), rl.probe.hold_weight)
             if samples is not None and rl.cloning_weight:
-                cloning_loss = samples.loss(policy, random)
+                cloning_loss = samples.loss(policy, few, random)
                 (rl.cloning_weight * cloning_loss).backward()
                 cloned = cloning_loss.item()
             norm = torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
