@@ -5,7 +5,7 @@ import dagster as dg
 from assets.checks import Check
 from assets.metadata import picture, table
 from assets.publication import Content, Step, loop_asset
-from assets.sans import sans_rows, training_rows
+from assets.sans import deciding_episodes, sans_rows, training_rows
 from assets.trained import model_metadata, store, tracked
 from worldvla.errors import UserError
 from worldvla.lake.digests import rows_version
@@ -30,7 +30,11 @@ def judge(step: Step) -> Content:
 
 
 def alignment(step: Step) -> Content:
-    """Held-out episodes replayed in the world model from their first frame; the gate before any policy trains."""
+    """Held-out episodes replayed in the world model from their first frame; the gate before any policy trains.
+
+    From where on the judge sees success in what is imagined is chosen on validation episodes.
+    """
+    from worldvla.alignment.calibration import calibrate_judge
     from worldvla.alignment.gate import check
     from worldvla.alignment.judge import Judge
     from worldvla.alignment.protocol import protocol
@@ -54,13 +58,12 @@ def alignment(step: Step) -> Content:
     conditions = protocol(
         config.imagination, image_size, config.scene.chunk, stride, judging.model_id, chosen, config.seed
     )
-    rows = replay(
-        WorldModel.from_bytes(model.config, model.weights),
-        Judge.from_bytes(judging.config, judging.weights),
-        load_bank(step.lake, chosen, image_size),
-        config.imagination,
-        config.seed,
-    )
+    world = WorldModel.from_bytes(model.config, model.weights)
+    judge = Judge.from_bytes(judging.config, judging.weights)
+    deciding = load_bank(step.lake, deciding_episodes(step), image_size)
+    threshold = calibrate_judge(world, judge, deciding, config.imagination, config.seed)
+    bank = load_bank(step.lake, chosen, image_size)
+    rows = replay(world, judge, bank, config.imagination, config.seed, threshold)
     rows = [{"model_id": model.model_id, "protocol": conditions["digest"], **row} for row in rows]
     # Pictures are drawn from the other columns; an encoder's bytes are no content.
     drawn = TABLES["alignments"].heavy
@@ -73,7 +76,7 @@ def alignment(step: Step) -> Content:
         details={"rows": len(rows), "protocol": conditions, "summary": summary},
         metadata=pictures(rows, summary),
         checks=(Check("gate", not failures, "; ".join(failures) or "every threshold is reached", gate=True),),
-        imagined_steps=sum(len(row["reward_curve"]) for row in rows) * stride,
+        imagined_steps=int((bank.lengths - 1).sum() + (deciding.lengths - 1).sum()),
     )
 
 

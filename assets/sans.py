@@ -58,6 +58,14 @@ def sans_rows(step: Step, split: str) -> pl.DataFrame:
     return rows.sort("episode_id")
 
 
+def deciding_episodes(step: Step) -> list[str]:
+    """The validation episodes of the step's iteration that weights and thresholds are chosen on, by id."""
+    from worldvla.alignment.selection import choose_deciding
+
+    unseen = episode_rows(step.lake, sans_rows(step, "validation")["episode_id"].to_list())
+    return choose_deciding(unseen.to_dicts(), step.config.fine_tuning.calibration_episodes)
+
+
 def training_rows(step: Step, asset: str) -> pl.DataFrame:
     """The episodes of an asset that models train on, by episode id."""
     return learned_from(episode_rows(step.lake, step.members(asset)).sort("episode_id"), step.config.curation)

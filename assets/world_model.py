@@ -12,11 +12,11 @@ import dagster as dg
 import numpy as np
 
 from assets.publication import Content, Step, loop_asset
-from assets.sans import sans_rows, training_rows
+from assets.sans import deciding_episodes, sans_rows, training_rows
 from assets.trained import Trained, model_metadata, store, tracked
 from worldvla.curation.sans import drawn_by
 from worldvla.episodes.frame_bank import FrameBank
-from worldvla.lake.episodes import episode_rows, load_bank, load_images
+from worldvla.lake.episodes import load_bank, load_images
 from worldvla.lake.latents import cached_latents
 from worldvla.lake.models import read_model
 from worldvla.training.progress import Log
@@ -83,18 +83,16 @@ def world_model(step: Step) -> Content:
     Which step's weights are kept, and what counts as success in them, is chosen on validation episodes.
     """
     from worldvla.alignment.calibration import calibrate, outcome_area
-    from worldvla.alignment.selection import choose_deciding
     from worldvla.world_model.model import WorldModel
     from worldvla.world_model.training import fine_tune
 
     config, version = step.config, step.parents["sans"]
     parent = read_model(step.lake, step.parents["pretrained_world_model"])
-    rows, unseen = sans_rows(step, "train"), sans_rows(step, "validation")
+    rows = sans_rows(step, "train")
     members = list(rows.select("episode_id", "label").iter_rows())
     with tracked(step, "sans", version, len(rows)) as run:
         bank = load_bank(step.lake, rows["episode_id"].to_list(), image_size=None)
-        candidates = episode_rows(step.lake, unseen["episode_id"].to_list())
-        chosen = choose_deciding(candidates.to_dicts(), config.fine_tuning.calibration_episodes)
+        chosen = deciding_episodes(step)
         pretrained = WorldModel.from_bytes(parent.config, parent.weights)
         validation = load_bank(step.lake, chosen, pretrained.image_size)
         model = fine_tune(

@@ -6,9 +6,12 @@ import pytest
 from tests.alignment.pushing import bank
 from tests.alignment.test_replay import IMAGINATION, architecture
 from tests.sight import untrained_sight
-from worldvla.alignment.calibration import FEWEST, area, best_threshold, calibrate, outcome_area
+from worldvla.alignment.calibration import FEWEST, area, best_threshold, calibrate, calibrate_judge, outcome_area
+from worldvla.alignment.judge import THRESHOLD
+from worldvla.alignment.replay import dream
 from worldvla.training.checkpoint import Checkpointer
 from worldvla.training.progress import ignore
+from worldvla.world_model.imagination import Imagination
 from worldvla.world_model.model import DEFAULT_SUCCESS_THRESHOLD
 from worldvla.world_model.training import pretrain
 
@@ -52,6 +55,22 @@ def test_without_both_outcomes_nothing_is_calibrated(world_model):
     whole = bank()
     assert calibrate(world_model, whole.select(np.flatnonzero(whole.success)), ["toy"], IMAGINATION, 0) == {}
     assert calibrate(world_model, whole.select(np.array([], np.int64)), ["toy"], IMAGINATION, 0) == {}
+
+
+def test_the_judge_is_calibrated_on_what_the_world_model_imagines(world_model):
+    class Redness:
+        """Sees the mean of the red channel, which in what is imagined lies far from one half."""
+
+        def probabilities(self, images):
+            return images[..., 0].mean((1, 2)) / 2550
+
+    seen = bank(episodes=24)
+    dreams = dream(Imagination(world_model, IMAGINATION.denoising_steps, 0), seen)
+    score = np.array([Redness().probabilities(one.images).max() for one in dreams])
+    threshold = calibrate_judge(world_model, Redness(), seen, IMAGINATION, 0)
+    assert threshold == best_threshold(score, seen.success) < 0.2
+    one_sided = seen.select(np.flatnonzero(seen.success))
+    assert calibrate_judge(world_model, Redness(), one_sided, IMAGINATION, 0) == THRESHOLD
 
 
 def test_the_area_is_the_share_of_pairs_in_the_right_order():

@@ -25,6 +25,7 @@ from worldvla.world_model.training import pretrain
 
 STRIDE = 2
 IMAGINATION = Imagination(denoising_steps=2)
+JUDGED = 0.45  # from which probability on the judge sees success in what is imagined
 
 
 def architecture() -> WorldModelArchitecture:
@@ -49,7 +50,7 @@ def judge():
 
 @pytest.fixture(scope="module")
 def rows(world_model, judge):
-    return replay(world_model, judge, bank(), IMAGINATION, 0, pictures=2)
+    return replay(world_model, judge, bank(), IMAGINATION, 0, JUDGED, pictures=2)
 
 
 def test_every_episode_is_imagined_to_its_own_end(rows):
@@ -75,8 +76,8 @@ def test_the_same_seed_gives_the_same_rows(world_model, judge, rows):
     def version(replayed):
         return rows_version([{name: value for name, value in row.items() if name != "video"} for row in replayed])
 
-    assert version(replay(world_model, judge, bank(), IMAGINATION, 0, pictures=2)) == version(rows)
-    assert version(replay(world_model, judge, bank(), IMAGINATION, 1, pictures=2)) != version(rows)
+    assert version(replay(world_model, judge, bank(), IMAGINATION, 0, JUDGED, pictures=2)) == version(rows)
+    assert version(replay(world_model, judge, bank(), IMAGINATION, 1, JUDGED, pictures=2)) != version(rows)
 
 
 def test_the_static_baseline_is_the_first_frame_repeated(rows):
@@ -88,7 +89,7 @@ def test_the_static_baseline_is_the_first_frame_repeated(rows):
 
 def test_a_length_off_the_chunk_is_refused(world_model, judge):
     with pytest.raises(ValueError, match="multiple"):
-        replay(world_model, judge, bank(lengths=(6,)), IMAGINATION, 0)
+        replay(world_model, judge, bank(lengths=(6,)), IMAGINATION, 0, JUDGED)
 
 
 def test_pictures_are_of_both_outcomes_and_can_be_read(rows):
@@ -114,6 +115,20 @@ def test_the_summary_counts_what_the_rows_say(rows):
     assert curves["n"] == [12] * 4 + [6] * 2 and curves["step"] == [2, 4, 6, 8, 10, 12]
     assert curves["reward_alignment"][-1]["successes"] == agree
     assert Image.open(io.BytesIO(horizon(summary))).format == "PNG"
+
+
+def test_the_judge_has_a_threshold_of_his_own_for_what_is_imagined(world_model, judge, rows):
+    def told(row):
+        return [
+            max(row[curve]) >= threshold for curve, threshold in (("judge_curve", JUDGED), ("judge_real_curve", 0.5))
+        ]
+
+    assert all([row["judged_success_imagined"], row["judged_success_real"]] == told(row) for row in rows)
+    anything = replay(world_model, judge, bank(), IMAGINATION, 0, 0.0, pictures=0)
+    assert all(row["judged_success_imagined"] for row in anything)
+    assert [row["judged_success_real"] for row in anything] == [row["judged_success_real"] for row in rows]
+    halves = [rate["rate"] for rate in summarize(anything)["curves"]["visual_alignment"]]
+    assert halves[-1] == 0.5
 
 
 def test_perfect_imagination_is_in_full_alignment_at_every_step(rows):

@@ -39,6 +39,7 @@ def alignment_row(index: int) -> dict:
         "judged_success_real": success,
         "reward_success": success,
         "success_threshold": 0.5,
+        "judge_threshold": 0.5,
         "frame_stride": 1,
         "psnr": 26.5,
         "psnr_last": 23.0,

@@ -1,16 +1,18 @@
-"""Calibration: from which predicted reward on an imagined frame counts as success, and how well it parts the outcomes.
+"""Calibration: from where on reward head and judge see success in imagined frames, and how well rewards part outcomes.
 
-The reward head is regressed, and what is imagined is blurred where the future is uncertain, so
-no number fixed beforehand parts successes from failures. The threshold is chosen on episodes of
-the validation split, imagined whole as in alignment; no held-out episode is asked. On the same
-episodes a training is told, as it goes, how well its rewards order the outcomes.
+The reward head is regressed, the judge has only ever seen real frames, and what is imagined is
+blurred where the future is uncertain, so no number fixed beforehand parts successes from
+failures. Thresholds are chosen on episodes of the validation split, imagined whole as in
+alignment; no held-out episode is asked. On the same episodes a training is told, as it goes,
+how well its rewards order the outcomes.
 """
 
 from collections.abc import Iterable
 
 import numpy as np
 
-from worldvla.alignment.replay import dream
+from worldvla.alignment.judge import THRESHOLD, Judge
+from worldvla.alignment.replay import Dream, dream
 from worldvla.config import Imagination as ImaginationConfig
 from worldvla.episodes.frame_bank import FrameBank
 from worldvla.world_model.imagination import Imagination
@@ -27,7 +29,7 @@ def calibrate(
     A task of which the bank holds few episodes, or none, takes that of all together. Empty where the bank lacks an
     outcome: the model then keeps its default.
     """
-    if not len(bank) or bank.success.all() or not bank.success.any():
+    if not _both_outcomes(bank):
         return {}
     best = _highest_rewards(world_model, bank, imagination, seed)
     thresholds = dict.fromkeys(sorted({*tasks, *bank.tasks}), best_threshold(best, bank.success))
@@ -35,6 +37,20 @@ def calibrate(
         if min(bank.success[rows].sum(), (~bank.success[rows]).sum()) >= FEWEST:
             thresholds[task] = best_threshold(best[rows], bank.success[rows])
     return thresholds
+
+
+def calibrate_judge(
+    world_model: WorldModel, judge: Judge, bank: FrameBank, imagination: ImaginationConfig, seed: int
+) -> float:
+    """From which probability on the judge sees success in frames that `world_model` imagines, chosen as in `calibrate`.
+
+    One for all tasks: made of single tasks' episodes it told fewer held-out outcomes (docs/experiments.md, 2026-12-01).
+    His `THRESHOLD` for real frames where the bank lacks an outcome.
+    """
+    if not _both_outcomes(bank):
+        return THRESHOLD
+    dreams = _dreams(world_model, bank, imagination, seed)
+    return best_threshold(np.array([judge.probabilities(one.images).max() for one in dreams]), bank.success)
 
 
 def outcome_area(
@@ -69,8 +85,15 @@ def area(score: np.ndarray, success: np.ndarray) -> tuple[float, float]:
 
 def _highest_rewards(world_model: WorldModel, bank: FrameBank, imagination: ImaginationConfig, seed: int) -> np.ndarray:
     """float32 [episodes]: the highest reward of each episode, imagined whole."""
-    dreams = dream(Imagination(world_model, imagination.denoising_steps, seed), bank)
-    return np.array([one.reward.max() for one in dreams])
+    return np.array([one.reward.max() for one in _dreams(world_model, bank, imagination, seed)])
+
+
+def _dreams(world_model: WorldModel, bank: FrameBank, imagination: ImaginationConfig, seed: int) -> list[Dream]:
+    return dream(Imagination(world_model, imagination.denoising_steps, seed), bank)
+
+
+def _both_outcomes(bank: FrameBank) -> bool:
+    return bool(bank.success.any() and not bank.success.all())
 
 
 def _rows_by_task(bank: FrameBank) -> dict[str, np.ndarray]:

@@ -23,7 +23,7 @@ from worldvla.training.divergence import refuse_divergence
 from worldvla.training.progress import Log, ignore, track
 from worldvla.training.schedule import warmed_up_cosine
 
-THRESHOLD = 0.5  # probability from which a frame shows success
+THRESHOLD = 0.5  # probability from which a real frame shows success
 STAGE = "judge"
 MAX_SHIFT = 3  # pixels
 MAX_BLUR = 1.0  # pixels, standard deviation

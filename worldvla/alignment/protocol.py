@@ -20,13 +20,14 @@ def protocol(
     """Everything besides the world model that shapes the numbers, with `digest` over it all."""
     ids = sorted(episode_ids)
     conditions = {
-        "measurement": "alignment 3",
+        "measurement": "alignment 4",
         "start": "first frame",
         "actions": "recorded",
         "end": "the recorded episode's",
         "success": "any imagined frame at or above the world model's threshold, calibrated on validation episodes",
-        "judge_threshold": THRESHOLD,
         "judge": judge_id,
+        "judge_on_imagined_frames": "a threshold for all tasks, calibrated on validation episodes",
+        "judge_on_real_frames": THRESHOLD,
         "denoising_steps": imagination.denoising_steps,
         "image_size": image_size,
         "chunk": chunk,

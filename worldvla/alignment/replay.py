@@ -32,22 +32,23 @@ def replay(
     bank: FrameBank,
     imagination: ImaginationConfig,
     seed: int,
+    judge_threshold: float,
     pictures: int = PICTURES,
 ) -> list[dict]:
     """Rows of table `alignments`, in the order of `bank`, without `alignment_version`, `model_id` and `protocol`.
 
     `bank` is decoded at the world model's image size. Curves have one value for each imagined
     frame, `frame_stride` steps apart; an outcome is success when any of them reaches the world
-    model's threshold for the task. The true reward of an imagined frame is the highest since
-    the one before it. The *static* figures are those of the first frame repeated: what a world
-    model must beat.
+    model's threshold for the task, for the judge `judge_threshold`, and `THRESHOLD` of real frames.
+    The true reward of an imagined frame is the highest since the one before it. The *static*
+    figures are those of the first frame repeated: what a world model must beat.
     """
     if bank.images.shape[1] != world_model.image_size:
         raise ValueError(f"frames of {bank.images.shape[1]} pixels for a world model of {world_model.image_size}")
     dreams = dream(Imagination(world_model, imagination.denoising_steps, seed), bank)
     shown = set(illustrated(bank.success, pictures))
     return [
-        _row(bank, index, world_model, dreams[index], judge, index in shown)
+        _row(bank, index, world_model, dreams[index], judge, judge_threshold, index in shown)
         for index in track(range(len(bank)), "comparing imagined with real", len(bank))
     ]
 
@@ -89,7 +90,15 @@ def _dream_group(imagination: Imagination, bank: FrameBank, group: np.ndarray, c
     return {index: Dream(np.concatenate(images[index]), np.concatenate(reward[index])) for index in images}
 
 
-def _row(bank: FrameBank, index: int, world_model: WorldModel, dream: Dream, judge: Judge, shown: bool) -> dict:
+def _row(
+    bank: FrameBank,
+    index: int,
+    world_model: WorldModel,
+    dream: Dream,
+    judge: Judge,
+    judge_threshold: float,
+    shown: bool,
+) -> dict:
     stride, threshold = world_model.frame_stride, world_model.success_threshold(bank.tasks[index])
     frames = bank.frames_of(index)
     real = bank.images[frames][stride::stride]
@@ -111,10 +120,11 @@ def _row(bank: FrameBank, index: int, world_model: WorldModel, dream: Dream, jud
         "episode_id": bank.episode_ids[index],
         "task": bank.tasks[index],
         "true_success": bool(bank.success[index]),
-        "judged_success_imagined": bool((curves["judge_curve"] >= THRESHOLD).any()),
+        "judged_success_imagined": bool((curves["judge_curve"] >= judge_threshold).any()),
         "judged_success_real": bool((curves["judge_real_curve"] >= THRESHOLD).any()),
         "reward_success": bool((dream.reward >= threshold).any()),
         "success_threshold": threshold,
+        "judge_threshold": judge_threshold,
         "frame_stride": stride,
         "psnr": float(curves["psnr_curve"].mean()),
         "psnr_last": float(curves["psnr_curve"][-1]),

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from worldvla.alignment.intervals import proportion
-from worldvla.alignment.judge import THRESHOLD
 
 Rows = Sequence[dict]
 IMAGE_CURVES = ("psnr", "ssim", "flip", "static_psnr")
@@ -82,7 +81,7 @@ def _curves(rows: Rows) -> dict:
     }
     true = _by_step(rows, "true_reward_curve", lambda row: 0.5, horizon)
     reward = _by_step(rows, "reward_curve", lambda row: row["success_threshold"], horizon)
-    judged = _by_step(rows, "judge_curve", lambda row: THRESHOLD, horizon)
+    judged = _by_step(rows, "judge_curve", lambda row: row["judge_threshold"], horizon)
     return {
         "step": [rows[0]["frame_stride"] * (frame + 1) for frame in range(horizon)],
         "n": [len(group) for group in running],

@@ -231,6 +231,7 @@ _ALL = (
         judged_success_real=FLAG,
         reward_success=FLAG,
         success_threshold=SINGLE,
+        judge_threshold=SINGLE,
         frame_stride=SMALL,
         psnr_last=SINGLE,
         psnr=SINGLE,

@@ -46,6 +46,7 @@ def expect_of_alignments(data: pd.DataFrame, scope: Scope) -> list[Expectation]:
         between("SSIM is in [-1, 1]", "ssim", -1, 1),
         between("FLIP is in [0, 1]", "flip", 0, 1),
         between("the success threshold is in [0, 1]", "success_threshold", 0, 1),
+        between("the judge's threshold is in [0, 1]", "judge_threshold", 0, 1),
         holds("curves have one value an imagined frame", "curves_are_whole"),
         holds("the true outcome is the episode's own", "truth_is_the_episodes"),
     ]
