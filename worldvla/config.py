@@ -292,6 +292,11 @@ class ReinforcementLearning(Section):
     clip_high: float = Field(gt=0)
     epochs: int = Field(ge=1, description="passes over an update's rollouts")
     minibatch: int = Field(gt=0, description="most action chunks a gradient step")
+    freeze_encoders: bool = Field(
+        description="whether what encodes pictures and instructions stays as it was; the language model and what reads "
+        "actions from it learn",
+        json_schema_extra={NEUTRAL: False},
+    )
     kl_weight: float = Field(
         ge=0, description="weight of the divergence from the policy that the iteration began from; 0: none"
     )

@@ -120,6 +120,7 @@ def rl() -> ReinforcementLearning:
         clip_high=0.28,
         epochs=1,
         minibatch=32,
+        freeze_encoders=False,
         kl_weight=0.0,
         cloning_weight=0.0,
         probe=Probes(every=0, per_task=1, hold_weight=0.0),

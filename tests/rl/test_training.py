@@ -142,6 +142,19 @@ def test_successes_are_cloned_beside(policy, starts, rl, architecture):
     assert beside.history[-1]["cloning_loss"] < 0.5 * beside.history[0]["cloning_loss"]
 
 
+def test_frozen_encoders_stay_and_the_rest_learns(policy, starts, rl):
+    frozen = rl.model_copy(update={"freeze_encoders": True})
+    arguments = (policy, lambda _: Line(), starts, frozen, THRESHOLD, arrived, MAX_STEPS, 0)
+    result = improve(*arguments, Checkpointer(None))
+    before, after = policy.state_dict(), result.policy.state_dict()
+    parts = ("stem.", "vision.", "projector.", "text_projector.")
+    moved = {name for name, weights in after.items() if not torch.equal(weights, before[name])}
+    assert moved and not any(name.startswith(parts) for name in moved)
+    assert {"queries", "head.weight"} <= moved
+    assert result.new.succeeded.mean() > result.base.succeeded.mean() + 0.3
+    assert all(weights.requires_grad for weights in policy.parameters()), "the policy given is left as it is"
+
+
 def test_the_base_policy_is_kept_near(policy, starts, rl):
     def trained(weight: float):
         heavy = rl.model_copy(update={"kl_weight": weight})

@@ -129,6 +129,12 @@ class Policy(nn.Module):
         sight.maps.load_state_dict(self.keypoints.maps.state_dict())
         return sight.eval()
 
+    def freeze_encoders(self) -> None:
+        """Leaves what encodes pictures and instructions without gradients; where things lie is still learned to be read
+        from it (`readout`, `keypoints`)."""
+        for encoder in (self.stem, self.vision, self.projector, self.text_projector):
+            encoder.requires_grad_(False)
+
     @property
     def device(self) -> torch.device:
         return self.queries.device

@@ -140,7 +140,10 @@ def improve(
     reference = policy.to(device()).eval()
     base = reference if base is None else base.to(device()).eval()
     policy = Policy.from_bytes(policy.config, policy.to_bytes()).to(device())
-    optimizer = torch.optim.AdamW(policy.parameters(), lr=rl.learning_rate, betas=(0.9, 0.95), weight_decay=0.0)
+    if rl.freeze_encoders:
+        policy.freeze_encoders()
+    learning = [weights for weights in policy.parameters() if weights.requires_grad]
+    optimizer = torch.optim.AdamW(learning, lr=rl.learning_rate, betas=(0.9, 0.95), weight_decay=0.0)
     first, history, probing = 0, [], Probing(try_out, rl.probe.every)
     if saved := checkpointer.load(STAGE):
         first, groups = saved
