@@ -27,6 +27,7 @@ class Moved:
     images: np.ndarray
     reward: np.ndarray
     state: Positions
+    path: np.ndarray
 
 
 class Line:
@@ -50,10 +51,16 @@ class Line:
         path = state.position[:, None] + np.cumsum(actions[:, :, 0], axis=1)
         reward = (path * state.goal[:, None] >= 1.0).astype(np.float32)
         self.imagined_steps += reward.size
-        shown = path if decode == "all" else path[:, -1:]
-        shade = (127 + 100 * state.goal[:, None] - 4 * shown.clip(-5, 5)).astype(np.uint8)
-        images = np.broadcast_to(shade[:, :, None, None, None], (*shade.shape, SIZE, SIZE, 3))
-        return Moved(np.ascontiguousarray(images), reward, Positions(path[:, -1], state.goal))
+        images = picture(path if decode == "all" else path[:, -1:], state.goal[:, None])
+        return Moved(images, reward, Positions(path[:, -1], state.goal), path)
+
+    def look(self, imagined: Moved, rows: np.ndarray, frames: np.ndarray) -> np.ndarray:
+        return picture(imagined.path[rows, frames], imagined.state.goal[rows])
+
+
+def picture(position: np.ndarray, goal: np.ndarray) -> np.ndarray:
+    shade = (127 + 100 * goal - 4 * position.clip(-5, 5)).astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(shade[..., None, None, None], (*shade.shape, SIZE, SIZE, 3)))
 
 
 @pytest.fixture

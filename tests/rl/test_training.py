@@ -52,11 +52,16 @@ def test_the_judge_watches_and_may_give_the_reward(policy, starts):
 
 
 def test_head_and_judge_may_have_to_agree(policy, starts):
+    looked_at = []
+
     def bright(images: np.ndarray) -> np.ndarray:
+        looked_at.append(len(images))
         return (images.mean((1, 2, 3)) > 127).astype(np.float32)
 
     rollouts = roll(policy, starts)
-    agreed = roll(policy, starts, JudgedDynamics(Line(), bright, agreed=True))
+    agreed = roll(policy, starts, JudgedDynamics(Line(), bright, agreed=0.5))
+    # What the reward head tells as a failure nobody need look at.
+    assert rollouts.returns.sum() <= sum(looked_at) < len(rollouts.tokens)
     shows = torch.from_numpy(bright(starts.images[starts.anchor[rollouts.starts]]) > 0)
     assert shows.any() and not shows.all()
     assert torch.equal(agreed.returns[shows], rollouts.returns[shows]) and rollouts.returns[~shows].any()

@@ -64,6 +64,17 @@ def test_decoding_only_the_last_frame_changes_nothing_else(model, anchors):
     np.testing.assert_allclose(last_reward, every_reward, atol=1e-2)
 
 
+def test_single_frames_can_be_looked_at_afterwards(model, anchors, monkeypatch):
+    imagination = Imagination(model, 2, 0)
+    imagined = imagination.step(imagination.start(anchors, SENSED), chunks(0)[0])
+    rows, frames = np.array([2, 0, 2]), np.array([0, FRAMES - 1, FRAMES - 1])
+    monkeypatch.setitem(imagination_module.CELLS_AT_ONCE, "cpu", 2 * model.autoencoder.latent_size**2)
+    near = np.abs(imagination.look(imagined, rows, frames).astype(int) - imagined.images[rows, frames])
+    assert near.shape == (3, IMAGE_SIZE, IMAGE_SIZE, 3) and near.max() <= 1
+    none = np.array([], np.int64)
+    assert imagination.look(imagined, none, none).shape == (0, IMAGE_SIZE, IMAGE_SIZE, 3)
+
+
 def test_actions_have_consequences(model, anchors):
     one, _ = rollout(Imagination(model, 2, 0), anchors, chunks(0))
     other, _ = rollout(Imagination(model, 2, 0), anchors, chunks(1))

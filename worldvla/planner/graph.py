@@ -187,7 +187,7 @@ NODES: tuple[Node, ...] = (
         "rl_policy",
         "iteration",
         ("base_policy", "incoming_policy", "world_model", "alignment", "keyframes", "judge"),
-        "16",
+        "17",
         ("seed", "scene", "imagination", "keyframes", "policy", "rl", "evaluation.temperature"),
         "training",
     ),

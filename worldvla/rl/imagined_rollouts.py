@@ -58,6 +58,12 @@ class Dynamics(Protocol):
     def step(self, state: Any, actions: np.ndarray, decode: Literal["all", "last"] = "all") -> Imagined: ...
 
 
+class Viewable(Dynamics, Protocol):
+    """Dynamics whose frames can be looked at one by one, as those of `Imagination`."""
+
+    def look(self, imagined: Any, rows: np.ndarray, frames: np.ndarray) -> np.ndarray: ...
+
+
 # Of frames uint8 [B, H, W, 3], the probability float32 [B] that each shows success.
 Judge = Callable[[np.ndarray], np.ndarray]
 
@@ -73,9 +79,10 @@ class Judged:
 
 class JudgedDynamics:
     """Dynamics in whose reward a judge has a say: it is what he sees in the imagined frames, in place of the reward
-    head's word; or, `agreed`, the reward head's where he sees success as well, and 0 elsewhere."""
+    head's word; or, where a reward is given from which on it may be `agreed`, the reward head's where it reaches that
+    and he sees success as well, and 0 elsewhere. No other frame is decoded for him then."""
 
-    def __init__(self, dynamics: Dynamics, judge: Judge, agreed: bool = False):
+    def __init__(self, dynamics: Viewable, judge: Judge, agreed: float | None = None):
         self.dynamics = dynamics
         self.judge = judge
         self.agreed = agreed
@@ -94,10 +101,15 @@ class JudgedDynamics:
         return self.dynamics.start(anchor, proprio, history, travelled)
 
     def step(self, state: Any, actions: np.ndarray, decode: Literal["all", "last"] = "all") -> Judged:
+        if self.agreed is not None:
+            imagined = self.dynamics.step(state, actions, decode)
+            rows, frames = np.nonzero(imagined.reward >= self.agreed)
+            seen = np.zeros_like(imagined.reward)
+            seen[rows, frames] = self.judge(self.dynamics.look(imagined, rows, frames))
+            return Judged(imagined.images, agreed_reward(imagined.reward, seen), imagined.state)
         imagined = self.dynamics.step(state, actions, "all")
         seen = self.judge(imagined.images.reshape(-1, *imagined.images.shape[2:])).reshape(imagined.reward.shape)
-        images = imagined.images if decode == "all" else imagined.images[:, -1:]
-        return Judged(images, agreed_reward(imagined.reward, seen) if self.agreed else seen, imagined.state)
+        return Judged(imagined.images if decode == "all" else imagined.images[:, -1:], seen, imagined.state)
 
 
 def agreed_reward(reward: np.ndarray, seen: np.ndarray) -> np.ndarray:

@@ -91,13 +91,16 @@ def train(
     if not policy.chunk == world_model.chunk == chunk:
         raise ValueError(f"chunk is {chunk}, the policy's {policy.chunk}, the world model's {world_model.chunk}")
 
+    thresholds = [THRESHOLD if rl.reward == "judge" else world_model.success_threshold(task) for task in starts.tasks]
+    threshold = np.array(thresholds, np.float32)
+
     def open_imagination(update: int) -> Dynamics:
         noise = generator(seed, STAGE, "imagination", update).initial_seed()
         world = Imagination(world_model, imagination.denoising_steps, noise)
-        return world if rl.reward == "head" else JudgedDynamics(world, judge, agreed=rl.reward == "both")
+        if rl.reward == "head":
+            return world
+        return JudgedDynamics(world, judge, agreed=float(threshold.min()) if rl.reward == "both" else None)
 
-    threshold = [THRESHOLD if rl.reward == "judge" else world_model.success_threshold(task) for task in starts.tasks]
-    threshold = np.array(threshold, np.float32)
     return improve(
         policy,
         open_imagination,

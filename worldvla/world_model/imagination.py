@@ -56,11 +56,12 @@ class ImaginationState:
 @dataclass(frozen=True)
 class Imagined:
     """One chunk: images uint8 [B, F or 1, H, W, 3] and reward float32 [B, F] in [0, 1] of its F imagined frames,
-    the last of them the chunk's last, and the state after it."""
+    the last of them the chunk's last, and the state after it; `latents` [B, F, C, h, w] are for `Imagination.look`."""
 
     images: np.ndarray
     reward: np.ndarray
     state: ImaginationState
+    latents: torch.Tensor
 
 
 class Imagination:
@@ -126,7 +127,19 @@ class Imagination:
         recent = torch.cat([state.recent, latents], dim=1)[:, -self.model.history :]
         travelled = state.travelled + actions_BKA.sum(1)
         after = replace(state, recent=recent, travelled=travelled, proprio=proprio, chunks=state.chunks + 1)
-        return Imagined(images.cpu().numpy(), reward.float().cpu().numpy(), after)
+        return Imagined(images.cpu().numpy(), reward.float().cpu().numpy(), after, latents)
+
+    @torch.inference_mode()
+    def look(self, imagined: Imagined, rows: np.ndarray, frames: np.ndarray) -> np.ndarray:
+        """Images uint8 [N, H, W, 3] of N frames that a step imagined, decoded by it or not: `frames` int [N] of the
+        rollouts `rows` int [N]."""
+        size = self.model.image_size
+        if not len(rows):
+            return np.zeros((0, size, size, 3), np.uint8)
+        latents = imagined.latents[torch.from_numpy(rows), torch.from_numpy(frames)]
+        with self._precision():
+            parts = [decode_frames(self.model.autoencoder, latents[some]) for some in self._slices(len(latents))]
+        return torch.cat(parts)[: len(latents)].cpu().numpy()
 
     def _imagine(
         self, state: ImaginationState, actions_BKA: torch.Tensor, noise: torch.Tensor, decode: Literal["all", "last"]
