@@ -127,8 +127,8 @@ def test_the_judge_has_a_threshold_of_his_own_for_what_is_imagined(world_model, 
     anything = replay(world_model, judge, bank(), IMAGINATION, 0, 0.0, pictures=0)
     assert all(row["judged_success_imagined"] for row in anything)
     assert [row["judged_success_real"] for row in anything] == [row["judged_success_real"] for row in rows]
-    halves = [rate["rate"] for rate in summarize(anything)["curves"]["visual_alignment"]]
-    assert halves[-1] == 0.5
+    by_step = summarize(anything)["curves"]["visual_alignment"]
+    assert by_step[-1]["rate"] == 0.5
 
 
 def test_perfect_imagination_is_in_full_alignment_at_every_step(rows):
